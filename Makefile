@@ -1,0 +1,72 @@
+# Every task of the project by one name. `make` lists them.
+
+PYTHON ?= python3
+BIN := .venv/bin
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all:
+DEVELOPMENT := SOLROUTER_ENV=$${SOLROUTER_ENV:-development}
+T ?= tests
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-dev run dev test check lint fix migration reset stream lock clean
+
+help: ## List the tasks
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+##@ Use
+
+setup: .venv/installed ## Install what the server needs into .venv
+
+run: setup ## Migrate, seed and serve on PORT (default 8000)
+	@export $(DEVELOPMENT); \
+	$(BIN)/python -m flask db upgrade && \
+	SOLROUTER_WELCOME="$$($(BIN)/python -m flask demo)" && export SOLROUTER_WELCOME && \
+	exec $(BIN)/python -m gunicorn wsgi:app
+
+stream: ## Stream one answer from a running `make run`: make stream KEY=sr_…
+	@curl -N -sS http://localhost:$${PORT:-8000}/v1/chat/completions \
+	  -H "Authorization: Bearer $(KEY)" -H "Content-Type: application/json" \
+	  -d '{"model": "demo/echo", "stream": true, "messages": [{"role": "user", "content": "Hello!"}]}'
+
+reset: ## Forget the development database and its secret
+	rm -rf instance
+
+##@ Develop
+
+setup-dev: .venv/installed-dev .node/installed ## Install what the tests need too
+
+dev: setup-dev ## Serve with fake upstreams and a fake GitHub beside, reloading
+	@export $(DEVELOPMENT); $(BIN)/python tools/dev.py
+
+test: setup-dev ## Run the whole suite; make test T=tests/services for a part
+	$(BIN)/python -m pytest $(T)
+
+lint: setup-dev ## Judge format, style, types and architecture
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m mypy
+	$(BIN)/lint-imports --no-cache
+
+check: lint test ## What CI runs
+
+fix: setup-dev ## Mend what a machine can mend
+	$(BIN)/python -m ruff format .
+	$(BIN)/python -m ruff check --fix .
+
+migration: setup-dev ## Draft the next migration: make migration N=0002 M="add offer priority"
+	$(DEVELOPMENT) $(BIN)/python -m flask db revision --autogenerate --rev-id $(N) -m "$(M)"
+
+lock: ## Pin requirements.in and requirements-dev.in with hashes (needs uv)
+	uv pip compile --quiet --generate-hashes --no-annotate --no-header --python-version 3.11 requirements.in -o requirements.txt
+	uv pip compile --quiet --generate-hashes --no-annotate --no-header --python-version 3.11 requirements-dev.in -o requirements-dev.txt
+
+clean: ## Remove everything that was installed or built
+	rm -rf .venv .node .mypy_cache .ruff_cache .pytest_cache htmlcov .coverage
+
+.venv/installed: requirements.txt
+	$(PYTHON) -m venv .venv
+	$(PIP_INSTALL) -r requirements.txt
+	@touch $@
+
+.venv/installed-dev: requirements-dev.txt .venv/installed
+	$(PIP_INSTALL) -r requirements-dev.txt
+	@touch $@

@@ -1,0 +1,53 @@
+"""How gunicorn serves SolRouter: workers, connections, timeouts. No app code, nothing imported early."""
+
+import os
+from pathlib import Path
+
+from dotenv import dotenv_values
+
+settings = {**dotenv_values(Path(__file__).parent / ".env"), **os.environ}
+is_sqlite = (settings.get("DATABASE_URL") or "sqlite:").startswith("sqlite:")
+asked_workers = int(settings.get("WEB_CONCURRENCY") or 1)
+
+bind = f"{settings.get('SOLROUTER_BIND') or '0.0.0.0'}:{settings.get('PORT') or '8000'}"
+# SQLite has one writer, and before 3.51.3 two processes that checkpoint can corrupt the file.
+workers = 1 if is_sqlite else max(asked_workers, 1)
+worker_class = "gevent"
+worker_connections = 2000
+backlog = 4096
+# gevent serves on while a request waits, so this only finds a loop that is stuck.
+timeout = 60
+# A PaaS kills after 30 s; streams drain for SOLROUTER_DRAIN_S before this.
+graceful_timeout = 25
+# Also the only bound on slow request headers.
+keepalive = 5
+preload_app = False
+max_requests = 0
+accesslog = None
+loglevel = "info"
+control_socket_disable = True
+proc_name = "solrouter"
+
+
+def on_starting(server):
+    """Says aloud when a wish for more workers is not granted."""
+    if is_sqlite and asked_workers > 1:
+        server.log.info(
+            "WEB_CONCURRENCY=%d is ignored: on SQLite there is always one worker. "
+            "Set DATABASE_URL to a PostgreSQL database for more.",
+            asked_workers,
+        )
+
+
+def when_ready(server):
+    """Prints what `make run` wants newcomers to see, now that the socket listens."""
+    welcome = os.environ.pop("SOLROUTER_WELCOME", "")
+    if welcome:
+        print(f"\n{welcome}\n", flush=True)  # noqa: T201 (this is for the person at the terminal)
+
+
+def post_worker_init(worker):
+    """Lets the app ask whether this worker is on its way out."""
+    from solrouter import process  # noqa: PLC0415 (only after the patch in wsgi.py)
+
+    process.attach(lambda: worker.alive)

@@ -1,0 +1,42 @@
+"""How the migrations run: through the app's own tables, one transaction, safe from many machines at once."""
+
+from alembic import context
+from flask import current_app
+from sqlalchemy import Connection, text
+
+from solrouter import models
+from solrouter.database import migration_engine
+from solrouter.extensions import db
+
+# Any number; PostgreSQL's advisory lock makes the second machine wait for the first.
+MIGRATION_LOCK = 7_105_202_611
+LOCK_TIMEOUT = "30s"
+
+assert models.User.__table__ is not None
+
+
+def migrate(connection: Connection) -> None:
+    """Runs the migrations over one connection, in one transaction."""
+    context.configure(
+        connection=connection,
+        target_metadata=db.metadata,
+        render_as_batch=connection.dialect.name == "sqlite",
+        compare_type=True,
+        transaction_per_migration=False,
+    )
+    with context.begin_transaction():
+        if connection.dialect.name == "postgresql":
+            connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'"))
+            connection.execute(text(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"))
+        context.run_migrations()
+
+
+if context.is_offline_mode():
+    raise SystemExit(
+        "offline migrations are not supported: run flask db upgrade against a database"
+    )
+
+engine = migration_engine(current_app.config["DATABASE_URL"])
+with engine.connect() as connection:
+    migrate(connection)
+engine.dispose()

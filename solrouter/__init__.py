@@ -1,0 +1,46 @@
+"""SolRouter: one OpenAI-compatible API in front of every model provider. Here the app is put together."""
+
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+
+from flask import Flask
+
+from solrouter import blueprints, cli, config, database, extensions, logs, secrets
+from solrouter.services import housekeeping, startup
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def create_app(environ: Mapping[str, str] | None = None, *, is_server: bool = False) -> Flask:
+    """The app, bound to the settings of `environ` (default: the process's and `.env`).
+
+    A server also proves that it may serve, and begins its periodic work. Raises UnsafeConfiguration
+    when the settings are unusable.
+    """
+    environ = config.read_environment(ROOT) if environ is None else environ
+    instance_path = Path(environ.get("SOLROUTER_INSTANCE_PATH") or ROOT / "instance")
+    instance_path.mkdir(parents=True, exist_ok=True)
+    app = Flask("solrouter", root_path=str(ROOT / "solrouter"), instance_path=str(instance_path))
+    app.config.update(config.load(environ, instance_path=instance_path))
+
+    logs.init_app(app)
+    secrets.init_app(app)
+    extensions.init_app(app, migrations=ROOT / "migrations")
+    database.init_app(app, is_command=not is_server)
+    blueprints.init_app(app)
+    cli.init_app(app)
+    if is_server:
+        _begin_serving(app)
+    return app
+
+
+def _begin_serving(app: Flask) -> None:
+    with app.app_context():
+        startup.begin()
+
+    def keep_house() -> None:
+        with app.app_context():
+            housekeeping.run_for_ever()
+
+    threading.Thread(target=keep_house, name="housekeeping", daemon=True).start()

@@ -1,0 +1,37 @@
+"""The edge: parse, ask, render. This file says which rooms it has; guards.py says who may enter each."""
+
+from flask import Flask
+
+from solrouter.blueprints import (
+    cross_origin,
+    errors,
+    filters,
+    guards,
+    mounts,
+    request_ids,
+    security_headers,
+    sessions,
+)
+from solrouter.blueprints.account import account
+from solrouter.blueprints.admin import admin
+from solrouter.blueprints.api import api
+from solrouter.blueprints.auth import auth
+from solrouter.blueprints.catalogue import catalogue
+from solrouter.blueprints.docs import docs
+from solrouter.blueprints.pages import pages
+
+ROOMS = (pages, auth, account, catalogue, docs, admin, api)
+
+
+def init_app(app: Flask) -> None:
+    """Registers every room, then the doors in front of them, in the order a request meets them."""
+    mounts.init_app(app)
+    request_ids.init_app(app)
+    security_headers.init_app(app)
+    sessions.init_app(app)
+    guards.init_app(app)
+    cross_origin.init_app(app)
+    filters.init_app(app)
+    errors.init_app(app)
+    for room in ROOMS:
+        app.register_blueprint(room)

@@ -1,0 +1,79 @@
+"""API keys of an account: the list, the one moment when a new key is shown, the end of one.
+
+A new key is printed by the POST itself and can never be fetched again; nothing of this room is
+stored by browsers or proxies (security_headers.PRIVATE_ROOMS).
+"""
+
+from collections.abc import Mapping
+
+from flask import flash, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+from flask_login import current_user
+
+from solrouter.blueprints import hx
+from solrouter.blueprints.account.room import account
+from solrouter.errors import Refused
+from solrouter.money import NotMoney, parse_usd
+from solrouter.services import keys
+
+
+@account.get("/keys")
+def show_keys() -> ResponseReturnValue:
+    return _keys_page()
+
+
+@account.post("/keys")
+def create_key() -> ResponseReturnValue:
+    try:
+        new_key = keys.create(
+            current_user.account_id,
+            user_id=current_user.user_id,
+            name=request.form.get("name", ""),
+            limit_nanos=_limit(request.form.get("limit", "")),
+        )
+    except Refused as refused:
+        return _keys_page(errors={refused.param: refused.message}, form=request.form)
+    return _keys_page(new_key=new_key)
+
+
+@account.get("/keys/<public_id>/revoke")
+def show_revoke_key(public_id: str) -> ResponseReturnValue:
+    key = keys.find(current_user.account_id, public_id)
+    return render_template("account/revoke_key.html", key=key)
+
+
+@account.post("/keys/<public_id>/revoke")
+def revoke_key(public_id: str) -> ResponseReturnValue:
+    key = keys.revoke(current_user.account_id, public_id)
+    if hx.is_htmx():
+        return _keys_page(revoked=key)
+    flash(f"“{key.name}” is revoked.", "success")
+    return redirect(url_for("account.show_keys"), 303)
+
+
+def _keys_page(
+    *,
+    errors: Mapping[str | None, str] | None = None,
+    form: Mapping[str, str] | None = None,
+    new_key: keys.NewKey | None = None,
+    revoked: keys.Key | None = None,
+) -> ResponseReturnValue:
+    return hx.page_or_fragment(
+        "account/keys.html",
+        "account/_keys.html",
+        status=422 if errors else 200,
+        keys=keys.list_of(current_user.account_id),
+        errors=errors or {},
+        form=form or {},
+        new_key=new_key,
+        revoked=revoked,
+    )
+
+
+def _limit(text: str) -> int | None:
+    if not text.strip():
+        return None
+    try:
+        return parse_usd(text)
+    except NotMoney:
+        raise Refused("Write an amount in US dollars, such as 25 or 2.50.", param="limit") from None

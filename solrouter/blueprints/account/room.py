@@ -1,0 +1,19 @@
+"""The account's blueprint and what its pages share: the tabs."""
+
+from flask import Blueprint, url_for
+
+account = Blueprint("account", __name__, url_prefix="/account")
+
+# Each tab with the pages beneath it.
+TABS = (
+    ("Overview", "account.show_overview", ()),
+    ("API Keys", "account.show_keys", ("account.create_key", "account.show_revoke_key")),
+    ("Balance", "account.show_balance", ()),
+    ("Activity", "account.show_activity", ("account.show_receipt",)),
+)
+
+
+@account.context_processor
+def lend_tabs() -> dict[str, list[tuple[str, str, tuple[str, ...]]]]:
+    tabs = [(text, url_for(name), (name, *beneath)) for text, name, beneath in TABS]
+    return {"account_tabs": tabs}

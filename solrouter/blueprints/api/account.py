@@ -1,0 +1,106 @@
+"""Who am I, what is left, and one receipt: GET /key, /credits and /generation."""
+
+from typing import Any
+
+import orjson
+from flask import Response, request
+
+from solrouter.blueprints.api import api, authenticate
+from solrouter.errors import BadRequest, NotFound
+from solrouter.money import decimal_usd, float_usd
+from solrouter.services import activity, billing, keys
+from solrouter.services.activity import Receipt
+
+
+@api.get("/key")
+def show_key() -> Response:
+    """The key that asks."""
+    principal = authenticate.bearer()
+    key = keys.find(principal.account_id, principal.key_public_id)
+    left = None if key.limit_nanos is None else max(key.limit_nanos - key.spent_nanos, 0)
+    return _json(
+        {
+            "data": {
+                "hash": key.public_id,
+                "label": key.hint,
+                "name": key.name,
+                "limit": None if key.limit_nanos is None else float_usd(key.limit_nanos),
+                "limit_remaining": None if left is None else float_usd(left),
+                "usage": None if key.limit_nanos is None else float_usd(key.spent_nanos),
+                "created_at": key.created_at.isoformat(),
+                "disabled": key.status != "active",
+            }
+        }
+    )
+
+
+@api.get("/credits")
+def show_credits() -> Response:
+    """The account's balance, exactly."""
+    balance = billing.balance(authenticate.bearer().account_id)
+    return _json(
+        {
+            "data": {
+                "balance": decimal_usd(balance.posted_nanos),
+                "available": decimal_usd(balance.available_nanos),
+                "held": decimal_usd(balance.held_nanos),
+                "paid": decimal_usd(balance.paid_nanos),
+                "granted": decimal_usd(balance.granted_nanos),
+                "currency": "USD",
+            }
+        }
+    )
+
+
+@api.get("/generation")
+def show_generation() -> Response:
+    """One receipt, by the id of its answer."""
+    principal = authenticate.bearer()
+    identifier = request.args.get("id", "")
+    if not identifier:
+        raise BadRequest("Name the id: /generation?id=…", code="missing_parameter", param="id")
+    try:
+        receipt = activity.find(principal.account_id, identifier)
+    except NotFound:
+        if not activity.is_running(principal.account_id, identifier):
+            raise
+        return _json({"data": {"id": identifier, "status": activity.PENDING}})
+    return _json({"data": receipt_object(receipt)})
+
+
+def receipt_object(receipt: Receipt) -> dict[str, Any]:
+    """A receipt for programs; money as exact decimal text, with the price it was sold by."""
+    return {
+        "id": receipt.id,
+        "status": "settled",
+        "created_at": receipt.created_at.isoformat(),
+        "model": receipt.model,
+        "requested_model": receipt.requested_model,
+        "provider_name": receipt.provider,
+        "upstream_id": receipt.upstream_id,
+        "streamed": receipt.streamed,
+        "outcome": receipt.outcome,
+        "reason": receipt.reason,
+        "finish_reason": receipt.finish_reason,
+        "error_code": receipt.error_code,
+        "tokens_prompt": receipt.prompt_tokens,
+        "tokens_completion": receipt.completion_tokens,
+        "usage_classes": receipt.usage,
+        "usage_source": receipt.usage_source,
+        "total_cost": float_usd(receipt.charge_nanos),
+        "charge": decimal_usd(receipt.charge_nanos),
+        "written_off": decimal_usd(receipt.write_off_nanos),
+        "price": {
+            "unit": "nanodollars per 1000000 units",
+            "rates": receipt.rates,
+            "tiers": receipt.tiers,
+            "windows": receipt.windows,
+        },
+        "attempts": receipt.attempts,
+        "latency": receipt.first_content_ms,
+        "generation_time": receipt.duration_ms,
+    }
+
+
+def _json(body: Any) -> Response:
+    return Response(orjson.dumps(body), mimetype="application/json")

@@ -1,0 +1,32 @@
+"""Who is calling: the bearer key of the Authorization header, and nothing else."""
+
+from flask import request
+
+from solrouter.errors import KeyInvalid
+from solrouter.services import keys
+from solrouter.services.keys import Principal
+
+AUTHORIZATION_CHARACTERS_MAX = 1024
+
+
+def bearer() -> Principal:
+    """Who this request speaks for. Raises KeyInvalid and its like; never reads the body."""
+    text = presented()
+    if text is None:
+        raise KeyInvalid(keys.INVALID)
+    return keys.authenticate(text)
+
+
+def refuse_wrong_key() -> None:
+    """For public routes: no key is needed, but a wrong one is an error there too."""
+    if "Authorization" in request.headers:
+        bearer()
+
+
+def presented() -> str | None:
+    """The text after `Bearer`, or None."""
+    header = request.headers.get("Authorization", "")
+    if len(header) > AUTHORIZATION_CHARACTERS_MAX:
+        return None
+    scheme, _, text = header.partition(" ")
+    return text.strip() or None if scheme.lower() == "bearer" else None

@@ -1,0 +1,57 @@
+"""Reading a request's body within its limits. Knows JSON, and nothing of what it says."""
+
+from typing import Any
+
+import orjson
+from flask import current_app, request
+
+from solrouter.errors import BadRequest, BodyTooLarge, UnsupportedMediaType
+
+JSON_TYPES = ("application/json", "")
+JSON_DEPTH_MAX = 64
+
+
+def json_object() -> dict[str, Any]:
+    """The body as a JSON object. Raises UnsupportedMediaType, BodyTooLarge and BadRequest."""
+    if request.mimetype not in JSON_TYPES and not request.mimetype.endswith("+json"):
+        raise UnsupportedMediaType(
+            "Send JSON, with the header Content-Type: application/json.",
+        )
+    most = current_app.config["SOLROUTER_BODY_BYTES_MAX"]
+    if (request.content_length or 0) > most:
+        raise BodyTooLarge(f"The request body has at most {most} bytes.")
+    body = _parse(request.get_data(cache=False))
+    if not isinstance(body, dict):
+        raise BadRequest("The request body must be a JSON object.", code="invalid_json")
+    _refuse_depth(body)
+    return body
+
+
+def _parse(data: bytes) -> Any:
+    if not data.strip():
+        raise BadRequest("The request body is empty: send a JSON object.", code="invalid_json")
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        raise BadRequest(
+            f"The request body is not valid JSON: {error.msg} at line {error.lineno}, column "
+            f"{error.colno}.",
+            code="invalid_json",
+        ) from None
+
+
+def _refuse_depth(value: Any) -> None:
+    """Refuses nesting that no chat needs, before anything walks it recursively."""
+    level = [value]
+    for _ in range(JSON_DEPTH_MAX):
+        level = [
+            child
+            for item in level
+            if isinstance(item, dict | list)
+            for child in (item.values() if isinstance(item, dict) else item)
+        ]
+        if not level:
+            return
+    raise BadRequest(
+        f"The JSON is nested deeper than {JSON_DEPTH_MAX} levels.", code="invalid_json"
+    )

@@ -1,0 +1,74 @@
+"""POST /chat/completions: parse, ask the conductor, answer in one piece or as events."""
+
+from collections.abc import Iterator
+
+import orjson
+from flask import Response, current_app
+
+from solrouter import sse
+from solrouter.blueprints.api import api, authenticate, bodies, schemas
+from solrouter.chat import ChatRequest
+from solrouter.services import completions
+from solrouter.services.completions import Completion
+
+# Nothing between us and the caller may hold events back, or change them.
+STREAM_HEADERS = {
+    "Cache-Control": "no-cache, no-transform",
+    "X-Accel-Buffering": "no",
+}
+RATE_KINDS = ("requests", "tokens")
+
+
+@api.post("/chat/completions")
+def create_chat_completion() -> Response:
+    """One completion, whole or streamed."""
+    principal = authenticate.bearer()
+    messages_max = current_app.config["SOLROUTER_MESSAGES_MAX"]
+    chat_request = schemas.parse_chat(bodies.json_object(), messages_max=messages_max)
+    completion = completions.start(principal, chat_request)
+    response = _answered(completion, chat_request)
+    response.headers.extend(_headers(completion, chat_request))
+    return response
+
+
+def _answered(completion: Completion, chat_request: ChatRequest) -> Response:
+    if chat_request.stream:
+        response = Response(_events(completion), mimetype="text/event-stream")
+        response.headers.extend(STREAM_HEADERS)
+        # Not in the generator's `finally`: that never runs if the client leaves before the first event.
+        response.call_on_close(completion.close)
+        return response
+    try:
+        return Response(orjson.dumps(completion.answer()), mimetype="application/json")
+    finally:
+        completion.close()
+
+
+def _events(completion: Completion) -> Iterator[bytes]:
+    for chunk in completion.chunks():
+        yield sse.data_event(orjson.dumps(chunk))
+    yield sse.DONE
+
+
+def _headers(completion: Completion, chat_request: ChatRequest) -> Iterator[tuple[str, str]]:
+    """The id, the tightest limit of each kind, and the output limit when it was lowered."""
+    yield "X-Generation-Id", completion.id
+    for kind in RATE_KINDS:
+        states = [state for state in completion.rates if state.kind == kind]
+        if not states:
+            continue
+        state = min(states, key=lambda state: state.remaining)
+        yield f"x-ratelimit-limit-{kind}", str(state.limit)
+        yield f"x-ratelimit-remaining-{kind}", str(state.remaining)
+        yield f"x-ratelimit-reset-{kind}", duration(state.reset_us)
+    if chat_request.output_limit is None or completion.output_limit < chat_request.output_limit:
+        yield "X-SolRouter-Max-Tokens", str(completion.output_limit)
+
+
+def duration(microseconds: int) -> str:
+    """A duration as OpenAI's headers write it: `12ms`, `1.5s`, `6m0s`."""
+    if microseconds < 1_000_000:
+        return f"{-(-microseconds // 1000)}ms"
+    minutes, rest = divmod(microseconds / 1_000_000, 60)
+    text = f"{rest:.3f}".rstrip("0").rstrip(".")
+    return f"{int(minutes)}m{text}s" if minutes else f"{text}s"

@@ -1,0 +1,133 @@
+"""The messages of a chat request: checked part by part, each mistake named by its path."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from solrouter.errors import BadRequest
+
+ROLES = ("system", "developer", "user", "assistant", "tool", "function")
+USER_PARTS = ("text", "image_url", "input_audio", "file")
+OTHER_PARTS = ("text", "refusal")
+PARTS_PER_MESSAGE_MAX = 1024
+# The most tokens that one part which is not text can become, over all providers that we know.
+IMAGE_TOKENS_MAX = 50_000
+AUDIO_BYTES_PER_TOKEN = 16
+FILE_TOKENS_MIN = 4_096
+
+
+def parse_messages(body: Mapping[str, Any], *, messages_max: int) -> list[dict[str, Any]]:
+    """The messages as they came, once they are known to fit. Raises BadRequest."""
+    messages = body.get("messages")
+    if messages is None:
+        raise BadRequest(
+            "You must provide a 'messages' parameter: a list of messages.",
+            code="missing_parameter",
+            param="messages",
+        )
+    if not isinstance(messages, list):
+        raise _wrong("messages", "must be a list")
+    if not messages:
+        raise _wrong("messages", "must hold at least one message")
+    if len(messages) > messages_max:
+        raise _wrong("messages", f"must hold at most {messages_max} messages")
+    for index, message in enumerate(messages):
+        _check(message, f"messages[{index}]")
+    return messages
+
+
+def part_tokens(messages: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], int]:
+    """The messages less their images, sounds and files, and the most tokens that those can be."""
+    stripped, total = [], 0
+    for message in messages:
+        content = message.get("content")
+        if isinstance(content, list):
+            media = [part for part in content if part.get("type") not in ("text", "refusal")]
+            total += sum(_media_tokens(part) for part in media)
+            texts = [part for part in content if part.get("type") in ("text", "refusal")]
+            stripped.append({**message, "content": texts})
+        else:
+            stripped.append(message)
+    return stripped, total
+
+
+def _media_tokens(part: Mapping[str, Any]) -> int:
+    if part.get("type") == "image_url":
+        return IMAGE_TOKENS_MAX
+    if part.get("type") == "input_audio":
+        return len(str(part["input_audio"].get("data", ""))) // AUDIO_BYTES_PER_TOKEN + 1
+    return max(len(str(part["file"].get("file_data", ""))), FILE_TOKENS_MIN)
+
+
+def _check(message: Any, path: str) -> None:
+    if not isinstance(message, dict):
+        raise _wrong(path, "must be an object")
+    role = message.get("role")
+    if role is None:
+        raise _missing(f"{path}.role")
+    if role not in ROLES:
+        raise _wrong(f"{path}.role", f"must be one of {', '.join(ROLES)}")
+    _check_content(message, path)
+    if message.get("tool_calls") is not None:
+        _check_tool_calls(message["tool_calls"], f"{path}.tool_calls")
+    if role == "tool" and not isinstance(message.get("tool_call_id"), str):
+        raise _missing(f"{path}.tool_call_id")
+
+
+def _check_content(message: Mapping[str, Any], path: str) -> None:
+    content = message.get("content")
+    if isinstance(content, str):
+        return
+    if content is None:
+        says_otherwise = any(
+            message.get(name) for name in ("tool_calls", "function_call", "refusal", "audio")
+        )
+        if message["role"] == "assistant" and says_otherwise:
+            return
+        raise _missing(f"{path}.content")
+    if not isinstance(content, list):
+        raise _wrong(f"{path}.content", "must be a string or a list of parts")
+    if len(content) > PARTS_PER_MESSAGE_MAX:
+        raise _wrong(f"{path}.content", f"must hold at most {PARTS_PER_MESSAGE_MAX} parts")
+    allowed = USER_PARTS if message["role"] in ("user", "tool") else OTHER_PARTS
+    for index, part in enumerate(content):
+        _check_part(part, f"{path}.content[{index}]", allowed)
+
+
+def _check_part(part: Any, path: str, allowed: tuple[str, ...]) -> None:
+    if not isinstance(part, dict):
+        raise _wrong(path, "must be an object")
+    kind = part.get("type")
+    if kind not in allowed:
+        raise _wrong(f"{path}.type", f"must be one of {', '.join(allowed)}")
+    if kind in ("text", "refusal"):
+        if not isinstance(part.get(kind), str):
+            raise _wrong(f"{path}.{kind}", "must be a string")
+        return
+    if not isinstance(part.get(kind), dict):
+        raise _wrong(f"{path}.{kind}", "must be an object")
+    if kind == "image_url" and not isinstance(part[kind].get("url"), str):
+        raise _missing(f"{path}.image_url.url")
+
+
+def _check_tool_calls(calls: Any, path: str) -> None:
+    if not isinstance(calls, list):
+        raise _wrong(path, "must be a list")
+    for index, call in enumerate(calls):
+        here = f"{path}[{index}]"
+        if not isinstance(call, dict):
+            raise _wrong(here, "must be an object")
+        if not isinstance(call.get("id"), str):
+            raise _missing(f"{here}.id")
+        body = call.get("custom") if call.get("type") == "custom" else call.get("function")
+        if not isinstance(body, dict) or not isinstance(body.get("name"), str):
+            raise _missing(f"{here}.function.name")
+        if "arguments" in body and not isinstance(body["arguments"], str):
+            raise _wrong(f"{here}.function.arguments", "must be a string of JSON")
+
+
+def _missing(path: str) -> BadRequest:
+    return BadRequest(f"'{path}' is required.", code="missing_parameter", param=path)
+
+
+def _wrong(path: str, words: str) -> BadRequest:
+    return BadRequest(f"'{path}' {words}.", code="invalid_type", param=path)

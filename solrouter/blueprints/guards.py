@@ -1,0 +1,87 @@
+"""Who may enter which room: one table, looked up before every view. What is not in it is closed.
+
+A dict and not `before_request` on each blueprint: blueprints are made once, apps many times.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+
+from flask import Flask, request, url_for
+from flask.typing import ResponseReturnValue
+from flask_login import current_user
+from werkzeug.exceptions import InternalServerError, NotFound
+
+from solrouter.blueprints import hx, redirects
+
+log = logging.getLogger(__name__)
+
+Guard = Callable[[], ResponseReturnValue | None]
+
+
+def anyone() -> None:
+    """Lets everyone in."""
+
+
+def signed_in() -> ResponseReturnValue | None:
+    """Sends strangers to sign in, and then back to where they were."""
+    if current_user.is_authenticated:
+        return None
+    return hx.go_to(url_for("auth.show_login", next=_page_asked_for()))
+
+
+def operator() -> ResponseReturnValue | None:
+    """Lets operators in; for other users there is nothing here."""
+    sent_away = signed_in()
+    if sent_away is None and not current_user.is_operator:
+        raise NotFound
+    return sent_away
+
+
+def bearer() -> None:
+    """Reads no cookie: the API's own `authenticate` asks for a key, view by view."""
+
+
+def machine() -> None:
+    """Reads no cookie: a webhook, whose sender proves itself by a signature."""
+
+
+# Blueprint name to guard. `None` is what belongs to no blueprint: static files and unknown paths.
+GUARDS: Mapping[str | None, Guard] = {
+    None: anyone,
+    "pages": anyone,
+    "auth": anyone,
+    "catalogue": anyone,
+    "docs": anyone,
+    "account": signed_in,
+    "admin": operator,
+    "api": bearer,
+}
+COOKIE_BLIND = frozenset((bearer, machine))
+
+
+def init_app(app: Flask) -> None:
+    """Puts the table in front of every view."""
+    app.before_request(check)
+
+
+def check() -> ResponseReturnValue | None:
+    """Asks the guard of the room. Answers 500 when the room has none: better closed than open."""
+    guard = GUARDS.get(request.blueprint)
+    if guard is None:
+        log.error("blueprint %s has no guard; add it to GUARDS", request.blueprint)
+        raise InternalServerError
+    return guard()
+
+
+def is_cookie_blind(blueprint: str | None) -> bool:
+    """Whether the room reads no cookies, so that another site can borrow nobody's."""
+    return GUARDS.get(blueprint) in COOKIE_BLIND
+
+
+def _page_asked_for() -> str | None:
+    """The page to come back to: this one, or the one that holds the piece that was asked for."""
+    if hx.is_htmx():
+        return redirects.own_path_of_url(request.headers.get("HX-Current-URL", ""))
+    if request.method not in ("GET", "HEAD"):
+        return None
+    return redirects.own_path(request.full_path.removesuffix("?"))

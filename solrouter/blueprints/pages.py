@@ -1,0 +1,83 @@
+"""The pages that belong to nobody: landing, health, patterns. Says what the product is.
+
+It also lends every page the balance in the header, asked for only when a page shows it.
+"""
+
+from collections.abc import Callable, Iterable
+from datetime import date
+
+from flask import Blueprint, abort, current_app, render_template
+from flask.typing import ResponseReturnValue
+from flask_login import current_user
+
+from solrouter import clock
+from solrouter.blueprints import addresses, samples
+from solrouter.errors import SolRouterError
+from solrouter.services import billing, catalogue
+from solrouter.services.catalogue import Model
+
+FEATURED_MAX = 6
+LONG_AGO = date(1970, 1, 1)
+
+pages = Blueprint("pages", __name__)
+
+
+@pages.get("/")
+def show_landing() -> str:
+    models = catalogue.listing()
+    return render_template(
+        "pages/landing.html",
+        samples=samples.first_request(
+            samples.model_to_try(models), base_url=addresses.api_base_url()
+        ),
+        models=featured(models),
+        model_count=sum(model.status == "live" for model in models),
+        api_base_url=addresses.api_base_url(),
+    )
+
+
+@pages.get("/healthz")
+def show_health() -> ResponseReturnValue:
+    return "ok", {"Content-Type": "text/plain; charset=utf-8"}
+
+
+@pages.get("/readyz")
+def show_readiness() -> ResponseReturnValue:
+    is_ready = catalogue.ready()
+    text, status = ("ready", 200) if is_ready else ("the database does not answer", 503)
+    return text, status, {"Content-Type": "text/plain; charset=utf-8"}
+
+
+@pages.get("/patterns")
+def show_patterns() -> str:
+    """Every component in every state, for whoever changes one."""
+    if current_app.config["SOLROUTER_ENV"] == "production":
+        abort(404)
+    shown = samples.first_request("acme/tiny-1", base_url=addresses.api_base_url())
+    return render_template("patterns.html", samples=shown, moment=clock.utcnow())
+
+
+@pages.app_context_processor
+def lend_header_balance() -> dict[str, Callable[[], int | None]]:
+    return {"header_balance_nanos": header_balance_nanos}
+
+
+def header_balance_nanos() -> int | None:
+    """What the signed-in account can spend; None where that cannot be known (an error page)."""
+    try:
+        return billing.balance(current_user.account_id).available_nanos
+    except SolRouterError:
+        return None
+
+
+def featured(models: Iterable[Model]) -> list[Model]:
+    """A few models for the landing page: the newest of each author, those served here first."""
+    newest: dict[str, Model] = {}
+    live = [model for model in models if model.status == "live"]
+    for model in sorted(live, key=_by_merit):
+        newest.setdefault(model.author, model)
+    return list(newest.values())[:FEATURED_MAX]
+
+
+def _by_merit(model: Model) -> tuple[bool, int]:
+    return not model.is_available, -(model.released_on or LONG_AGO).toordinal()

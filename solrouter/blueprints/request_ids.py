@@ -1,0 +1,53 @@
+"""A request's id and its line in the access log. A client's own id is not believed.
+
+The line holds ids, never a query or a body. Other rooms add what they learn with `note`.
+"""
+
+import logging
+import secrets
+from urllib.parse import quote
+
+from flask import Flask, Response, g, request
+
+from solrouter import clock
+
+log = logging.getLogger("solrouter.access")
+
+HEADER = "X-Request-Id"
+ID_BYTES = 12
+
+
+def init_app(app: Flask) -> None:
+    """Puts an id on every request and every answer."""
+    app.before_request(begin)
+    app.after_request(end)
+
+
+def note(**ids: str) -> None:
+    """Adds ids, such as `account` or `key`, to this request's line in the access log."""
+    g.setdefault("log_ids", {}).update(ids)
+
+
+def begin() -> None:
+    """Gives the request its id."""
+    g.request_id = f"req_{secrets.token_hex(ID_BYTES)}"
+    g.began_s = clock.monotonic_s()
+
+
+def end(response: Response) -> Response:
+    """Names the request in its answer and in the log."""
+    response.headers[HEADER] = g.request_id
+    elapsed_ms = (clock.monotonic_s() - g.began_s) * 1000
+    ids = "".join(f" {name}={value}" for name, value in g.get("log_ids", {}).items())
+    # Quoted, since a path may hold any character, line ends included.
+    path = quote(request.path)
+    log.info(
+        "%s %s %s %.1fms id=%s%s",
+        request.method,
+        path,
+        response.status_code,
+        elapsed_ms,
+        g.request_id,
+        ids,
+    )
+    return response

@@ -1,0 +1,109 @@
+"""Which hosts are served, what proxies are believed, and the headers that go out with every answer.
+
+| answer            | headers                                                                 |
+|-------------------|-------------------------------------------------------------------------|
+| any               | nosniff; HSTS when the request came by https                            |
+| pages             | strict CSP, no framing, no referrer to others, no device; private pages |
+|                   | are not stored                                                          |
+| the API           | CORS for everyone, never with credentials                               |
+"""
+
+from urllib.parse import urlsplit
+
+from flask import Flask, Response, current_app, request
+from werkzeug.exceptions import BadRequest
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from solrouter.blueprints.mounts import is_api_path
+
+HSTS = "max-age=31536000"
+PREFLIGHT_MAX_AGE_S = 86400
+PAGE_HEADERS = {
+    "Referrer-Policy": "strict-origin-when-cross-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "X-Frame-Options": "DENY",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+}
+API_HEADERS = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Expose-Headers": "*, Retry-After, X-Request-Id, X-Generation-Id",
+}
+PREFLIGHT_HEADERS = {
+    "Access-Control-Allow-Methods": "GET, POST, PUT, PATCH, DELETE",
+    # The star stands for all but `Authorization`, which must be named.
+    "Access-Control-Allow-Headers": "Authorization, *",
+    "Access-Control-Max-Age": str(PREFLIGHT_MAX_AGE_S),
+}
+PRIVATE_ROOMS = frozenset(("account", "admin", "auth"))
+CONTENT_POLICY = "solrouter.content_security_policy"
+
+
+def init_app(app: Flask) -> None:
+    """Believes the proxies that are ours, refuses hosts that are not, and sets the headers."""
+    hops = app.config["SOLROUTER_PROXY_HOPS"]
+    if hops:
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
+    app.extensions[CONTENT_POLICY] = content_security_policy(app.config)
+    app.before_request(refuse_unknown_host)
+    app.before_request(answer_preflight)
+    app.after_request(set_headers)
+
+
+def content_security_policy(config: dict[str, object]) -> str:
+    """The policy of every page: our own files and nothing inline."""
+    form_targets = ["'self'"]
+    if config["GITHUB_CLIENT_ID"]:
+        # A redirect after a form post counts, and connecting GitHub is one.
+        github = urlsplit(str(config["SOLROUTER_GITHUB_URL"]))
+        form_targets.append(f"{github.scheme}://{github.netloc}")
+    return (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+        f"connect-src 'self'; font-src 'self'; form-action {' '.join(form_targets)}; "
+        "base-uri 'none'; frame-ancestors 'none'"
+    )
+
+
+def refuse_unknown_host() -> None:
+    """Answers 400 to a host that is not on the list, if there is one."""
+    allowed = current_app.config["SOLROUTER_ALLOWED_HOSTS"]
+    if allowed and _host_name(request.host) not in {_host_name(host) for host in allowed}:
+        raise BadRequest("This server does not answer to that host name.")
+
+
+def answer_preflight() -> Response | None:
+    """Lets pages of other sites call the API with a key of their own."""
+    asks = request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
+    if not asks or not is_api_path(request.path):
+        return None
+    return Response(status=204, headers=PREFLIGHT_HEADERS)
+
+
+def set_headers(response: Response) -> Response:
+    """Adds what is not there yet; a view may say more strictly what it needs."""
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    if request.is_secure:
+        response.headers["Strict-Transport-Security"] = HSTS
+    if is_api_path(request.path):
+        _set_defaults(response, API_HEADERS)
+        return response
+    _set_defaults(response, PAGE_HEADERS)
+    policy = current_app.extensions[CONTENT_POLICY]
+    response.headers.setdefault("Content-Security-Policy", policy)
+    if request.blueprint in PRIVATE_ROOMS:
+        response.headers.setdefault("Cache-Control", "no-store")
+    elif request.cookies and request.endpoint != "static":
+        response.headers.setdefault("Cache-Control", "private, no-cache")
+    return response
+
+
+def _set_defaults(response: Response, headers: dict[str, str]) -> None:
+    for name, value in headers.items():
+        response.headers.setdefault(name, value)
+
+
+def _host_name(host: str) -> str:
+    """The name without the port, `[::1]` included."""
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return ""

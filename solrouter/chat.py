@@ -1,0 +1,101 @@
+"""The frozen words that edge, services and adapters share. Pure: no prices, no HTTP, no rows.
+
+The words are OpenAI's, since every other dialect can be said in them: a request is the validated
+body, an answer is a `chat.completion` object, a stream is `chat.completion.chunk` objects. Usage is
+counted in disjoint classes, so that nothing is priced twice.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+CHAT_COMPLETION = "chat.completion"
+CHAT_COMPLETION_CHUNK = "chat.completion.chunk"
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Units that one answer used, in classes that do not overlap.
+
+    `input` is text input neither read from nor written to a cache. `output` holds all output text,
+    reasoning included; `reasoning` says how much of it was thinking and is never added.
+    """
+
+    input: int = 0
+    cache_read: int = 0
+    cache_write_5m: int = 0
+    cache_write_1h: int = 0
+    input_audio: int = 0
+    input_image: int = 0
+    output: int = 0
+    output_audio: int = 0
+    output_image: int = 0
+    reasoning: int = 0
+
+    def __post_init__(self) -> None:
+        for item in fields(self):
+            assert getattr(self, item.name) >= 0, f"{item.name} must not be negative"
+
+    @property
+    def prompt_tokens(self) -> int:
+        """All billed input, caches included."""
+        return (
+            self.input
+            + self.cache_read
+            + self.cache_write_5m
+            + self.cache_write_1h
+            + self.input_audio
+            + self.input_image
+        )
+
+    @property
+    def completion_tokens(self) -> int:
+        """All billed output, reasoning included."""
+        return self.output + self.output_audio + self.output_image
+
+    @property
+    def total_tokens(self) -> int:
+        """What gets billed."""
+        return self.prompt_tokens + self.completion_tokens
+
+    def classes(self) -> dict[str, int]:
+        """The classes that are not zero, by name: what a receipt stores."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name)}
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    """A validated request. `body` is OpenAI's schema, rebuilt from what we parsed.
+
+    `prompt_bound` is the most input tokens that this prompt can be (UTF-8 bytes of all text plus a
+    named maximum for each part that is not text); `output_limit` is the caller's own, or None.
+    `unknown` are fields that are not OpenAI's: some providers take them, the others never see them.
+    """
+
+    model: str
+    body: Mapping[str, Any]
+    stream: bool
+    include_usage: bool
+    output_limit: int | None
+    choices: int
+    prompt_bound: int
+    unknown: Mapping[str, Any] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Chunk:
+    """One step of an answer: OpenAI's object, what it means for the relay, and what it cost.
+
+    `payload` is a `chat.completion.chunk` (or, for an answer that is not streamed, the whole
+    `chat.completion`) whose `id`, `model` and `created` the conductor writes. It carries no `usage`
+    of its own: that stands in `usage`, normalised. `has_content` marks text, reasoning, a refusal or
+    a tool call, that is the point of no return; `finish` marks a finish reason.
+    """
+
+    payload: dict[str, Any]
+    has_content: bool = False
+    finish: bool = False
+    usage: Usage | None = None
+    output_bytes: int = 0
+    warnings: tuple[str, ...] = field(default=())

@@ -1,0 +1,269 @@
+"""The operator's commands. Each can be run again, says what it did, and fails with a code and a sentence.
+
+Answers that a script wants stand alone on standard output; everything else goes to standard error.
+"""
+
+import secrets
+import sys
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, TypeVar, cast
+
+import click
+from flask import Flask, current_app
+from flask.cli import AppGroup, with_appcontext
+from flask_migrate.cli import db as migration_commands
+
+from solrouter.errors import SolRouterError
+from solrouter.money import NotMoney, display_per_million, display_usd, parse_usd
+from solrouter.services import accounts, admission, billing, catalogue, keys
+from solrouter.services.accounts import UserRow
+from solrouter.services.catalogue import OfferTerms
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+OPERATOR = "operator:cli"
+PASSWORD_BYTES = 12
+DEMO_EMAIL = "demo@example.com"
+DEMO = """SolRouter runs at {url}
+
+  Sign in   {url}/login
+  E-mail    {email}
+  Password  {password}
+  API key   {key}
+            (shown this once; the account has some demo credit)
+
+Your first request, ready to paste:
+
+curl {url}/v1/chat/completions \\
+  -H "Authorization: Bearer {key}" \\
+  -H "Content-Type: application/json" \\
+  -d '{{"model": "demo/echo", "messages": [{{"role": "user", "content": "What is the meaning of life?"}}]}}'"""
+DEMO_AGAIN = """SolRouter runs at {url}
+
+The demo account {email} exists; its password and key were printed at the first start.
+`make reset` begins anew."""
+
+users = AppGroup("users", help="People and their accounts.")
+api_keys = AppGroup("keys", help="API keys.")
+credits_ = AppGroup("credits", help="Credit of accounts.")
+providers = AppGroup("providers", help="Who serves the models.")
+models = AppGroup("models", help="What can be asked for, and its prices.")
+ledger = AppGroup("ledger", help="The books.")
+GROUPS = (users, api_keys, credits_, providers, models, ledger)
+
+
+class Dollars(click.ParamType):
+    """An amount in USD, as nanodollars."""
+
+    name = "USD"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> int:
+        try:
+            return value if isinstance(value, int) else int(parse_usd(str(value)))
+        except NotMoney as error:
+            self.fail(str(error), param, ctx)
+
+
+USD = Dollars()
+
+
+def init_app(app: Flask) -> None:
+    """Adds the commands, and teaches `flask db upgrade` to bring in the packaged catalogue."""
+    for group in GROUPS:
+        app.cli.add_command(group)
+    app.cli.add_command(make_demo)
+    _extend_upgrade()
+
+
+def told(command: Command) -> Command:
+    """Turns our errors into one sentence on standard error and exit code 1."""
+
+    @wraps(command)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return command(*args, **kwargs)
+        except SolRouterError as error:
+            raise click.ClickException(error.message) from error
+
+    return cast(Command, wrapper)
+
+
+def say(text: str) -> None:
+    """A line for people, on standard error."""
+    click.echo(text, err=True)
+
+
+@users.command("create")
+@click.argument("email")
+@click.option("--password", help="Without one, the person signs in through GitHub.")
+@click.option("--credit", type=USD, default="0", help="Credit to grant, if the user is new.")
+@click.option("--plan", help="The account's plan, such as `unlimited`.")
+@click.option("--admin", is_flag=True, help="Makes the user an operator.")
+@told
+def create_user(
+    email: str, password: str | None, credit: int, plan: str | None, admin: bool
+) -> None:
+    """Makes a user with an account; for one who is there, sets what is given."""
+    user, created = accounts.ensure_user(email, password, plan=plan, operator=admin)
+    say(f"{'Made' if created else 'There already is'} the user {user.email}.")
+    if created and credit:
+        row = _user(email)
+        admission.credit(row.account_id, credit, actor=OPERATOR, note="Starting credit")
+        say(f"Granted {display_usd(credit)}.")
+
+
+@api_keys.command("create")
+@click.argument("email")
+@click.option("--name", required=True, help="What the key is for.")
+@click.option("--limit", type=USD, help="What the key may spend in all.")
+@told
+def create_key(email: str, name: str, limit: int | None) -> None:
+    """Makes an API key and prints it alone on standard output. It is never shown again."""
+    row = _user(email)
+    new = keys.create(row.account_id, user_id=row.user_id, name=name, limit_nanos=limit)
+    click.echo(new.text)
+
+
+@credits_.command("grant")
+@click.argument("email")
+@click.argument("amount", type=USD)
+@click.option("--note", required=True, help="Why; it stands in the books.")
+@told
+def grant_credit(email: str, amount: int, note: str) -> None:
+    """Grants credit to the user's account."""
+    row = _user(email)
+    admission.credit(row.account_id, amount, actor=OPERATOR, note=note)
+    balance = billing.balance(row.account_id)
+    say(f"Granted {display_usd(amount)}. The balance is {display_usd(balance.posted_nanos)}.")
+
+
+@providers.command("add")
+@click.argument("slug")
+@click.option("--kind", required=True, type=click.Choice(["openai", "anthropic", "google", "demo"]))
+@click.option("--base-url", default="", help="What the vendor's own SDK takes as its base URL.")
+@click.option("--api-key", help="Stored encrypted.")
+@told
+def add_provider(slug: str, kind: str, base_url: str, api_key: str | None) -> None:
+    """Adds a provider."""
+    added = catalogue.add_provider(slug=slug, kind=kind, base_url=base_url, api_key=api_key)
+    say(f"{'Added' if added else 'There already is'} the provider {slug}.")
+
+
+@providers.command("list")
+@told
+def list_providers() -> None:
+    """Lists the providers, those that are ready first."""
+    for row in catalogue.providers():
+        state = "ready" if row.is_ready else "not ready"
+        click.echo(f"{row.slug}\t{row.kind}\t{state}\tkey: {row.key_source}\t{row.base_url}")
+
+
+@models.command("add")
+@click.argument("model_id", metavar="AUTHOR/NAME")
+@click.option("--provider", required=True, help="The provider's slug.")
+@click.option("--upstream", required=True, help="What the provider calls the model.")
+@click.option("--input", "input_nanos", required=True, type=USD, help="Price of 1M input tokens.")
+@click.option("--output", "output_nanos", required=True, type=USD, help="Of 1M output tokens.")
+@click.option("--cost-input", type=USD, help="What the provider charges us. Default: the same.")
+@click.option("--cost-output", type=USD, help="What the provider charges us. Default: the same.")
+@click.option("--context", required=True, type=click.IntRange(1), help="Context length, in tokens.")
+@click.option("--max-output", type=click.IntRange(1), help="Longest answer, in tokens.")
+@told
+def add_model(
+    model_id: str,
+    provider: str,
+    upstream: str,
+    input_nanos: int,
+    output_nanos: int,
+    cost_input: int | None,
+    cost_output: int | None,
+    context: int,
+    max_output: int | None,
+) -> None:
+    """Adds a model, or one more provider's offer of a model that is there."""
+    added = catalogue.add_offer(
+        OfferTerms(
+            model_id=model_id,
+            provider_slug=provider,
+            upstream_model=upstream,
+            input_nanos=input_nanos,
+            output_nanos=output_nanos,
+            context_tokens=context,
+            output_tokens_max=max_output,
+            cost_input_nanos=cost_input,
+            cost_output_nanos=cost_output,
+        )
+    )
+    say(f"{'Added' if added else 'There already is'} {model_id} at {provider}.")
+
+
+@models.command("list")
+@told
+def list_models() -> None:
+    """Lists the models with the price of their cheapest offer, per million tokens."""
+    for model in catalogue.listing():
+        state = "available" if model.is_available else "unavailable"
+        prices = f"{display_per_million(model.input_nanos)} in, {display_per_million(model.output_nanos)} out"
+        instead = f"\t→ {model.replaced_by}" if model.replaced_by else ""
+        click.echo(f"{model.id}\t{state}\t{prices}{instead}")
+
+
+@ledger.command("audit")
+@told
+def audit_ledger() -> None:
+    """Exit code 0 when every balance equals its ledger, else 1 and one line a difference."""
+    differences = 0
+    for sentence in billing.audit():
+        click.echo(sentence)
+        differences += 1
+    if differences:
+        sys.exit(1)
+    say("Every balance equals its ledger.")
+
+
+@click.command("demo")
+@with_appcontext
+@told
+def make_demo() -> None:
+    """Development only: makes the demo account and prints how to use it."""
+    if current_app.config["SOLROUTER_ENV"] == "production":
+        raise click.ClickException("The demo account is for development: production makes none.")
+    url = f"http://localhost:{current_app.config['PORT']}"
+    if accounts.find_user(DEMO_EMAIL) is not None:
+        click.echo(DEMO_AGAIN.format(url=url, email=DEMO_EMAIL))
+        return
+    password = secrets.token_urlsafe(PASSWORD_BYTES)
+    accounts.ensure_user(DEMO_EMAIL, password, operator=True)
+    row = _user(DEMO_EMAIL)
+    credit = current_app.config["SOLROUTER_DEMO_CREDIT_USD"]
+    admission.credit(row.account_id, credit, actor=OPERATOR, note="Credit of the demo account")
+    new = keys.create(row.account_id, user_id=row.user_id, name="First key")
+    click.echo(DEMO.format(url=url, email=DEMO_EMAIL, password=password, key=new.text))
+
+
+def _user(email: str) -> UserRow:
+    row = accounts.find_user(email)
+    if row is None:
+        raise click.ClickException(
+            f"There is no user {email}. Make one: flask users create {email}"
+        )
+    return row
+
+
+def _extend_upgrade() -> None:
+    upgrade = migration_commands.commands["upgrade"]
+    if getattr(upgrade, "brings_catalogue", False):
+        return
+    migrate = upgrade.callback
+    assert migrate is not None
+
+    @wraps(migrate)
+    def migrate_and_bring_in(*args: Any, **kwargs: Any) -> None:
+        migrate(*args, **kwargs)
+        if kwargs.get("sql") or kwargs.get("revision") not in ("head", "heads"):
+            return
+        added = catalogue.bring_in_packaged()
+        say(f"The catalogue is up to date{f', {added} rows added' if added else ''}.")
+
+    upgrade.callback = migrate_and_bring_in
+    upgrade.brings_catalogue = True  # type: ignore[attr-defined]

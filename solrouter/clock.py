@@ -1,0 +1,39 @@
+"""The only clocks of the process, and ids in time order. Durations come from `monotonic_s`.
+
+What must agree between machines (limits, leases, budgets) asks the database's clock instead.
+"""
+
+import secrets
+import time
+import uuid
+from datetime import UTC, datetime
+
+
+def utcnow() -> datetime:
+    """Now, with its time zone."""
+    return datetime.now(UTC)
+
+
+def monotonic_s() -> float:
+    """Seconds that never jump; only differences mean anything."""
+    return time.monotonic()
+
+
+def new_id() -> uuid.UUID:
+    """A UUIDv7 (RFC 9562 §5.7): 48 bits of milliseconds, then 74 random bits.
+
+    Its order is time's order, so that primary keys append and tables can be cut by month.
+    """
+    milliseconds = time.time_ns() // 1_000_000
+    random_bits = secrets.randbits(74)
+    value = (milliseconds & (2**48 - 1)) << 80
+    value |= 0x7 << 76
+    value |= (random_bits >> 62) << 64
+    value |= 0b10 << 62
+    value |= random_bits & (2**62 - 1)
+    return uuid.UUID(int=value)
+
+
+def id_time(identifier: uuid.UUID) -> datetime:
+    """When a UUIDv7 was made, to the millisecond."""
+    return datetime.fromtimestamp((identifier.int >> 80) / 1000, UTC)

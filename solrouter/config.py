@@ -1,0 +1,536 @@
+"""Every setting: its name, default, parser and help text. Nothing else reads the environment.
+
+The loader, `.env.example`, docs/configuration.md and the tests all read SETTINGS. Names that others
+fixed (`PORT`, `DATABASE_URL`, a provider's key) stay; ours begin with `SOLROUTER_`. `load` refuses
+what is unsafe, with a sentence that says what to do.
+"""
+
+import os
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from dotenv import dotenv_values
+from flask import current_app
+
+from solrouter.money import NotMoney, parse_usd
+
+SECRET_KEY_BYTES_MIN = 32
+ENVIRONMENTS = ("production", "development", "test")
+# What the platforms themselves say of the address they serve us at, in the order we believe them.
+PLATFORM_URL_VARIABLES = ("RENDER_EXTERNAL_URL",)
+PLATFORM_HOST_VARIABLES = (
+    "RAILWAY_PUBLIC_DOMAIN",
+    "HEROKU_APP_DEFAULT_DOMAIN_NAME",
+    "FLY_APP_NAME",
+)
+
+
+class UnsafeConfiguration(Exception):
+    """The settings are unusable or unsafe; the message says which one and what to do."""
+
+
+def text(value: str) -> str:
+    return value.strip()
+
+
+def flag(value: str) -> bool:
+    lowered = value.strip().lower()
+    if lowered in ("1", "true", "yes", "on"):
+        return True
+    if lowered in ("", "0", "false", "no", "off"):
+        return False
+    raise ValueError("use 1 or 0")
+
+
+def whole(value: str) -> int:
+    number = int(value.strip())
+    if number < 0:
+        raise ValueError("must not be negative")
+    return number
+
+
+def seconds(value: str) -> float:
+    number = float(value.strip())
+    if not 0 <= number < 10**7:
+        raise ValueError("must be a number of seconds")
+    return number
+
+
+def dollars(value: str) -> int:
+    try:
+        return int(parse_usd(value))
+    except NotMoney as error:
+        raise ValueError(str(error)) from None
+
+
+def names(value: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in value.split(",") if part.strip())
+
+
+def environment(value: str) -> str:
+    lowered = value.strip().lower()
+    if lowered not in ENVIRONMENTS:
+        raise ValueError(f"use one of {', '.join(ENVIRONMENTS)}")
+    return lowered
+
+
+def base_url(value: str) -> str:
+    trimmed = value.strip().rstrip("/")
+    if trimmed and urlsplit(trimmed).scheme not in ("http", "https"):
+        raise ValueError("must begin with http:// or https://")
+    return trimmed
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting. `default` is text, as the environment would give it; `group` is for the docs."""
+
+    name: str
+    default: str
+    parse: Callable[[str], Any]
+    help: str
+    group: str
+    secret: bool = False
+
+
+SETTINGS: tuple[Setting, ...] = (
+    # — the server
+    Setting(
+        "SOLROUTER_ENV",
+        "production",
+        environment,
+        "`production`, or `development` as `make run` and `make dev` say: a demo account, the demo provider and "
+        "a made-up secret. `test` is for the test suite.",
+        "Server",
+    ),
+    Setting("PORT", "8000", whole, "The port that the server listens on.", "Server"),
+    Setting("SOLROUTER_BIND", "0.0.0.0", text, "The address that the server listens on.", "Server"),
+    Setting(
+        "WEB_CONCURRENCY",
+        "1",
+        whole,
+        "Worker processes on PostgreSQL. On SQLite there is always one.",
+        "Server",
+    ),
+    Setting(
+        "SECRET_KEY",
+        "",
+        text,
+        "The one root secret, at least 32 bytes: signs sessions, peppers API keys, encrypts provider keys. "
+        'Required in production: `python3 -c "import secrets; print(secrets.token_urlsafe(48))"`.',
+        "Server",
+        secret=True,
+    ),
+    Setting(
+        "SECRET_KEY_FALLBACKS",
+        "",
+        names,
+        "Former root secrets, separated by commas, while keys and fields move to the new one.",
+        "Server",
+        secret=True,
+    ),
+    Setting(
+        "SOLROUTER_BASE_URL",
+        "",
+        base_url,
+        "The address that people reach the server at, such as `https://llm.example.com`; the only source of "
+        "links in mail, OAuth and payments. Guessed from the platform's own variables when unset.",
+        "Server",
+    ),
+    Setting(
+        "SOLROUTER_API_BASE_URL",
+        "",
+        base_url,
+        "The API's own address, if it has one, such as `https://api.example.com/v1`. "
+        "Unset: the base URL and `/v1`.",
+        "Server",
+    ),
+    Setting(
+        "SOLROUTER_ALLOWED_HOSTS",
+        "",
+        names,
+        "Hosts that are served, separated by commas; every other is refused. Unset: any host.",
+        "Server",
+    ),
+    Setting(
+        "SOLROUTER_PROXY_HOPS",
+        "0",
+        whole,
+        "How many proxies in front of the server are ours: that many `X-Forwarded-*` entries are believed.",
+        "Server",
+    ),
+    Setting(
+        "SOLROUTER_DRAIN_S",
+        "20",
+        seconds,
+        "How long running streams may go on after SIGTERM.",
+        "Server",
+    ),
+    # — the database
+    Setting(
+        "DATABASE_URL",
+        "",
+        text,
+        "`postgresql://…` (also spelled `postgres://`) or `sqlite:///path`. "
+        "Unset: an SQLite file in `instance/`.",
+        "Database",
+        secret=True,
+    ),
+    Setting(
+        "SOLROUTER_INSTANCE_PATH",
+        "",
+        text,
+        "The folder for the SQLite file and the development secret. Unset: `instance/`.",
+        "Database",
+    ),
+    Setting(
+        "SOLROUTER_DB_POOL_SIZE",
+        "10",
+        whole,
+        "Connections to PostgreSQL for each worker.",
+        "Database",
+    ),
+    Setting(
+        "SOLROUTER_DB_TIMEOUT_S",
+        "2",
+        seconds,
+        "How long to wait for a connection or a statement of the request path.",
+        "Database",
+    ),
+    # — limits on what callers send
+    Setting(
+        "SOLROUTER_BODY_BYTES_MAX",
+        "33554432",
+        whole,
+        "The largest request body, in bytes.",
+        "Limits",
+    ),
+    Setting(
+        "SOLROUTER_MESSAGES_MAX", "4096", whole, "The most messages in one chat request.", "Limits"
+    ),
+    Setting(
+        "SOLROUTER_BODY_DEADLINE_S",
+        "30",
+        seconds,
+        "How long a client may take to send its body.",
+        "Limits",
+    ),
+    # — upstreams
+    Setting(
+        "SOLROUTER_CONNECT_S", "5", seconds, "Deadline for connecting to an upstream.", "Upstreams"
+    ),
+    Setting(
+        "SOLROUTER_FIRST_TOKEN_S",
+        "120",
+        seconds,
+        "Deadline for an upstream's first content.",
+        "Upstreams",
+    ),
+    Setting(
+        "SOLROUTER_BETWEEN_CHUNKS_S",
+        "120",
+        seconds,
+        "Deadline for silence in the middle of an answer.",
+        "Upstreams",
+    ),
+    Setting("SOLROUTER_TOTAL_S", "900", seconds, "Deadline for a whole answer.", "Upstreams"),
+    Setting(
+        "SOLROUTER_ATTEMPTS_MAX", "4", whole, "The most offers tried for one request.", "Upstreams"
+    ),
+    Setting(
+        "SOLROUTER_KEEP_ALIVE_S",
+        "10",
+        seconds,
+        "Silence on a stream after which a comment line keeps proxies from cutting it.",
+        "Upstreams",
+    ),
+    Setting(
+        "SOLROUTER_DEMO",
+        "",
+        flag,
+        "Offers the built-in `demo` provider in production too. Always on in development.",
+        "Upstreams",
+    ),
+    Setting(
+        "OPENAI_API_KEY",
+        "",
+        text,
+        "Brings the OpenAI models to life.",
+        "Provider keys",
+        secret=True,
+    ),
+    Setting(
+        "ANTHROPIC_API_KEY",
+        "",
+        text,
+        "Brings the Claude models to life.",
+        "Provider keys",
+        secret=True,
+    ),
+    Setting(
+        "GEMINI_API_KEY",
+        "",
+        text,
+        "Brings the Gemini models to life.",
+        "Provider keys",
+        secret=True,
+    ),
+    Setting(
+        "GOOGLE_API_KEY",
+        "",
+        text,
+        "Another name for `GEMINI_API_KEY`.",
+        "Provider keys",
+        secret=True,
+    ),
+    Setting(
+        "DEEPSEEK_API_KEY",
+        "",
+        text,
+        "Brings the DeepSeek models to life.",
+        "Provider keys",
+        secret=True,
+    ),
+    Setting(
+        "MISTRAL_API_KEY",
+        "",
+        text,
+        "Brings the Mistral models to life.",
+        "Provider keys",
+        secret=True,
+    ),
+    Setting(
+        "XAI_API_KEY", "", text, "Brings the Grok models to life.", "Provider keys", secret=True
+    ),
+    Setting(
+        "GROQ_API_KEY", "", text, "Offers open models through Groq.", "Provider keys", secret=True
+    ),
+    Setting(
+        "TOGETHER_API_KEY",
+        "",
+        text,
+        "Offers open models through Together AI.",
+        "Provider keys",
+        secret=True,
+    ),
+    Setting(
+        "FIREWORKS_API_KEY",
+        "",
+        text,
+        "Offers open models through Fireworks AI.",
+        "Provider keys",
+        secret=True,
+    ),
+    Setting(
+        "CEREBRAS_API_KEY",
+        "",
+        text,
+        "Offers open models through Cerebras.",
+        "Provider keys",
+        secret=True,
+    ),
+    Setting(
+        "DEEPINFRA_API_KEY",
+        "",
+        text,
+        "Offers open models through DeepInfra.",
+        "Provider keys",
+        secret=True,
+    ),
+    Setting(
+        "OPENROUTER_API_KEY",
+        "",
+        text,
+        "Offers further models through OpenRouter.",
+        "Provider keys",
+        secret=True,
+    ),
+    Setting("META_API_KEY", "", text, "Offers Meta's own API.", "Provider keys", secret=True),
+    Setting(
+        "MOONSHOT_API_KEY",
+        "",
+        text,
+        "Brings the Kimi models to life.",
+        "Provider keys",
+        secret=True,
+    ),
+    # — money
+    Setting(
+        "SOLROUTER_MARGIN_PERCENT",
+        "0",
+        text,
+        "What is added to a provider's price when the packaged catalogue sets ours, in percent.",
+        "Money",
+    ),
+    Setting("SOLROUTER_DEFAULT_PLAN", "pay-as-you-go", text, "The plan of a new account.", "Money"),
+    Setting(
+        "SOLROUTER_DEMO_CREDIT_USD",
+        "5",
+        dollars,
+        "Credit of the demo account that development makes.",
+        "Money",
+    ),
+    # — accounts
+    Setting(
+        "SOLROUTER_SIGNUP",
+        "open",
+        text,
+        "`open`, or `closed`: only the operator makes accounts.",
+        "Accounts",
+    ),
+    Setting(
+        "SOLROUTER_SESSION_IDLE_S",
+        "1209600",
+        seconds,
+        "A session ends after so much silence.",
+        "Accounts",
+    ),
+    Setting(
+        "SOLROUTER_SESSION_TOTAL_S", "7776000", seconds, "A session ends at this age.", "Accounts"
+    ),
+    Setting(
+        "SOLROUTER_KEYS_PER_ACCOUNT_MAX",
+        "200",
+        whole,
+        "The most API keys of one account.",
+        "Accounts",
+    ),
+    Setting(
+        "GITHUB_CLIENT_ID", "", text, "GitHub OAuth app: shows “Continue with GitHub”.", "Accounts"
+    ),
+    Setting("GITHUB_CLIENT_SECRET", "", text, "The OAuth app's secret.", "Accounts", secret=True),
+    Setting(
+        "SOLROUTER_GITHUB_URL",
+        "https://github.com",
+        base_url,
+        "Where people sign in at GitHub (an Enterprise server has its own).",
+        "Accounts",
+    ),
+    Setting(
+        "SOLROUTER_GITHUB_API_URL",
+        "https://api.github.com",
+        base_url,
+        "GitHub's API (Enterprise: `https://HOST/api/v3`).",
+        "Accounts",
+    ),
+    Setting(
+        "SOLROUTER_CONTACT_EMAIL",
+        "",
+        text,
+        "Shown where people need to reach the operator.",
+        "Accounts",
+    ),
+    # — platform
+    Setting(
+        "DYNO",
+        "",
+        text,
+        "Set by Heroku, whose disk forgets: then `DATABASE_URL` is required.",
+        "Platform",
+    ),
+)
+
+PROVIDER_KEY_SETTINGS = frozenset(s.name for s in SETTINGS if s.group == "Provider keys")
+
+
+def read_environment(root: Path) -> dict[str, str]:
+    """The process environment over the `.env` file of `root`, as text."""
+    values = {k: v for k, v in dotenv_values(root / ".env").items() if v is not None}
+    values.update(os.environ)
+    return values
+
+
+def load(environ: Mapping[str, str], *, instance_path: Path) -> dict[str, Any]:
+    """Flask's configuration from the environment. Raises UnsafeConfiguration."""
+    config: dict[str, Any] = {s.name: _parsed(s, environ) for s in SETTINGS}
+    _refuse_forgetful_disk(config)
+    config["DATABASE_URL"] = database_url(config["DATABASE_URL"], instance_path=instance_path)
+    config["IS_SQLITE"] = config["DATABASE_URL"].startswith("sqlite:")
+    config["SECRET_KEY"] = _secret_key(config, instance_path=instance_path)
+    config["SOLROUTER_BASE_URL"] = config["SOLROUTER_BASE_URL"] or _guessed_base_url(environ)
+    config["SOLROUTER_DEMO"] = config["SOLROUTER_DEMO"] or config["SOLROUTER_ENV"] != "production"
+    config["SQLALCHEMY_DATABASE_URI"] = config["DATABASE_URL"]
+    config["MAX_CONTENT_LENGTH"] = config["SOLROUTER_BODY_BYTES_MAX"]
+    return config
+
+
+def current() -> Mapping[str, Any]:
+    """The current app's settings, parsed."""
+    return current_app.config
+
+
+def database_url(value: str, *, instance_path: Path) -> str:
+    """The URL in SQLAlchemy's spelling; an SQLite file in `instance_path` when none is given."""
+    if not value:
+        return f"sqlite:///{instance_path / 'solrouter.sqlite3'}"
+    if value.startswith("sqlite:"):
+        return value
+    scheme, separator, rest = value.partition("://")
+    if not separator or scheme not in ("postgres", "postgresql", "postgresql+psycopg"):
+        raise UnsafeConfiguration(
+            "DATABASE_URL must begin with postgresql://, postgres:// or sqlite:///"
+        )
+    return f"postgresql+psycopg://{rest}"
+
+
+def _parsed(setting: Setting, environ: Mapping[str, str]) -> Any:
+    raw = environ.get(setting.name, "") or setting.default
+    try:
+        return setting.parse(raw)
+    except ValueError as error:
+        shown = "" if setting.secret else f" (it is {raw!r})"
+        raise UnsafeConfiguration(f"{setting.name}: {error}{shown}") from None
+
+
+def _refuse_forgetful_disk(config: Mapping[str, Any]) -> None:
+    if config["DYNO"] and not config["DATABASE_URL"]:
+        raise UnsafeConfiguration(
+            "DATABASE_URL is not set, and a Heroku dyno's disk forgets everything at each restart, "
+            "the ledger too. Add a PostgreSQL database: heroku addons:create heroku-postgresql"
+        )
+
+
+def _secret_key(config: Mapping[str, Any], *, instance_path: Path) -> str:
+    secret: str = config["SECRET_KEY"]
+    if secret:
+        if len(secret.encode()) < SECRET_KEY_BYTES_MIN:
+            raise UnsafeConfiguration(
+                f"SECRET_KEY is shorter than {SECRET_KEY_BYTES_MIN} bytes. Make one with: "
+                'python3 -c "import secrets; print(secrets.token_urlsafe(48))"'
+            )
+        return secret
+    if config["SOLROUTER_ENV"] == "production":
+        raise UnsafeConfiguration(
+            "SECRET_KEY is not set. In production it signs sessions and guards every API key. "
+            'Make one with: python3 -c "import secrets; print(secrets.token_urlsafe(48))"'
+        )
+    return _development_secret(instance_path)
+
+
+def _development_secret(instance_path: Path) -> str:
+    """A secret made once for each checkout, so that keys survive a restart of `make run`."""
+    path = instance_path / "development-secret"
+    instance_path.mkdir(parents=True, exist_ok=True)
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return path.read_text().strip()
+    secret = secrets.token_urlsafe(48)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(secret)
+    return secret
+
+
+def _guessed_base_url(environ: Mapping[str, str]) -> str:
+    for name in PLATFORM_URL_VARIABLES:
+        if environ.get(name):
+            return base_url(environ[name])
+    for name in PLATFORM_HOST_VARIABLES:
+        host = environ.get(name, "")
+        if host:
+            return f"https://{host if '.' in host else host + '.fly.dev'}"
+    return ""

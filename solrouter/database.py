@@ -1,0 +1,245 @@
+"""The one door to the database: `transact` for writes, `read` for reads. Nothing else opens a connection.
+
+Every writing verb is a function of a connection. On PostgreSQL it runs in the calling greenlet. On
+SQLite it runs in the one writer thread, which owns the only connection of the process that writes:
+writers queue in order, those that wait together share one commit, and no greenlet ever waits for
+SQLite's lock inside C. See docs/adr/0006-one-door-for-writes.md.
+"""
+
+import logging
+import sqlite3
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, TypeVar, cast
+
+from flask import Flask, current_app
+from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.pool import NullPool, StaticPool
+
+from solrouter import native_threads
+from solrouter.errors import DatabaseUnavailable
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+EXTENSION = "solrouter.database"
+BATCH_MAX = 256
+SQLITE_BUSY_S = 5.0
+SQLITE_READERS_MAX = 32
+DEADLOCK_TRIES_MAX = 5
+IDLE_IN_TRANSACTION_MS = 10_000
+# PostgreSQL: deadlock_detected, serialization_failure. Nothing was changed, so trying again is sane.
+TRANSIENT_SQLSTATES = frozenset(("40P01", "40001"))
+
+
+@dataclass(slots=True)
+class _Write:
+    """One verb that waits for the writer thread, and later its outcome."""
+
+    verb: Callable[[Connection], Any]
+    durable: bool
+    done: bool = False
+    value: Any = None
+    error: BaseException | None = field(default=None)
+
+
+class Database:
+    """One database, two doors. Made once for each app; `close()` lets go of every connection."""
+
+    def __init__(self, url: str, *, pool_size: int, timeout_s: float, is_command: bool) -> None:
+        self.url = url
+        self.is_sqlite = url.startswith("sqlite:")
+        self._waiting: deque[_Write] = deque()
+        if self.is_sqlite:
+            self.reader = _sqlite_engine(url, writes=False, is_command=is_command)
+            self._writer = _sqlite_engine(url, writes=True, is_command=is_command)
+            self._writer_thread = native_threads.executor(1)
+        else:
+            self.reader = _postgresql_engine(url, pool_size=pool_size, timeout_s=timeout_s)
+
+    def transact(self, verb: Callable[[Connection], T], *, durable: bool = True) -> T:
+        """Runs the verb in one transaction and returns what it returns; any exception undoes it.
+
+        With `durable=False` the commit need not reach the disk before this returns (an admission).
+        Raises DatabaseUnavailable when the database does not answer.
+        """
+        if self.is_sqlite:
+            return self._queued(verb, durable=durable)
+        return self._direct(verb, durable=durable)
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A connection for reading. Raises DatabaseUnavailable when the database does not answer."""
+        with _translated(), self.reader.connect() as connection:
+            yield connection
+
+    def close(self) -> None:
+        """Finishes the writes that wait, then closes every connection."""
+        if self.is_sqlite:
+            self._writer_thread.submit(self._writer.dispose).result()
+            self._writer_thread.shutdown()
+        self.reader.dispose()
+
+    def _direct(self, verb: Callable[[Connection], T], *, durable: bool) -> T:
+        for tries_left in reversed(range(DEADLOCK_TRIES_MAX)):
+            try:
+                with _translated(), self.reader.begin() as connection:
+                    if not durable:
+                        connection.execute(text("SET LOCAL synchronous_commit = off"))
+                    return verb(connection)
+            except DBAPIError as error:
+                if (
+                    getattr(error.orig, "sqlstate", None) not in TRANSIENT_SQLSTATES
+                    or not tries_left
+                ):
+                    raise
+                time.sleep(0.005)
+        raise AssertionError("the last try returns or raises")
+
+    def _queued(self, verb: Callable[[Connection], T], *, durable: bool) -> T:
+        write = _Write(verb, durable)
+        self._waiting.append(write)
+        # One hop for each write, but whichever hop comes first takes all that wait along.
+        self._writer_thread.submit(self._write_until, write).result()
+        if write.error is not None:
+            raise write.error
+        return cast(T, write.value)
+
+    def _write_until(self, write: _Write) -> None:
+        """In the writer thread: commits batches until this write is among them."""
+        while not write.done:
+            batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), BATCH_MAX))]
+            try:
+                with _translated():
+                    self._commit_together(batch)
+            except Exception as error:
+                for member in batch:
+                    member.error = member.error or error
+            for member in batch:
+                member.done = True
+
+    def _commit_together(self, batch: list[_Write]) -> None:
+        durable = any(member.durable for member in batch)
+        with self._writer.connect() as connection:
+            raw = cast(sqlite3.Connection, connection.connection.dbapi_connection)
+            raw.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+            with connection.begin():
+                for member in batch:
+                    _run_member(connection, member)
+
+
+def _run_member(connection: Connection, member: _Write) -> None:
+    """Runs one verb behind a savepoint, so that its failure does not undo its neighbours."""
+    try:
+        with connection.begin_nested():
+            member.value = member.verb(connection)
+    except Exception as error:
+        member.error = _as_ours(error)
+
+
+def _as_ours(error: Exception) -> Exception:
+    """DatabaseUnavailable for what means that the database does not answer; else the error itself."""
+    if not isinstance(error, OperationalError | InterfaceError | PoolTimeout) or _transient(error):
+        return error
+    log.error("the database does not answer: %s", getattr(error, "orig", error))
+    ours = DatabaseUnavailable("The database does not answer at the moment. Please try again.")
+    ours.__cause__ = error
+    return ours
+
+
+def _transient(error: Exception) -> bool:
+    return getattr(getattr(error, "orig", None), "sqlstate", None) in TRANSIENT_SQLSTATES
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except (OperationalError, InterfaceError, PoolTimeout) as error:
+        raise _as_ours(error) from error
+
+
+def _sqlite_engine(url: str, *, writes: bool, is_command: bool) -> Engine:
+    arguments: dict[str, Any] = {"check_same_thread": False, "timeout": SQLITE_BUSY_S}
+    if writes:
+        engine = create_engine(url, poolclass=StaticPool, connect_args=arguments)
+    else:
+        engine = create_engine(
+            url, pool_size=SQLITE_READERS_MAX, max_overflow=0, connect_args=arguments
+        )
+
+    @event.listens_for(engine, "connect")
+    def on_connect(connection: sqlite3.Connection, _record: Any) -> None:
+        # SQLAlchemy's own `begin` event below opens transactions; the driver must not.
+        connection.isolation_level = None
+        connection.execute("PRAGMA foreign_keys = ON")
+        if not writes:
+            connection.execute("PRAGMA query_only = ON")
+            return
+        connection.execute("PRAGMA journal_mode = WAL")
+        if is_command:
+            # Before SQLite 3.51.3 two processes that checkpoint can corrupt the file; the server does it.
+            connection.execute("PRAGMA wal_autocheckpoint = 0")
+
+    @event.listens_for(engine, "begin")
+    def on_begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
+
+
+def _postgresql_engine(url: str, *, pool_size: int, timeout_s: float) -> Engine:
+    statement_ms = int(timeout_s * 10_000)
+    options = (
+        f"-c timezone=UTC -c statement_timeout={statement_ms} "
+        f"-c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_MS}"
+    )
+    return create_engine(
+        url,
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_timeout=timeout_s,
+        pool_pre_ping=True,
+        connect_args={"connect_timeout": max(1, int(timeout_s)), "options": options},
+    )
+
+
+def migration_engine(url: str) -> Engine:
+    """A plain engine for the migrations, which run before a server does and in their own process."""
+    if not url.startswith("sqlite:"):
+        return create_engine(url, poolclass=NullPool)
+    return _sqlite_engine(url, writes=True, is_command=True)
+
+
+def init_app(app: Flask, *, is_command: bool) -> Database:
+    """Binds a Database to the app."""
+    database = Database(
+        app.config["DATABASE_URL"],
+        pool_size=app.config["SOLROUTER_DB_POOL_SIZE"],
+        timeout_s=app.config["SOLROUTER_DB_TIMEOUT_S"],
+        is_command=is_command,
+    )
+    app.extensions[EXTENSION] = database
+    return database
+
+
+def current() -> Database:
+    """The current app's database."""
+    return cast(Database, current_app.extensions[EXTENSION])
+
+
+def transact(verb: Callable[[Connection], T], *, durable: bool = True) -> T:
+    """`Database.transact` of the current app."""
+    return current().transact(verb, durable=durable)
+
+
+@contextmanager
+def read() -> Iterator[Connection]:
+    """`Database.read` of the current app."""
+    with current().read() as connection:
+        yield connection

@@ -1,0 +1,40 @@
+"""Extensions, made here unbound and bound in create_app. Nothing here knows the app."""
+
+from pathlib import Path
+
+from authlib.integrations.flask_client import OAuth
+from flask import Flask
+from flask_login import LoginManager
+from flask_migrate import Migrate
+from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy import MetaData
+from sqlalchemy.orm import DeclarativeBase
+
+# Stable constraint names keep the migrations stable on both databases.
+NAMING_CONVENTION = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+
+class Base(DeclarativeBase):
+    """The base of every table."""
+
+    metadata = MetaData(naming_convention=NAMING_CONVENTION)
+
+
+db = SQLAlchemy(model_class=Base, disable_autonaming=True)
+migrate = Migrate()
+login_manager = LoginManager()
+oauth = OAuth()
+
+
+def init_app(app: Flask, *, migrations: Path) -> None:
+    """Binds every extension to the app."""
+    db.init_app(app)
+    migrate.init_app(app, db, directory=str(migrations))
+    login_manager.init_app(app)
+    oauth.init_app(app)

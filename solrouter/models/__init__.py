@@ -1,0 +1,41 @@
+"""The ground: tables and constraints, no verbs. Importing this package makes every table known."""
+
+from solrouter.models.catalogue import (
+    LanguageModel,
+    ModelAlias,
+    Offer,
+    PriceCard,
+    Provider,
+    Version,
+)
+from solrouter.models.keys import ApiKey, Bucket, Budget, Plan, SecretFingerprint
+from solrouter.models.ledger import Payment, PaymentEvent, Transfer
+from solrouter.models.people import Account, Identity, Membership, Session, User
+from solrouter.models.requests import AuditEvent, Completion, Hold, Lease, Worker
+
+__all__ = [
+    "Account",
+    "ApiKey",
+    "AuditEvent",
+    "Bucket",
+    "Budget",
+    "Completion",
+    "Hold",
+    "Identity",
+    "LanguageModel",
+    "Lease",
+    "Membership",
+    "ModelAlias",
+    "Offer",
+    "Payment",
+    "PaymentEvent",
+    "Plan",
+    "PriceCard",
+    "Provider",
+    "SecretFingerprint",
+    "Session",
+    "Transfer",
+    "User",
+    "Version",
+    "Worker",
+]

@@ -1,0 +1,103 @@
+"""Column types and the database's own clock, alike on both databases.
+
+Times are UTC and aware. Ids of requests and transfers are UUIDv7 in sixteen bytes. What must agree
+between machines asks `db_now`, since machines' clocks differ.
+"""
+
+import uuid
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Integer, LargeBinary, Uuid
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql import expression
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+RowNumber = BigInteger().with_variant(Integer, "sqlite")
+Json = JSON().with_variant(JSONB, "postgresql")
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware UTC time; `timestamptz` on PostgreSQL, ISO text on SQLite."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        assert value.tzinfo is not None, "times carry their zone"
+        value = value.astimezone(UTC)
+        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class TimeOrderedId(TypeDecorator[uuid.UUID]):
+    """A UUIDv7 in sixteen bytes: `uuid` on PostgreSQL, a blob on SQLite; both sort in time order."""
+
+    impl = LargeBinary(16)
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        if dialect.name == "postgresql":
+            return dialect.type_descriptor(Uuid(as_uuid=True))
+        return dialect.type_descriptor(LargeBinary(16))
+
+    def process_bind_param(self, value: uuid.UUID | None, dialect: Dialect) -> Any:
+        if value is None or dialect.name == "postgresql":
+            return value
+        return value.bytes
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> uuid.UUID | None:
+        if value is None or isinstance(value, uuid.UUID):
+            return value
+        return uuid.UUID(bytes=bytes(value))
+
+
+class db_now(expression.FunctionElement[datetime]):  # noqa: N801 (reads as the SQL function it is)
+    """The database's clock, plus or minus whole seconds."""
+
+    type = UtcDateTime()
+    inherit_cache = True
+
+    def __init__(self, plus_s: int = 0) -> None:
+        super().__init__(expression.literal(plus_s, Integer))
+
+
+@compiles(db_now, "postgresql")
+def _postgresql_now(element: db_now, compiler: SQLCompiler, **kw: Any) -> str:
+    shift = compiler.process(element.clauses, **kw)
+    return f"(clock_timestamp() + make_interval(secs => {shift}))"
+
+
+@compiles(db_now, "sqlite")
+def _sqlite_now(element: db_now, compiler: SQLCompiler, **kw: Any) -> str:
+    shift = compiler.process(element.clauses, **kw)
+    # Six digits, as SQLAlchemy writes them, so that texts compare as times do.
+    return f"strftime('%Y-%m-%d %H:%M:%f000', 'now', ({shift}) || ' seconds')"
+
+
+class db_now_us(expression.FunctionElement[int]):  # noqa: N801 (reads as the SQL function it is)
+    """The database's clock in whole microseconds since 1970."""
+
+    type = BigInteger()
+    inherit_cache = True
+
+
+@compiles(db_now_us, "postgresql")
+def _postgresql_now_us(element: db_now_us, compiler: SQLCompiler, **kw: Any) -> str:
+    return "(extract(epoch from clock_timestamp()) * 1000000)::bigint"
+
+
+@compiles(db_now_us, "sqlite")
+def _sqlite_now_us(element: db_now_us, compiler: SQLCompiler, **kw: Any) -> str:
+    return (
+        "(CAST(strftime('%s', 'now') AS INTEGER) * 1000000"
+        " + CAST(substr(strftime('%f', 'now'), 4, 3) AS INTEGER) * 1000)"
+    )

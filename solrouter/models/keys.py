@@ -1,0 +1,97 @@
+"""API keys and what limits them: plans, budgets in money, buckets in requests and tokens."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, LargeBinary, String, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from solrouter.extensions import Base
+from solrouter.models.columns import Json, RowNumber, UtcDateTime
+
+
+class Plan(Base):
+    """What an account may use at once. A limit of NULL is no limit, 0 is nothing at all."""
+
+    __tablename__ = "plans"
+
+    slug: Mapped[str] = mapped_column(String(40), primary_key=True)
+    name: Mapped[str] = mapped_column(String(80))
+    requests_per_minute: Mapped[int | None]
+    tokens_per_minute: Mapped[int | None] = mapped_column(BigInteger)
+    concurrency: Mapped[int | None]
+    free_requests_per_day: Mapped[int | None]
+    free_concurrency: Mapped[int | None]
+    min_paid_nanos: Mapped[int | None] = mapped_column(
+        BigInteger, comment="total paid that brings this plan; NULL: only the operator gives it"
+    )
+
+
+class ApiKey(Base):
+    """A key. Its text is shown once; the row keeps an HMAC under a pepper of the root secret."""
+
+    __tablename__ = "api_keys"
+
+    id: Mapped[int] = mapped_column(RowNumber, primary_key=True)
+    public_id: Mapped[str] = mapped_column(String(40), unique=True)
+    account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"), index=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
+    name: Mapped[str] = mapped_column(String(100))
+    hint: Mapped[str] = mapped_column(String(20), comment="what may be shown: sr_Ab12…yZ90")
+    digest: Mapped[bytes] = mapped_column(LargeBinary(32), unique=True)
+    digest_version: Mapped[str] = mapped_column(
+        String(16), comment="fingerprint of the root secret"
+    )
+    scopes: Mapped[str] = mapped_column(
+        String(200), default="inference", server_default="inference"
+    )
+    models_allowed: Mapped[list[str] | None] = mapped_column(Json)
+    networks_allowed: Mapped[list[str] | None] = mapped_column(Json)
+    requests_per_minute: Mapped[int | None]
+    tokens_per_minute: Mapped[int | None] = mapped_column(BigInteger)
+    concurrency: Mapped[int | None]
+    expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    disabled_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    revoked_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    last_used_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class Budget(Base):
+    """Money that a subject (`key:7`, `account:3`, `member:3:9`) may spend in a period.
+
+    `spent_nanos` includes what running requests hold, so that one condition decides exactly.
+    """
+
+    __tablename__ = "budgets"
+    __table_args__ = (
+        CheckConstraint("period IN ('lifetime', 'day', 'week', 'month')", name="period_known"),
+        CheckConstraint("limit_nanos >= 0", name="limit_not_negative"),
+        CheckConstraint("spent_nanos >= 0", name="spent_not_negative"),
+    )
+
+    subject: Mapped[str] = mapped_column(String(60), primary_key=True)
+    period: Mapped[str] = mapped_column(String(10), primary_key=True)
+    limit_nanos: Mapped[int] = mapped_column(BigInteger)
+    spent_nanos: Mapped[int] = mapped_column(BigInteger, default=0, server_default=text("0"))
+    period_start: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class Bucket(Base):
+    """A rate limit by GCRA: `tat_us` is the theoretical arrival time, in µs of the database's clock."""
+
+    __tablename__ = "buckets"
+
+    subject: Mapped[str] = mapped_column(String(120), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(30), primary_key=True)
+    tat_us: Mapped[int] = mapped_column(BigInteger)
+
+
+class SecretFingerprint(Base):
+    """Which root secrets this database has met, so that a wrong one is an error at start."""
+
+    __tablename__ = "secret_fingerprints"
+
+    fingerprint: Mapped[str] = mapped_column(String(16), primary_key=True)
+    details: Mapped[dict[str, Any] | None] = mapped_column(Json)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)

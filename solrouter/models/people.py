@@ -1,0 +1,102 @@
+"""Who: users, the ways they sign in, accounts that hold money, and who belongs to which."""
+
+from datetime import datetime
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    String,
+    Text,
+    text,
+)
+from sqlalchemy.orm import Mapped, mapped_column
+
+from solrouter.extensions import Base
+from solrouter.models.columns import RowNumber, UtcDateTime
+
+
+class User(Base):
+    """A person. Money, keys, plan and limits hang on the account, never here."""
+
+    __tablename__ = "users"
+
+    id: Mapped[int] = mapped_column(RowNumber, primary_key=True)
+    public_id: Mapped[str] = mapped_column(String(40), unique=True)
+    email: Mapped[str] = mapped_column(String(254), unique=True, comment="lower case")
+    email_verified_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    name: Mapped[str] = mapped_column(String(200), default="", server_default="")
+    password_hash: Mapped[str | None] = mapped_column(String(200), comment="argon2id")
+    is_operator: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
+    disabled_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class Identity(Base):
+    """A proven sign-in elsewhere: the provider's own lasting id of the person, never a name."""
+
+    __tablename__ = "identities"
+    __table_args__ = (Index("uq_identities_provider_subject", "provider", "subject", unique=True),)
+
+    id: Mapped[int] = mapped_column(RowNumber, primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), index=True)
+    provider: Mapped[str] = mapped_column(String(40))
+    subject: Mapped[str] = mapped_column(String(200))
+    login: Mapped[str] = mapped_column(String(200), default="", server_default="")
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class Account(Base):
+    """What holds money. Posted = paid + granted, available = posted − held.
+
+    No CHECK forbids a negative `paid_nanos`: a refund or a dispute may make it so. That usage never
+    does is the admission's condition and the audit's finding.
+    """
+
+    __tablename__ = "accounts"
+    __table_args__ = (
+        CheckConstraint("held_nanos >= 0", name="held_not_negative"),
+        CheckConstraint("granted_nanos >= 0", name="granted_not_negative"),
+    )
+
+    id: Mapped[int] = mapped_column(RowNumber, primary_key=True)
+    public_id: Mapped[str] = mapped_column(String(40), unique=True)
+    name: Mapped[str] = mapped_column(String(200))
+    plan_slug: Mapped[str] = mapped_column(ForeignKey("plans.slug"))
+    paid_nanos: Mapped[int] = mapped_column(BigInteger, default=0, server_default=text("0"))
+    granted_nanos: Mapped[int] = mapped_column(BigInteger, default=0, server_default=text("0"))
+    held_nanos: Mapped[int] = mapped_column(BigInteger, default=0, server_default=text("0"))
+    frozen_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class Membership(Base):
+    """Who belongs to which account, as what."""
+
+    __tablename__ = "memberships"
+    __table_args__ = (
+        CheckConstraint("role IN ('owner', 'billing', 'developer')", name="role_known"),
+    )
+
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), primary_key=True)
+    account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"), primary_key=True, index=True)
+    role: Mapped[str] = mapped_column(String(20))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class Session(Base):
+    """A signed-in browser. The cookie holds 256 random bits; the row holds their digest."""
+
+    __tablename__ = "sessions"
+
+    id: Mapped[int] = mapped_column(RowNumber, primary_key=True)
+    digest: Mapped[bytes] = mapped_column(LargeBinary(32), unique=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), index=True)
+    account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"))
+    user_agent: Mapped[str] = mapped_column(Text, default="", server_default="")
+    network: Mapped[str] = mapped_column(String(45), default="", server_default="")
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    seen_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    expires_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)

@@ -1,0 +1,30 @@
+"""Anthropic's Messages dialect, both ways and streaming."""
+
+from solrouter.providers.anthropic.request import written_request
+from solrouter.providers.anthropic.response import AnthropicReader
+from solrouter.providers.anthropic.usage import usage_from_anthropic
+from solrouter.providers.base import Upstream, UpstreamCall
+from solrouter.providers.exchange import exchange
+
+__all__ = ["Anthropic", "usage_from_anthropic"]
+
+# The newest version refuses sampling parameters for every model, so we stay with the first.
+API_VERSION = "2023-06-01"
+
+
+class Anthropic:
+    """`POST {base_url}/v1/messages` with an `x-api-key`."""
+
+    def open(self, call: UpstreamCall) -> Upstream:
+        """Sends the request and returns the running answer. Raises ProviderError."""
+        body, warnings = written_request(call)
+        headers = {"anthropic-version": API_VERSION}
+        if call.api_key:
+            headers["x-api-key"] = call.api_key
+        return exchange(
+            call,
+            url=call.base_url.rstrip("/") + "/v1/messages",
+            headers=headers,
+            body=body,
+            reader=AnthropicReader(warnings),
+        )

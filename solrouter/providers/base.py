@@ -1,0 +1,70 @@
+"""What every adapter promises: a call goes in, an iterator of OpenAI-shaped chunks comes out.
+
+Adapters know no database, no prices and no web framework. They write the upstream request anew
+from the validated one and translate everything that comes back, errors included.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from solrouter.chat import ChatRequest, Chunk
+
+
+@dataclass(frozen=True, slots=True)
+class Deadlines:
+    """How long we wait, in seconds, for each phase of an upstream call."""
+
+    connect_s: float
+    first_token_s: float
+    between_chunks_s: float
+    total_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamCall:
+    """All that an adapter needs to speak to one provider once; plain data, nothing lazy.
+
+    `output_limit` is the most output tokens a choice may have: what the hold paid for. It is always
+    sent. `capabilities` are the provider's flags, `model_facts` the model's (`system_role`,
+    `output_tokens_max`, …).
+    """
+
+    request: ChatRequest
+    provider: str
+    upstream_model: str
+    base_url: str
+    api_key: str | None
+    output_limit: int
+    deadlines: Deadlines
+    capabilities: Mapping[str, Any] = field(default_factory=dict)
+    model_facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Upstream(Protocol):
+    """A running answer. Iterate once; `close()` at any time, also while another greenlet reads.
+
+    A streamed request yields `chat.completion.chunk` payloads; the last ones bring the finish
+    reason and, if the upstream tells it, the usage. A request that is not streamed yields exactly
+    one chunk with the whole `chat.completion`. Raises ProviderError, never a library's own error.
+    An end without a finish reason raises UpstreamBroken (UpstreamEmpty when nothing came).
+    `upstream_id` is the provider's own id of the answer, once known.
+    """
+
+    @property
+    def upstream_id(self) -> str | None: ...
+
+    def __iter__(self) -> Iterator[Chunk]: ...
+
+    def close(self) -> None: ...
+
+
+class Adapter(Protocol):
+    """One dialect."""
+
+    def open(self, call: UpstreamCall) -> Upstream:
+        """Sends the request and returns the running answer once its status is a success.
+
+        Raises ProviderError for everything else.
+        """
+        ...

@@ -1,0 +1,218 @@
+"""One HTTP exchange with an upstream, whatever its dialect: sending, deadlines, events, the end.
+
+A dialect gives a Reader, which turns events into chunks; this module gives it bytes in time and
+turns every fault into a ProviderError. Knows HTTP through the transport only, and no dialect.
+
+A streamed answer has until `first_token_s` after the opening to bring content; pings and empty
+chunks do not count. After that any byte within `between_chunks_s` is a sign of life. An answer that
+is not streamed shows nothing until it is whole, so only `total_s` bounds it.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol
+
+import orjson
+
+from solrouter import sse
+from solrouter.chat import Chunk
+from solrouter.clock import monotonic_s
+from solrouter.providers.base import UpstreamCall
+from solrouter.providers.errors import ProviderError, UpstreamBroken, UpstreamTimedOut
+from solrouter.providers.failures import event_failure, parsed, status_failure, transport_failure
+from solrouter.transport.errors import TransportError
+from solrouter.transport.http import HttpRequest, HttpStream, open_stream
+
+ANSWER_BYTES_MAX = 64 * 1024 * 1024
+ERROR_BYTES_MAX = 64 * 1024
+# An error's body may trickle; the status has said enough.
+ERROR_BODY_S_MAX = 5.0
+# A finished stream's last bytes are mostly there; waiting for them keeps the connection.
+LINGER_S = 0.05
+
+
+class Reader(Protocol):
+    """A dialect's half of one running answer: what its events and its bodies mean.
+
+    `is_finished` says that every choice has its finish reason; `is_over` that no event follows.
+    """
+
+    @property
+    def upstream_id(self) -> str | None: ...
+
+    @property
+    def is_finished(self) -> bool: ...
+
+    @property
+    def is_over(self) -> bool: ...
+
+    def event(self, name: str, value: dict[str, Any]) -> Iterator[Chunk]:
+        """The chunks of one event. Raises ProviderError."""
+        ...
+
+    def end(self) -> Iterator[Chunk]:
+        """What is left to say when no more events come. Raises UpstreamBroken if it was cut."""
+        ...
+
+    def whole(self, value: dict[str, Any]) -> Chunk:
+        """The one chunk of an answer that is not streamed. Raises ProviderError."""
+        ...
+
+
+class HttpUpstream:
+    """A running answer over HTTP: see `base.Upstream`."""
+
+    def __init__(
+        self, call: UpstreamCall, stream: HttpStream, reader: Reader, *, opened_s: float
+    ) -> None:
+        self._call = call
+        self._stream = stream
+        self._reader = reader
+        self._first_token_by_s = opened_s + call.deadlines.first_token_s
+        self._has_content = False
+
+    @property
+    def upstream_id(self) -> str | None:
+        """The provider's own id of this answer, once known."""
+        return self._reader.upstream_id
+
+    def __iter__(self) -> Iterator[Chunk]:
+        try:
+            if self._call.request.stream:
+                yield from self._streamed()
+            else:
+                yield self._whole()
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Ends the exchange at once, from any greenlet."""
+        self._stream.close()
+
+    def _streamed(self) -> Iterator[Chunk]:
+        for event in self._events():
+            try:
+                value = self._value(event.data)
+            except ProviderError:
+                if self._reader.is_finished:
+                    break
+                raise
+            for chunk in self._reader.event(event.name, value):
+                self._note(chunk)
+                yield chunk
+            if self._reader.is_over:
+                break
+        yield from self._reader.end()
+        self._stream.finish(linger_s=LINGER_S)
+
+    def _whole(self) -> Chunk:
+        try:
+            body = self._stream.read_all(ANSWER_BYTES_MAX)
+        except TransportError as exc:
+            raise transport_failure(exc, has_content=False) from exc
+        return self._reader.whole(self._value(body))
+
+    def _events(self) -> Iterator[sse.Event]:
+        """Events up to the end of the stream, its end mark, or a fault after the finish."""
+        decoder = sse.Decoder()
+        try:
+            while data := self._read():
+                for event in decoder.feed(data):
+                    if event.data == sse.DONE_DATA:
+                        return
+                    if event.data:
+                        yield event
+        except sse.EventTooLarge as exc:
+            raise UpstreamBroken(f"The provider's answer is too large: {exc}.") from exc
+        except ProviderError:
+            # All choices have their finish reason: what broke is only what comes after it.
+            if not self._reader.is_finished:
+                raise
+            return
+        yield from (e for e in decoder.end() if e.data not in {b"", sse.DONE_DATA})
+        self._raise_stray(decoder.stray)
+
+    def _read(self) -> bytes:
+        if not self._has_content:
+            left_s = self._first_token_by_s - monotonic_s()
+            if left_s <= 0:
+                raise UpstreamTimedOut("The provider timed out (first_token).", phase="first_token")
+            self._stream.set_between_s(left_s)
+        try:
+            return self._stream.read_some()
+        except TransportError as exc:
+            raise transport_failure(exc, has_content=self._has_content) from exc
+
+    def _note(self, chunk: Chunk) -> None:
+        if chunk.has_content and not self._has_content:
+            self._has_content = True
+            self._stream.set_between_s(self._call.deadlines.between_chunks_s)
+
+    def _value(self, data: bytes) -> dict[str, Any]:
+        """An event's or a body's JSON object. Raises what it says, if it is an error."""
+        value = parsed(data)
+        error = _error_in(value)
+        if error is not None:
+            raise event_failure(error, api_key=self._call.api_key)
+        if not isinstance(value, dict):
+            raise UpstreamBroken("The provider's answer is not valid JSON.")
+        return value
+
+    def _raise_stray(self, stray: bytes) -> None:
+        """Some write an error as bare JSON into what should be an event stream."""
+        if stray and not self._reader.is_finished:
+            self._value(stray)
+
+
+def _error_in(value: Any) -> Any:
+    if isinstance(value, list) and value:
+        value = value[0]
+    if not isinstance(value, dict):
+        return None
+    if value.get("error"):
+        return value["error"]
+    is_error = value.get("object") == "error" or value.get("type") == "error"
+    return value if is_error else None
+
+
+def exchange(
+    call: UpstreamCall, *, url: str, headers: Mapping[str, str], body: Any, reader: Reader
+) -> HttpUpstream:
+    """Sends a request and returns the running answer once its status is a success.
+
+    Raises ProviderError.
+    """
+    opened_s = monotonic_s()
+    try:
+        stream = open_stream(_http_request(call, url, headers, body))
+    except TransportError as exc:
+        raise transport_failure(exc, has_content=False) from exc
+    if 200 <= stream.status < 300:
+        return HttpUpstream(call, stream, reader, opened_s=opened_s)
+    with stream:
+        error_body = _error_body(stream)
+    raise status_failure(stream.status, stream.headers, error_body, api_key=call.api_key)
+
+
+def _http_request(
+    call: UpstreamCall, url: str, headers: Mapping[str, str], body: Any
+) -> HttpRequest:
+    deadlines, is_streamed = call.deadlines, call.request.stream
+    accept = "text/event-stream" if is_streamed else "application/json"
+    return HttpRequest(
+        method="POST",
+        url=url,
+        headers={"Content-Type": "application/json", "Accept": accept, **headers},
+        body=orjson.dumps(body),
+        connect_s=deadlines.connect_s,
+        first_byte_s=deadlines.first_token_s if is_streamed else deadlines.total_s,
+        between_s=deadlines.first_token_s if is_streamed else deadlines.total_s,
+        total_s=deadlines.total_s,
+    )
+
+
+def _error_body(stream: HttpStream) -> bytes:
+    stream.set_between_s(ERROR_BODY_S_MAX)
+    try:
+        return stream.read_all(ERROR_BYTES_MAX)
+    except TransportError:
+        return b""

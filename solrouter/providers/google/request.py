@@ -1,0 +1,171 @@
+"""The request in Gemini's words, written anew from the validated one. Pure."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from solrouter.providers.base import UpstreamCall
+from solrouter.providers.google.messages import conversation
+from solrouter.providers.google.traits import Traits, traits_of
+from solrouter.providers.messages import Message, system_as_user
+from solrouter.providers.parameters import Asked, effort_asked, refuse
+
+# OpenAI's word -> Gemini's, both of one meaning.
+_PLAIN = {
+    "temperature": "temperature",
+    "top_p": "topP",
+    "top_k": "topK",
+    "seed": "seed",
+    "presence_penalty": "presencePenalty",
+    "frequency_penalty": "frequencyPenalty",
+}
+# As Google's own compatible endpoint translates them.
+_BUDGET_OF_EFFORT = {
+    "minimal": 512,
+    "low": 1024,
+    "medium": 8192,
+    "high": 24576,
+    "xhigh": 24576,
+    "max": 24576,
+}
+_LOWER_LEVEL = {"max": "high", "xhigh": "high", "minimal": "low"}
+CHOICES_MAX = 8
+STOPS_MAX = 5
+
+
+def written_request(call: UpstreamCall) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The body to send, and what was not honoured and why. Raises UpstreamRefused."""
+    asked, traits = Asked(call), traits_of(call.upstream_model, call.model_facts)
+    messages: list[Message] = list(call.request.body["messages"])
+    if call.model_facts.get("system_role") is False:
+        messages = system_as_user(messages)
+    instruction, contents = conversation(messages, traits)
+    if any(message.get("name") for message in messages):
+        asked.warn("messages[].name", "this provider does not tell speakers apart")
+    body: dict[str, Any] = {"contents": contents}
+    if instruction is not None:
+        body["systemInstruction"] = instruction
+    config: dict[str, Any] = {"maxOutputTokens": call.output_limit}
+    _add_sampling(config, asked)
+    _add_thinking(config, asked, traits)
+    _add_format(config, asked, traits, has_tools=bool(call.request.body.get("tools")))
+    _add_tools(body, asked)
+    body["generationConfig"] = config
+    return body, asked.rest()
+
+
+def _add_sampling(config: dict[str, Any], asked: Asked) -> None:
+    for ours, theirs in _PLAIN.items():
+        value = asked.take(ours)
+        if value is not None:
+            config[theirs] = value
+    choices = asked.take("n") or 1
+    if choices > CHOICES_MAX:
+        asked.refuse("n", f"this provider answers with at most {CHOICES_MAX} choices")
+    if choices > 1:
+        config["candidateCount"] = choices
+    stop = asked.take("stop")
+    sequences = [stop] if isinstance(stop, str) else list(stop or ())
+    if len(sequences) > STOPS_MAX:
+        asked.refuse("stop", f"this provider takes at most {STOPS_MAX} sequences")
+    if sequences:
+        config["stopSequences"] = sequences
+    wants, most = asked.take("logprobs"), asked.take("top_logprobs")
+    if wants:
+        config["responseLogprobs"] = True
+        if most:
+            config["logprobs"] = most
+
+
+def _add_thinking(config: dict[str, Any], asked: Asked, traits: Traits) -> None:
+    effort = effort_asked(asked)
+    if effort is None:
+        return
+    if traits.thinking == "none":
+        if effort != "none":
+            asked.warn("reasoning_effort", "this model does not think")
+        return
+    if effort != "none" and effort not in _BUDGET_OF_EFFORT:
+        asked.refuse("reasoning_effort", f"{effort} is not an effort")
+    # Gemini takes a level or a budget, by the model's generation, and never both.
+    told = _level(effort, asked, traits) if traits.thinking == "level" else None
+    if told is None:
+        told = _budget(effort, asked, traits)
+    config["thinkingConfig"] = {**told, "includeThoughts": effort != "none"}
+
+
+def _level(effort: str, asked: Asked, traits: Traits) -> dict[str, Any]:
+    if effort == "none":
+        asked.warn("reasoning_effort", "this model always thinks; it thinks as little as it can")
+        return {"thinkingLevel": traits.levels[0].upper()}
+    level = effort if effort in traits.levels else _LOWER_LEVEL[effort]
+    return {"thinkingLevel": level.upper()}
+
+
+def _budget(effort: str, asked: Asked, traits: Traits) -> dict[str, Any]:
+    if effort != "none":
+        return {"thinkingBudget": _BUDGET_OF_EFFORT[effort]}
+    if traits.budget_tokens_min:
+        asked.warn("reasoning_effort", "this model always thinks; it thinks as little as it can")
+    return {"thinkingBudget": traits.budget_tokens_min}
+
+
+def _add_format(config: dict[str, Any], asked: Asked, traits: Traits, *, has_tools: bool) -> None:
+    told = asked.take("response_format")
+    kind = told.get("type") if isinstance(told, Mapping) else None
+    if kind not in ("json_object", "json_schema"):
+        return
+    if has_tools and not traits.schema_with_tools:
+        asked.refuse("response_format", "this model takes it only without tools")
+    config["responseMimeType"] = "application/json"
+    if kind == "json_schema":
+        config["responseJsonSchema"] = told["json_schema"].get("schema") or {"type": "object"}
+
+
+def _add_tools(body: dict[str, Any], asked: Asked) -> None:
+    tools, choice = asked.take("tools"), asked.take("tool_choice")
+    if not tools:
+        return
+    declarations = [_declaration(tool, f"tools[{i}]") for i, tool in enumerate(tools)]
+    body["tools"] = [{"functionDeclarations": declarations}]
+    is_strict = any((tool.get("function") or {}).get("strict") for tool in tools)
+    told = _calling(choice, is_strict=is_strict)
+    if told is not None:
+        body["toolConfig"] = {"functionCallingConfig": told}
+
+
+def _declaration(tool: Mapping[str, Any], where: str) -> dict[str, Any]:
+    told = tool.get("custom") or tool.get("function")
+    if not isinstance(told, Mapping):
+        refuse(where, f"tools of type {tool.get('type')} cannot be said to this provider")
+    written = {"name": told.get("name")}
+    if told.get("description"):
+        written["description"] = told["description"]
+    if tool.get("custom"):
+        # A tool with free text becomes a function with one.
+        properties = {"input": {"type": "string"}}
+        schema = {"type": "object", "properties": properties, "required": ["input"]}
+        written["parametersJsonSchema"] = schema
+    elif told.get("parameters"):
+        written["parametersJsonSchema"] = told["parameters"]
+    return written
+
+
+def _calling(choice: Any, *, is_strict: bool) -> dict[str, Any] | None:
+    if isinstance(choice, Mapping):
+        if choice.get("type") == "allowed_tools":
+            allowed = choice.get("allowed_tools") or {}
+            mode = "ANY" if allowed.get("mode") == "required" else "VALIDATED"
+            return {"mode": mode, "allowedFunctionNames": _names(allowed.get("tools") or ())}
+        return {"mode": "ANY", "allowedFunctionNames": _names([choice])}
+    words = {"auto": "AUTO", "none": "NONE", "required": "ANY"}
+    if choice is not None and choice not in words:
+        refuse("tool_choice", f"{choice} is not a choice")
+    mode = words.get(choice or "auto", "AUTO")
+    if mode == "AUTO" and is_strict:
+        mode = "VALIDATED"
+    return None if choice is None and mode == "AUTO" else {"mode": mode}
+
+
+def _names(tools: Any) -> list[str]:
+    bodies = [tool.get("function") or tool.get("custom") or {} for tool in tools]
+    return [str(body.get("name")) for body in bodies]

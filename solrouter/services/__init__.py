@@ -1,0 +1,1 @@
+"""The domain: verbs and transactions. Knows rows and money, knows no HTTP."""

@@ -1,0 +1,308 @@
+"""Users and the accounts they belong to: made, found, changed. Knows no HTTP and moves no money."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    ScalarSelect,
+    Select,
+    delete,
+    func,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import InstrumentedAttribute
+
+from solrouter import clock, database, models
+from solrouter.errors import NotFound
+from solrouter.services import passwords, people, throttles
+from solrouter.services.people import DEFAULT_PLAN, User
+
+USERS_PER_PAGE = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What holds money, as its members see it. The balance itself is billing's to tell."""
+
+    id: int
+    public_id: str
+    name: str
+    plan_slug: str
+    plan_name: str
+    is_frozen: bool
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class UserRow:
+    """A user and the account they own, as operators see them in a list."""
+
+    user_id: int
+    public_id: str
+    email: str
+    name: str
+    is_operator: bool
+    is_verified: bool
+    disabled: bool
+    created_at: datetime
+    account_id: int
+    account_public_id: str
+    plan_slug: str
+    posted_nanos: int
+    held_nanos: int
+
+
+def sign_up(
+    email: str,
+    password: str,
+    *,
+    verified: bool = False,
+    operator: bool = False,
+    plan: str | None = None,
+    network: str = "",
+) -> User:
+    """Makes a user and their personal account. Raises Refused (`email`, `password`, `plan`).
+
+    With the caller's address in `network` also RateLimited, when too many came from there.
+    """
+    address = people.as_email(email)
+    passwords.refuse_weak(password, email=address)
+    if network:
+        block = throttles.block_of(network)
+        throttles.take(f"network:{block}", "sign_up", per_s=1 / 10, burst=100)
+    return _added(
+        people.Newcomer(
+            email=address,
+            name="",
+            password_hash=passwords.make_hash(password),
+            is_verified=verified,
+            is_operator=operator,
+            plan=plan or DEFAULT_PLAN,
+        )
+    )
+
+
+def ensure_user(
+    email: str,
+    password: str | None = None,
+    *,
+    operator: bool = False,
+    plan: str | None = None,
+    default_plan: str = DEFAULT_PLAN,
+) -> tuple[User, bool]:
+    """On the operator's word: the user exists, verified, as given; and whether they are new.
+
+    What is not given stays as it is. A password is judged by its length alone. Raises Refused.
+    """
+    address = people.as_email(email)
+    if password is not None:
+        passwords.refuse_length(password)
+    with database.read() as connection:
+        known = people.find(connection, models.User.email == address)
+    if known is not None:
+        return _brought_in_line(known, password=password, operator=operator, plan=plan), False
+    newcomer = people.Newcomer(
+        email=address,
+        name="",
+        password_hash=None if password is None else passwords.make_hash(password),
+        is_verified=True,
+        is_operator=operator,
+        plan=plan or default_plan,
+    )
+    return _added(newcomer), True
+
+
+def get_user(user_id: int) -> User:
+    """The user. Raises NotFound."""
+    with database.read() as connection:
+        user = people.find(connection, models.User.id == user_id)
+    if user is None:
+        raise NotFound("There is no such user.")
+    return user
+
+
+def confirm_email(user_id: int) -> None:
+    """Marks the user's address as verified: the operator vouches for it. Raises NotFound."""
+    verified_at = func.coalesce(models.User.email_verified_at, clock.utcnow())
+    _change(user_id, {"email_verified_at": verified_at})
+
+
+def set_operator(user_id: int, flag: bool) -> None:
+    """Makes the user an operator, or no longer one. Raises NotFound."""
+    _change(user_id, {"is_operator": flag})
+
+
+def set_disabled(user_id: int, flag: bool) -> None:
+    """Shuts the user out at once, sessions included, or lets them in again. Raises NotFound."""
+    disabled_at = func.coalesce(models.User.disabled_at, clock.utcnow()) if flag else None
+    _change(user_id, {"disabled_at": disabled_at}, ends_sessions=flag)
+
+
+def account_of(account_id: int) -> Account:
+    """The account. Raises NotFound."""
+    account = _find_account(models.Account.id == account_id)
+    if account is None:
+        raise NotFound("There is no such account.")
+    return account
+
+
+def find_account(public_id: str) -> Account | None:
+    """The account with this public id, or None."""
+    if not people.is_storable(public_id):
+        return None
+    return _find_account(models.Account.public_id == public_id)
+
+
+def set_plan(account_id: int, slug: str) -> None:
+    """Puts the account on a plan, from the next request on. Raises Refused and NotFound."""
+
+    def change(connection: Connection) -> int:
+        people.refuse_unknown_plan(connection, slug)
+        statement = update(models.Account).where(models.Account.id == account_id)
+        return connection.execute(statement.values(plan_slug=slug)).rowcount
+
+    if not database.transact(change):
+        raise NotFound("There is no such account.")
+
+
+def list_users(
+    query: str = "", *, limit: int = USERS_PER_PAGE, before: str | None = None
+) -> list[UserRow]:
+    """The newest users that `query` finds by address, name or id; those older than `before`."""
+    if not people.is_storable(query + (before or "")):
+        return []
+    statement = _user_rows().order_by(models.User.id.desc()).limit(limit)
+    if query.strip():
+        statement = statement.where(_mentions(query.strip().lower()))
+    if before is not None:
+        last_seen = select(models.User.id).where(models.User.public_id == before)
+        statement = statement.where(models.User.id < last_seen.scalar_subquery())
+    with database.read() as connection:
+        return [UserRow(*row) for row in connection.execute(statement)]
+
+
+def find_user(email: str) -> UserRow | None:
+    """The user with this address and the account they own, or None."""
+    address = email.strip().lower()
+    if not people.is_email(address):
+        return None
+    statement = _user_rows().where(models.User.email == address)
+    with database.read() as connection:
+        row = connection.execute(statement).one_or_none()
+    return None if row is None else UserRow(*row)
+
+
+def _added(newcomer: people.Newcomer) -> User:
+    try:
+        return database.transact(lambda connection: people.add(connection, newcomer))
+    except IntegrityError as error:
+        raise people.email_taken() from error
+
+
+def _brought_in_line(
+    known: User, *, password: str | None, operator: bool, plan: str | None
+) -> User:
+    changes: dict[str, Any] = {}
+    if not known.is_verified:
+        changes["email_verified_at"] = clock.utcnow()
+    if operator:
+        changes["is_operator"] = True
+    if password is not None and not passwords.verify(_stored_hash(known.id), password):
+        changes["password_hash"] = passwords.make_hash(password)
+
+    def change(connection: Connection) -> None:
+        if plan is not None:
+            people.refuse_unknown_plan(connection, plan)
+            owned = update(models.Account).where(models.Account.id == _owned(known.id))
+            connection.execute(owned.values(plan_slug=plan))
+        if changes:
+            ends_sessions = "password_hash" in changes
+            _change_in(connection, known.id, changes, ends_sessions=ends_sessions)
+
+    database.transact(change)
+    return get_user(known.id)
+
+
+def _stored_hash(user_id: int) -> str | None:
+    statement = select(models.User.password_hash).where(models.User.id == user_id)
+    with database.read() as connection:
+        return connection.execute(statement).scalar_one()
+
+
+def _change(user_id: int, values: dict[str, Any], *, ends_sessions: bool = False) -> None:
+    def change(connection: Connection) -> None:
+        _change_in(connection, user_id, values, ends_sessions=ends_sessions)
+
+    database.transact(change)
+
+
+def _change_in(
+    connection: Connection, user_id: int, values: dict[str, Any], *, ends_sessions: bool
+) -> None:
+    if ends_sessions:
+        connection.execute(delete(models.Session).where(models.Session.user_id == user_id))
+    statement = update(models.User).where(models.User.id == user_id).values(**values)
+    if not connection.execute(statement).rowcount:
+        raise NotFound("There is no such user.")
+
+
+def _find_account(condition: ColumnElement[bool]) -> Account | None:
+    statement = (
+        select(
+            models.Account.id,
+            models.Account.public_id,
+            models.Account.name,
+            models.Account.plan_slug,
+            models.Plan.name,
+            models.Account.frozen_at.is_not(None),
+            models.Account.created_at,
+        )
+        .join(models.Plan, models.Plan.slug == models.Account.plan_slug)
+        .where(condition)
+    )
+    with database.read() as connection:
+        row = connection.execute(statement).one_or_none()
+    return None if row is None else Account(*row)
+
+
+def _user_rows() -> Select[*tuple[Any, ...]]:
+    return select(
+        models.User.id,
+        models.User.public_id,
+        models.User.email,
+        models.User.name,
+        models.User.is_operator,
+        models.User.email_verified_at.is_not(None),
+        models.User.disabled_at.is_not(None),
+        models.User.created_at,
+        models.Account.id,
+        models.Account.public_id,
+        models.Account.plan_slug,
+        models.Account.paid_nanos + models.Account.granted_nanos,
+        models.Account.held_nanos,
+    ).join(models.Account, models.Account.id == _owned(models.User.id))
+
+
+def _owned(user_id: int | InstrumentedAttribute[int]) -> ScalarSelect[int]:
+    """The account that a user came with; they may be members of others."""
+    return (
+        select(func.min(models.Membership.account_id))
+        .where(models.Membership.user_id == user_id, models.Membership.role == "owner")
+        .correlate(models.User)
+        .scalar_subquery()
+    )
+
+
+def _mentions(text: str) -> ColumnElement[bool]:
+    return or_(
+        models.User.email.contains(text, autoescape=True),
+        func.lower(models.User.name).contains(text, autoescape=True),
+        models.User.public_id == text,
+        models.Account.public_id == text,
+    )

@@ -1,0 +1,30 @@
+"""The audit trail: who did what to money, keys, access and settings. Builds the row; others run it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Insert, insert
+
+from solrouter.clock import new_id
+from solrouter.models import AuditEvent
+from solrouter.models.columns import db_now
+
+
+def event(
+    *,
+    actor: str,
+    action: str,
+    subject: str,
+    account_id: int | None = None,
+    details: Mapping[str, Any] | None = None,
+) -> Insert:
+    """The statement that appends one event; for the transaction of the act itself."""
+    return insert(AuditEvent).values(
+        id=new_id(),
+        account_id=account_id,
+        actor=actor,
+        action=action,
+        subject=subject,
+        details=dict(details or {}),
+        created_at=db_now(),
+    )

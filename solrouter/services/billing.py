@@ -1,0 +1,295 @@
+"""The ledger: what a balance is, the transfers of each act, and the audit that proves both.
+
+It builds statements and reads; `admission` owns the transactions that run them. Knows nothing of keys,
+models or HTTP. A customer's balance is a liability of ours: a credit to `customer:<id>:…` raises it.
+
+    grant       promo            → customer:granted
+    top-up      cash:<method>    → customer:paid
+    usage       customer:granted → revenue   (gifts are spent first)
+                customer:paid    → revenue
+    write-off   writeoff         → revenue   (what the balance could not pay)
+"""
+
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    Insert,
+    Select,
+    String,
+    case,
+    cast,
+    func,
+    insert,
+    literal,
+    select,
+    union_all,
+)
+
+from solrouter import database
+from solrouter.errors import NotFound
+from solrouter.models import Account, Completion, Hold, Transfer
+from solrouter.models.columns import db_now
+
+REVENUE, PROMO, WRITE_OFF = "revenue", "promo", "writeoff"
+GRANT, USAGE = "grant", "usage"
+# Where each kind of credit comes from, and which of the customer's two balances it raises.
+CREDIT_SOURCES = {GRANT: (PROMO, "granted")}
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """What an account has, in nanodollars."""
+
+    paid_nanos: int
+    granted_nanos: int
+    held_nanos: int
+
+    @property
+    def posted_nanos(self) -> int:
+        """All that is the account's, running requests included."""
+        return self.paid_nanos + self.granted_nanos
+
+    @property
+    def available_nanos(self) -> int:
+        """What the next request may hold."""
+        return self.posted_nanos - self.held_nanos
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of a statement; `amount_nanos` is positive when it raised the balance."""
+
+    id: str
+    created_at: datetime
+    kind: str
+    amount_nanos: int
+    note: str
+    actor: str
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """How a cost is paid: gifts first, then what was paid in; the rest is ours to lose."""
+
+    granted_nanos: int
+    paid_nanos: int
+    write_off_nanos: int
+
+    @property
+    def total_nanos(self) -> int:
+        """What the customer pays."""
+        return self.granted_nanos + self.paid_nanos
+
+
+def customer(account_id: int, part: str) -> str:
+    """The ledger account of a customer's `paid` or `granted` balance."""
+    return f"customer:{account_id}:{part}"
+
+
+def balance(account_id: int) -> Balance:
+    """The account's balance now. Raises NotFound."""
+    columns = select(Account.paid_nanos, Account.granted_nanos, Account.held_nanos)
+    with database.read() as connection:
+        row = connection.execute(columns.where(Account.id == account_id)).one_or_none()
+    if row is None:
+        raise NotFound("There is no such account.")
+    return Balance(*row)
+
+
+def statement(account_id: int, *, limit: int, before: str | None = None) -> list[Entry]:
+    """The account's transfers summed by act, newest first; `before` is the id of the last one seen."""
+    query = _statement_query(account_id).limit(limit)
+    if before is not None:
+        query = query.where(Transfer.id < uuid.UUID(before))
+    with database.read() as connection:
+        rows = connection.execute(query).all()
+    return [
+        Entry(
+            str(row.id), row.created_at, row.kind, int(row.amount_nanos), row.note or "", row.actor
+        )
+        for row in rows
+    ]
+
+
+def split(cost_nanos: int, *, after_release: Balance) -> Charge:
+    """How a settled request is paid, given the balance once its own hold is released.
+
+    It may use its hold and what is free beside it, never what other requests hold, never below zero.
+    """
+    assert cost_nanos >= 0
+    charge = min(cost_nanos, max(after_release.available_nanos, 0))
+    from_granted = min(charge, after_release.granted_nanos)
+    return Charge(from_granted, charge - from_granted, cost_nanos - charge)
+
+
+def usage_transfers(
+    completion_id: uuid.UUID, account_id: int, charge: Charge, *, note: str
+) -> list[dict[str, Any]]:
+    """The transfers of a settled request; none for a free one."""
+    legs = (
+        (customer(account_id, "granted"), REVENUE, charge.granted_nanos),
+        (customer(account_id, "paid"), REVENUE, charge.paid_nanos),
+        (WRITE_OFF, REVENUE, charge.write_off_nanos),
+    )
+    return [
+        {
+            "id": completion_id,
+            "leg": leg,
+            "account_id": account_id,
+            "debit": debit,
+            "credit": credit,
+            "amount_nanos": amount,
+            "kind": USAGE,
+            "actor": "system",
+            "note": note,
+        }
+        for leg, (debit, credit, amount) in enumerate(legs)
+        if amount > 0
+    ]
+
+
+def credit_transfer(
+    transfer_id: uuid.UUID,
+    account_id: int,
+    amount_nanos: int,
+    *,
+    kind: str,
+    actor: str,
+    note: str,
+) -> dict[str, Any]:
+    """The transfer that brings credit to an account."""
+    source, part = CREDIT_SOURCES[kind]
+    return {
+        "id": transfer_id,
+        "leg": 0,
+        "account_id": account_id,
+        "debit": source,
+        "credit": customer(account_id, part),
+        "amount_nanos": amount_nanos,
+        "kind": kind,
+        "actor": actor,
+        "note": note,
+    }
+
+
+def insert_transfers() -> Insert:
+    """The statement that appends transfers."""
+    return insert(Transfer).values(created_at=db_now())
+
+
+def audit() -> Iterator[str]:
+    """Proves the ledger; yields one sentence for each difference, nothing when all is well.
+
+    Sums are made in the database; only differences leave it.
+    """
+    with database.read() as connection:
+        yield from differences(connection)
+
+
+def differences(connection: Connection) -> Iterator[str]:
+    """`audit` over a connection that is open already."""
+    yield from _balances_that_drift(connection)
+    yield from _holds_that_drift(connection)
+    yield from _overdrawn(connection)
+    yield from _charges_that_drift(connection)
+
+
+def _statement_query(account_id: int) -> Select[*tuple[Any, ...]]:
+    own = literal(f"customer:{account_id}:")
+    signed = case(
+        (func.substr(Transfer.credit, 1, func.length(own)) == own, Transfer.amount_nanos),
+        (func.substr(Transfer.debit, 1, func.length(own)) == own, -Transfer.amount_nanos),
+        else_=0,
+    )
+    return (
+        select(
+            Transfer.id,
+            func.min(Transfer.created_at).label("created_at"),
+            func.min(Transfer.kind).label("kind"),
+            func.sum(signed).label("amount_nanos"),
+            func.min(Transfer.note).label("note"),
+            func.min(Transfer.actor).label("actor"),
+        )
+        .where(Transfer.account_id == account_id)
+        .group_by(Transfer.id)
+        .order_by(Transfer.id.desc())
+    )
+
+
+def _replayed(part: str) -> Any:
+    """Account names and sums of one of the customers' balances, by replay."""
+    legs = union_all(
+        select(Transfer.credit.label("name"), Transfer.amount_nanos.label("amount")),
+        select(Transfer.debit.label("name"), (-Transfer.amount_nanos).label("amount")),
+    ).subquery()
+    name = literal("customer:") + cast(Account.id, String) + literal(f":{part}")
+    sums = select(legs.c.name, func.sum(legs.c.amount).label("total")).group_by(legs.c.name)
+    return sums.subquery(), name
+
+
+def _balances_that_drift(connection: Connection) -> Iterator[str]:
+    for part, column in (("paid", Account.paid_nanos), ("granted", Account.granted_nanos)):
+        sums, name = _replayed(part)
+        total = cast(func.coalesce(sums.c.total, 0), BigInteger)
+        query = (
+            select(Account.public_id, column, total.label("replay"))
+            .outerjoin(sums, sums.c.name == name)
+            .where(column != total)
+        )
+        for row in connection.execute(query):
+            yield f"{row[0]}: {part} balance is {row[1]} nanodollars, its ledger says {row[2]}"
+
+
+def _holds_that_drift(connection: Connection) -> Iterator[str]:
+    sums = (
+        select(Hold.account_id, func.sum(Hold.amount_nanos).label("total"))
+        .group_by(Hold.account_id)
+        .subquery()
+    )
+    total = cast(func.coalesce(sums.c.total, 0), BigInteger)
+    query = (
+        select(Account.public_id, Account.held_nanos, total)
+        .outerjoin(sums, sums.c.account_id == Account.id)
+        .where(Account.held_nanos != total)
+    )
+    for row in connection.execute(query):
+        yield f"{row[0]}: {row[1]} nanodollars are marked as held, its running requests hold {row[2]}"
+
+
+def _overdrawn(connection: Connection) -> Iterator[str]:
+    available = Account.paid_nanos + Account.granted_nanos - Account.held_nanos
+    query = select(Account.public_id, available).where(available < 0, Account.paid_nanos >= 0)
+    for row in connection.execute(query):
+        yield f"{row[0]}: overdrawn by {-row[1]} nanodollars"
+
+
+def _charges_that_drift(connection: Connection) -> Iterator[str]:
+    """Every charge belongs to one completion, and every completion's charge is in the ledger."""
+    paid = case((Transfer.debit != WRITE_OFF, Transfer.amount_nanos), else_=0)
+    sums = (
+        select(Transfer.id, func.sum(paid).label("total"))
+        .where(Transfer.kind == USAGE)
+        .group_by(Transfer.id)
+        .subquery()
+    )
+    total = cast(func.coalesce(sums.c.total, 0), BigInteger)
+    receipts = (
+        select(Completion.id, Completion.charge_nanos, total)
+        .outerjoin(sums, sums.c.id == Completion.id)
+        .where(Completion.charge_nanos != total)
+    )
+    for row in connection.execute(receipts):
+        yield f"completion {row[0]}: its receipt says {row[1]} nanodollars, the ledger {row[2]}"
+    orphans = (
+        select(sums.c.id, total)
+        .outerjoin(Completion, Completion.id == sums.c.id)
+        .where(Completion.id.is_(None))
+    )
+    for row in connection.execute(orphans):
+        yield f"transfer {row[0]}: {row[1]} nanodollars were charged without a receipt"

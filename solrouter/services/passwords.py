@@ -1,0 +1,112 @@
+"""Passwords: which are good enough, and argon2id in native threads. Knows no users and no rows.
+
+A hash fills 19 MiB and a core for some tens of milliseconds, so at most two run at a time and
+neither runs in a greenlet. Accepted are 8 to 256 characters of any kind, less the few that
+everyone tries first (OWASP ASVS 5.0, 6.2; parameters: 11.4.2).
+"""
+
+import re
+import unicodedata
+from concurrent.futures import Executor
+from functools import cache
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+
+from solrouter import native_threads
+from solrouter.errors import Refused
+
+CHARACTERS_MIN = 8
+CHARACTERS_MAX = 256
+MEMORY_KIB = 19 * 1024
+PASSES = 2
+LANES = 1
+HASHES_AT_ONCE_MAX = 2
+# A local part shorter than this is in too many good passwords to mean anything.
+LOCAL_PART_CHARACTERS_MIN = 3
+
+# Nobody's password, of today's cost: a sign-in that can only fail takes as long as any other.
+DUMMY_HASH = (
+    "$argon2id$v=19$m=19456,t=2,p=1"
+    "$NddxiKunZ9qkeWik4toMZg$L1RE5gw7tVCqGDvl9Mz1tq8OjMWT9tqVdKJDylDfG98"
+)
+
+# Compared without case, blanks and the digits and signs at the end: `Password2026!` is `password`.
+TRIVIAL_WORDS = """
+abcd abcdefgh abcdefghi access admin administrator asdfasdf asdfghjk asdfghjkl baseball batman
+bitcoin changeme computer default demo dragon ethereum football google guest hunter iloveyou
+internet jesus letmein liverpool login master michael mobilemail monkey mustang openai pa$$word
+pa55word p@ssword p@ssw0rd pass passord passw0rd passwort password passwordpassword princess
+q1w2e3r4 q1w2e3r4t5 qazwsx qazwsxedc qwer qwert qwerty qwertyui qwertyuiop qwertz root samsung
+secret shadow sol solana solrouter starwars sunshine superman superuser temp test testtest
+trustno whatever welcome zaq1zaq1 zaq12wsx zxcvbn zxcvbnm 1q2w3e4r 1q2w3e4r5t 1qaz2wsx
+"""
+TRIVIAL = frozenset(TRIVIAL_WORDS.split())
+RUNS = ("01234567890123456789", "98765432109876543210", "abcdefghijklmnopqrstuvwxyz")
+
+_hasher = PasswordHasher(time_cost=PASSES, memory_cost=MEMORY_KIB, parallelism=LANES)
+
+
+def refuse_weak(password: str, *, email: str = "") -> None:
+    """Says what is wrong with a password that is too short, too long or too easily guessed.
+
+    Raises Refused.
+    """
+    refuse_length(password)
+    if _is_trivial(password.casefold()):
+        raise Refused("This password is among the first that anyone would try.", param="password")
+    local_part = email.partition("@")[0].casefold()
+    is_telling = len(local_part) >= LOCAL_PART_CHARACTERS_MIN
+    if is_telling and local_part in password.casefold():
+        raise Refused("The password must not contain your e-mail address.", param="password")
+
+
+def refuse_length(password: str) -> None:
+    """Refuses a password that is too short or too long, and judges nothing else. Raises Refused."""
+    if len(password) < CHARACTERS_MIN:
+        raise Refused(f"The password needs at least {CHARACTERS_MIN} characters.", param="password")
+    if len(password) > CHARACTERS_MAX:
+        raise Refused(
+            f"The password may have {CHARACTERS_MAX} characters at most.", param="password"
+        )
+
+
+def make_hash(password: str) -> str:
+    """The argon2id hash of a password."""
+    return _threads().submit(_hasher.hash, _bytes(password)).result()
+
+
+def verify(stored: str | None, password: str) -> bool:
+    """Whether the password is the stored one; takes its time also when nothing is stored."""
+    is_match = _threads().submit(_verify, stored or DUMMY_HASH, _bytes(password)).result()
+    return is_match and stored is not None
+
+
+def is_outdated(stored: str) -> bool:
+    """Whether the hash was made with weaker parameters than today's."""
+    return _hasher.check_needs_rehash(stored)
+
+
+def _verify(stored: str, password: bytes) -> bool:
+    try:
+        return _hasher.verify(stored, password)
+    except (VerificationError, InvalidHashError):
+        return False
+
+
+def _bytes(password: str) -> bytes:
+    # Keyboards differ in how they compose a letter; the person typed the same one (NIST 800-63B).
+    return unicodedata.normalize("NFKC", password).encode("utf-8", "surrogatepass")
+
+
+def _is_trivial(folded: str) -> bool:
+    bare = re.sub(r"\s", "", folded)
+    if len(set(bare)) <= 2 or any(bare in run for run in RUNS):
+        return True
+    return bare in TRIVIAL or re.sub(r"[\d\W_]+$", "", bare) in TRIVIAL
+
+
+@cache
+def _threads() -> Executor:
+    # Made at first use: a pool belongs to the process that it was made in, not to its parent.
+    return native_threads.executor(HASHES_AT_ONCE_MAX)

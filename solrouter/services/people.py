@@ -1,0 +1,149 @@
+"""How a user and their own account come into being, whichever way they came. Opens no transaction.
+
+`accounts` and `sign_ins` both make users; this is what they share, so that neither knows the other.
+"""
+
+import re
+import secrets
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, Connection, insert, select
+
+from solrouter import clock, models
+from solrouter.errors import Refused
+
+DEFAULT_PLAN = "pay-as-you-go"
+EMAIL_CHARACTERS_MAX = 254
+NAME_CHARACTERS_MAX = 200
+PUBLIC_ID_BYTES = 12
+# HTML's own definition of a valid address, with a dot in the domain.
+EMAIL = re.compile(
+    r"[a-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@"
+    r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)+"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A person who can sign in."""
+
+    id: int
+    public_id: str
+    email: str
+    name: str
+    is_verified: bool
+    is_operator: bool
+    has_password: bool
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Newcomer:
+    """Somebody who is about to become a user."""
+
+    email: str
+    name: str
+    password_hash: str | None
+    is_verified: bool
+    is_operator: bool
+    plan: str
+
+
+def email_taken() -> Refused:
+    """What to say when the address is somebody's already."""
+    return Refused("There is already a user with this e-mail address.", param="email")
+
+
+def is_email(text: str) -> bool:
+    """Whether the text is an address in the spelling that we store."""
+    return len(text) <= EMAIL_CHARACTERS_MAX and EMAIL.fullmatch(text) is not None
+
+
+def as_email(text: str) -> str:
+    """The address as we store it, in lower case. Raises Refused."""
+    email = text.strip().lower()
+    if not is_email(email):
+        raise Refused(
+            "That is not an e-mail address: it looks like name@example.com.", param="email"
+        )
+    return email
+
+
+def as_name(text: str) -> str:
+    """The name as we store it: what can be printed of it, and not without end."""
+    printable = "".join(character for character in text if character.isprintable())
+    return printable.strip()[:NAME_CHARACTERS_MAX]
+
+
+def is_storable(text: str) -> bool:
+    """Whether a text column could hold it; else no row can have it. PostgreSQL knows no NUL."""
+    return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def find(connection: Connection, condition: ColumnElement[bool]) -> User | None:
+    """The user that the condition names, or None."""
+    statement = select(
+        models.User.id,
+        models.User.public_id,
+        models.User.email,
+        models.User.name,
+        models.User.email_verified_at.is_not(None),
+        models.User.is_operator,
+        models.User.password_hash.is_not(None),
+        models.User.created_at,
+    )
+    row = connection.execute(statement.where(condition)).one_or_none()
+    return None if row is None else User(*row)
+
+
+def add(connection: Connection, newcomer: Newcomer) -> User:
+    """Makes a user, their personal account and their ownership of it.
+
+    Raises Refused (`email`, `plan`); two at once meet the unique constraint, an IntegrityError.
+    """
+    if find(connection, models.User.email == newcomer.email) is not None:
+        raise email_taken()
+    refuse_unknown_plan(connection, newcomer.plan)
+    now = clock.utcnow()
+    user_id = _add_user(connection, newcomer, now=now)
+    account_id = _add_account(connection, newcomer, now=now)
+    connection.execute(
+        insert(models.Membership).values(
+            user_id=user_id, account_id=account_id, role="owner", created_at=now
+        )
+    )
+    user = find(connection, models.User.id == user_id)
+    assert user is not None, "what was just written can be read"
+    return user
+
+
+def refuse_unknown_plan(connection: Connection, slug: str) -> None:
+    """Raises Refused (`plan`) unless there is such a plan, naming those that there are."""
+    slugs = connection.execute(select(models.Plan.slug).order_by(models.Plan.slug)).scalars().all()
+    if slug not in slugs:
+        raise Refused(f"There is no plan “{slug}”. Plans: {', '.join(slugs)}.", param="plan")
+
+
+def _add_user(connection: Connection, newcomer: Newcomer, *, now: datetime) -> int:
+    statement = insert(models.User).values(
+        public_id=f"user_{secrets.token_hex(PUBLIC_ID_BYTES)}",
+        email=newcomer.email,
+        email_verified_at=now if newcomer.is_verified else None,
+        name=as_name(newcomer.name),
+        password_hash=newcomer.password_hash,
+        is_operator=newcomer.is_operator,
+        created_at=now,
+    )
+    return connection.execute(statement.returning(models.User.id)).scalar_one()
+
+
+def _add_account(connection: Connection, newcomer: Newcomer, *, now: datetime) -> int:
+    name = as_name(newcomer.name) or newcomer.email.partition("@")[0]
+    statement = insert(models.Account).values(
+        public_id=f"acct_{secrets.token_hex(PUBLIC_ID_BYTES)}",
+        name=name,
+        plan_slug=newcomer.plan,
+        created_at=now,
+    )
+    return connection.execute(statement.returning(models.Account.id)).scalar_one()

@@ -1,0 +1,1 @@
+"""The wire: sockets, pools and deadlines. Knows no dialect, no rows and no web framework."""

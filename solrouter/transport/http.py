@@ -1,0 +1,251 @@
+"""One HTTP/1.1 request to another server, its answer read as it comes. Knows no dialect.
+
+`open_stream` is the whole door. Whatever one receive brings is handed on at once. There are four
+deadlines: until connected, until the status line (both counted from the opening), between two
+receives, and in total. No redirect is followed and no request is sent twice, but for one case: a
+kept connection that turns out to be dead before one byte of the answer came.
+"""
+
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, Self
+
+from solrouter.clock import monotonic_s
+from solrouter.transport.answer import Answer, HTTPParseError
+from solrouter.transport.errors import BrokenStream, ReadTimedOut, TooLarge
+from solrouter.transport.pool import Pool, close_all, connect, pool_for
+from solrouter.transport.request import HttpRequest, written
+
+__all__ = ["HttpRequest", "HttpStream", "close_all", "open_stream"]
+
+RECEIVE_BYTES = 64 * 1024
+HEAD_BYTES_MAX = 256 * 1024
+# Up to here head and body leave in one write; a larger body is not worth a copy.
+ONE_WRITE_BYTES_MAX = 256 * 1024
+LINGER_BYTES_MAX = 64 * 1024
+
+
+class HttpStream:
+    """An answer whose status and headers are known and whose body is still coming.
+
+    Iterate or read it in one greenlet; `close` it from any, at any time. Always close it.
+    """
+
+    def __init__(self, pool: Pool, sock: Any, request: HttpRequest, *, started_s: float) -> None:
+        self.status = 0
+        self.headers: Mapping[str, str] = {}
+        self._pool = pool
+        self._sock: Any = sock
+        self._answer = Answer(request.method)
+        self._between_s = request.between_s
+        self._first_byte_by_s = started_s + request.first_byte_s
+        self._total_by_s = started_s + request.total_s
+        self._received_bytes = 0
+        self._is_busy = False
+        self._is_closed = False
+
+    @property
+    def is_untouched(self) -> bool:
+        """Whether not one byte of an answer has come."""
+        return self._received_bytes == 0
+
+    def set_between_s(self, seconds: float) -> None:
+        """Changes how long the next reads wait for bytes."""
+        self._between_s = seconds
+
+    def read_some(self) -> bytes:
+        """Returns the next bytes of the body as soon as there are any; b"" is its complete end.
+
+        Raises ReadTimedOut or BrokenStream.
+        """
+        while True:
+            if self._is_closed:
+                raise BrokenStream("the stream was closed on our side")
+            if body := self._answer.take_body():
+                return body
+            if self._answer.message_complete:
+                self._let_go()
+                return b""
+            self._receive(self._between_s, phase="between")
+
+    def read_all(self, limit_bytes: int) -> bytes:
+        """Returns the whole body. Raises TooLarge past the limit, and what read_some raises."""
+        parts: list[bytes] = []
+        size = 0
+        for part in self:
+            size += len(part)
+            if size > limit_bytes:
+                self.close()
+                message = f"the answer has passed {limit_bytes} bytes"
+                raise TooLarge(message, limit_bytes=limit_bytes)
+            parts.append(part)
+        return b"".join(parts)
+
+    def finish(self, *, linger_s: float) -> None:
+        """Closes, after waiting a moment for the message's last bytes to keep the connection."""
+        self._between_s = linger_s
+        self._total_by_s = min(self._total_by_s, monotonic_s() + linger_s)
+        size = 0
+        with suppress(ReadTimedOut, BrokenStream):
+            while size < LINGER_BYTES_MAX and (part := self.read_some()):
+                size += len(part)
+        self.close()
+
+    def close(self) -> None:
+        """Ends it now. A reader elsewhere gets BrokenStream; the connection is not used again."""
+        if self._sock is None:
+            return
+        self._is_closed = True
+        if self._is_busy:
+            # Closing a descriptor under a waiting reader is unsafe; a shutdown wakes it, also
+            # from another thread, and the reader cleans up. `_sock` is the socket below TLS.
+            with suppress(OSError):
+                self._sock._sock.shutdown(socket.SHUT_RDWR)
+        else:
+            self._discard()
+
+    def __iter__(self) -> Iterator[bytes]:
+        while part := self.read_some():
+            yield part
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        # A forgotten stream must not keep its place in the pool for ever.
+        if getattr(self, "_sock", None) is not None:
+            self._discard()
+
+    def start(self, head: bytes, body: bytes) -> None:
+        """Sends the request and reads up to the end of the answer's headers."""
+        self._send(head, body)
+        while not self._answer.has_head:
+            if self._received_bytes > HEAD_BYTES_MAX:
+                message = f"the headers have passed {HEAD_BYTES_MAX} bytes"
+                raise TooLarge(message, limit_bytes=HEAD_BYTES_MAX)
+            self._receive(self._first_byte_by_s - monotonic_s(), phase="first_byte")
+        self.status = self._answer.get_code()
+        self.headers = self._answer.lower_headers()
+
+    def _send(self, head: bytes, body: bytes) -> None:
+        self._sock.settimeout(self._patience(self._first_byte_by_s - monotonic_s(), "first_byte"))
+        try:
+            if len(body) <= ONE_WRITE_BYTES_MAX:
+                self._sock.sendall(head + body)
+            else:
+                self._sock.sendall(head)
+                self._sock.sendall(body)
+        except TimeoutError as exc:
+            raise ReadTimedOut("the request was not taken in time", phase="first_byte") from exc
+        except ConnectionError:
+            # It may have refused a large body early and told us why before it hung up.
+            pass
+        except (OSError, ValueError) as exc:
+            raise BrokenStream("the line broke while the request was sent") from exc
+
+    def _patience(self, seconds: float, phase: str) -> float:
+        """How long to wait now, within the total deadline. Raises ReadTimedOut at once."""
+        left_s = self._total_by_s - monotonic_s()
+        if left_s < seconds:
+            seconds, phase = left_s, "total"
+        if seconds <= 0:
+            raise ReadTimedOut(f"the deadline {phase} has passed", phase=phase)
+        return seconds
+
+    def _receive(self, seconds: float, *, phase: str) -> None:
+        """Waits for one receive and parses it."""
+        wait_s = self._patience(seconds, phase)
+        self._sock.settimeout(wait_s)
+        self._is_busy = True
+        try:
+            data = self._sock.recv(RECEIVE_BYTES)
+        except TimeoutError as exc:
+            if wait_s < seconds:
+                phase = "total"
+            raise ReadTimedOut(f"no byte came within {wait_s:.3g} s", phase=phase) from exc
+        except (OSError, ValueError) as exc:
+            raise BrokenStream(self._cut_message("the line broke")) from exc
+        finally:
+            self._is_busy = False
+            if self._is_closed:
+                self._discard()
+        self._parse(data)
+
+    def _parse(self, data: bytes) -> None:
+        self._received_bytes += len(data)
+        if self._is_closed:
+            raise BrokenStream("the stream was closed on our side")
+        if not data and not self._answer.has_head:
+            raise BrokenStream("the line was closed before the answer", clean_end=True)
+        try:
+            self._answer.take(data)
+        except HTTPParseError as exc:
+            if not data:
+                raise BrokenStream("the answer ended too early", clean_end=True) from exc
+            raise BrokenStream("the answer is not HTTP") from exc
+
+    def _cut_message(self, otherwise: str) -> str:
+        return "the stream was closed on our side" if self._is_closed else otherwise
+
+    def _let_go(self) -> None:
+        """Gives the connection back after a complete message, if it can serve another."""
+        if self._sock is None:
+            return
+        if self._answer.should_close() or self._answer.has_trailing_bytes:
+            self._discard()
+            return
+        sock, self._sock = self._sock, None
+        self._pool.return_socket(sock)
+
+    def _discard(self) -> None:
+        sock, self._sock = self._sock, None
+        if sock is not None:
+            self._pool.discard(sock)
+
+
+def open_stream(request: HttpRequest) -> HttpStream:
+    """Sends a request and returns its answer as soon as status and headers are there.
+
+    Raises TransportError: Unsendable, ConnectFailed, ReadTimedOut, BrokenStream or TooLarge.
+    """
+    started_s = monotonic_s()
+    origin, head = written(request)
+    pool = pool_for(origin)
+    stream, was_used = _connected(pool, request, started_s)
+    try:
+        return _started(stream, head, request.body)
+    except BrokenStream:
+        if not (was_used and stream.is_untouched):
+            raise
+    # The other side closed an idle connection just as we took it: once more, on a new one.
+    pool.drop_idle()
+    stream, _ = _connected(pool, request, started_s)
+    return _started(stream, head, request.body)
+
+
+def _connected(pool: Pool, request: HttpRequest, started_s: float) -> tuple[HttpStream, bool]:
+    left_s = started_s + min(request.connect_s, request.total_s) - monotonic_s()
+    if left_s <= 0:
+        raise ReadTimedOut("no time is left to connect", phase="connect")
+    sock, was_used = connect(pool, timeout_s=left_s)
+    return HttpStream(pool, sock, request, started_s=started_s), was_used
+
+
+def _started(stream: HttpStream, head: bytes, body: bytes) -> HttpStream:
+    try:
+        stream.start(head, body)
+    except BaseException:
+        # Also when the waiting greenlet is killed: the upstream must notice at once.
+        stream.close()
+        raise
+    return stream

@@ -1,0 +1,174 @@
+"""Connections kept for reuse, per origin. Knows sockets and TLS, and nothing of HTTP.
+
+geventhttpclient's pool resolves, connects, verifies certificates and counts; what is ours is a
+liveness check that works beyond 1 024 file descriptors, an age limit for idle connections and the
+knowledge whether a connection was used before. Pools belong to a thread, since a gevent socket
+cannot leave the hub that it was born in.
+"""
+
+import socket
+import ssl
+from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary, WeakSet
+
+import gevent
+from gevent import monkey
+from gevent import ssl as gevent_ssl
+from geventhttpclient.connectionpool import ConnectionPool, SSLConnectionPool
+
+from solrouter.clock import monotonic_s
+from solrouter.transport.errors import ConnectFailed, ReadTimedOut, TransportError, Unsendable
+
+CONNECTIONS_PER_ORIGIN_MAX = 1000
+# Below the idle limit of common load balancers (60 s): rather connect anew than race their close.
+IDLE_S_MAX = 50.0
+# One address of a host with several; all of them together have the request's `connect_s`.
+ADDRESS_CONNECT_S = 10.0
+
+
+class Origin(NamedTuple):
+    """Whom a connection speaks to."""
+
+    scheme: str
+    host: str
+    port: int
+
+
+class _Tuned(ConnectionPool):
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._returned_at: WeakKeyDictionary[Any, float] = WeakKeyDictionary()
+
+    def after_connect(self, sock: Any) -> None:
+        # A small request must not wait for the other side's delayed acknowledgement.
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def take(self) -> tuple[Any, bool]:
+        """A connection, and whether it served an earlier request."""
+        sock = self.get_socket()
+        return sock, sock in self._returned_at
+
+    def return_socket(self, sock: Any) -> None:
+        self._returned_at[sock] = monotonic_s()
+        super().return_socket(sock)
+
+    def discard(self, sock: Any) -> None:
+        """Closes a connection for good and frees its place."""
+        if sock.hub is gevent.get_hub():
+            self.release_socket(sock)
+            return
+        # Another thread's event loop must not be touched from here: close the bare descriptor.
+        sock._sock.close()
+        self._semaphore.release()
+
+    def drop_idle(self) -> None:
+        """Closes what lies idle: when one connection was stale, its neighbours are too."""
+        while not self._socket_queue.empty():
+            self._socket_queue.get(block=False).close()
+
+    def __del__(self) -> None:
+        # A thread has ended and its event loop with it: only the bare descriptors are left.
+        for sock in list(self._returned_at):
+            sock._sock.close()
+
+    def _is_socket_alive(self, sock: Any) -> bool:
+        # The library asks select(), which refuses descriptors above 1 023.
+        if monotonic_s() - self._returned_at.get(sock, 0.0) > IDLE_S_MAX:
+            return False
+        try:
+            sock._sock.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        # Either the other side has closed, or it speaks unasked: neither is fit for use.
+        return False
+
+
+class _PlainPool(_Tuned):
+    pass
+
+
+class _TlsPool(_Tuned, SSLConnectionPool):
+    pass
+
+
+Pool = _PlainPool | _TlsPool
+
+_CONNECT_FAULTS: tuple[tuple[type[Exception], str, str], ...] = (
+    (ssl.SSLError, "tls", "TLS failed"),
+    (socket.gaierror, "dns", "the host name has no address"),
+    (ConnectionRefusedError, "refused", "the connection was refused"),
+    # Most often a server that drops the line during the handshake.
+    (ConnectionError, "refused", "the connection was dropped while being made"),
+)
+
+# Not `threading.local`: under gevent's patch that is local to a greenlet.
+_of_thread: Any = monkey.get_original("threading", "local")()
+_all_pools: WeakSet[Any] = WeakSet()
+
+
+def pool_for(origin: Origin) -> Pool:
+    """The pool of this thread for an origin."""
+    pools: dict[Origin, Pool] = _of_thread.__dict__.setdefault("pools", {})
+    pool = pools.get(origin)
+    if pool is None:
+        pool = pools[origin] = _new_pool(origin)
+        _all_pools.add(pool)
+    return pool
+
+
+def _new_pool(origin: Origin) -> Pool:
+    where = (origin.host, origin.port, origin.host, origin.port)
+    settings: dict[str, Any] = {
+        "size": CONNECTIONS_PER_ORIGIN_MAX,
+        "connection_timeout": ADDRESS_CONNECT_S,
+        "network_timeout": ADDRESS_CONNECT_S,
+    }
+    if origin.scheme == "https":
+        return _TlsPool(*where, ssl_context_factory=_tls_context, **settings)
+    return _PlainPool(*where, **settings)
+
+
+def _tls_context(cafile: str | None) -> Any:
+    """Verifies names and certificates. gevent's own class: the library's default is Python's,
+    which blocks the whole thread wherever nobody has patched it."""
+    context = gevent_ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(cafile=cafile)
+    return context
+
+
+def close_all() -> None:
+    """Closes every idle connection of the process; running streams close theirs at their end."""
+    for pool in list(_all_pools):
+        pool.close()
+    _all_pools.clear()
+    _of_thread.__dict__.pop("pools", None)
+
+
+def connect(pool: Pool, *, timeout_s: float) -> tuple[Any, bool]:
+    """Takes a connection within a time that covers the queue, DNS, TCP and TLS together.
+
+    Returns it and whether it served an earlier request. Raises ConnectFailed or ReadTimedOut.
+    """
+    late = ReadTimedOut(f"no connection within {timeout_s:g} s", phase="connect")
+    try:
+        with gevent.Timeout(timeout_s, late):
+            return pool.take()
+    except TransportError:
+        raise
+    except (OSError, RuntimeError, UnicodeError) as exc:
+        raise _connect_error(exc) from exc
+
+
+def _connect_error(exc: Exception) -> TransportError:
+    # The order counts: most of these are kinds of OSError.
+    if isinstance(exc, UnicodeError):
+        return Unsendable("the host name cannot be written for DNS")
+    if isinstance(exc, TimeoutError):
+        return ReadTimedOut("the connection was not made in time", phase="connect")
+    for kind, reason, message in _CONNECT_FAULTS:
+        if isinstance(exc, kind):
+            detail = f": {exc.reason or exc}" if isinstance(exc, ssl.SSLError) else ""
+            return ConnectFailed(message + detail, reason=reason)
+    return ConnectFailed(f"the host cannot be reached: {exc}", reason="unreachable")

@@ -1,0 +1,245 @@
+"""Headers of every answer, hosts, proxies, request ids, and what people see of errors."""
+
+import logging
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from tests.edge.conftest import sign_up, visitor_of
+from tests.edge.pages import FormPage
+
+HTTPS = {"wsgi.url_scheme": "https"}
+REQUEST_ID = re.compile(r"req_[0-9a-f]{24}")
+
+
+# What goes out.
+
+
+@pytest.mark.parametrize("path", ["/login", "/signup", "/nowhere", "/account", "/static/site.css"])
+def test_every_page_has_a_strict_policy(client: FlaskClient, path: str) -> None:
+    headers = client.get(path, buffered=True).headers
+    policy = dict(part.strip().split(" ", 1) for part in headers[CSP].split(";"))
+    assert policy["default-src"] == "'none'"
+    assert policy["script-src"] == policy["style-src"] == policy["connect-src"] == "'self'"
+    assert policy["form-action"] == "'self'"
+    assert policy["frame-ancestors"] == policy["base-uri"] == "'none'"
+    assert "unsafe" not in headers[CSP]
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["Referrer-Policy"] and headers["Permissions-Policy"]
+    assert headers["Cross-Origin-Opener-Policy"] == "same-origin"
+    assert "Access-Control-Allow-Origin" not in headers
+
+
+CSP = "Content-Security-Policy"
+
+
+def test_a_form_may_lead_to_github_where_github_is_set_up(make_app: Callable[..., Flask]) -> None:
+    other = make_app(GITHUB_CLIENT_ID="id", SOLROUTER_GITHUB_URL="https://git.example/sub")
+    policy = other.test_client().get("/login").headers[CSP]
+    assert "form-action 'self' https://git.example;" in policy
+
+
+def test_hsts_follows_the_scheme(client: FlaskClient) -> None:
+    over_https = client.get("/login", environ_overrides=HTTPS).headers
+    assert over_https["Strict-Transport-Security"] == "max-age=31536000"
+    assert "Strict-Transport-Security" not in client.get("/login").headers
+
+
+def test_private_pages_are_not_stored(visitor: FlaskClient) -> None:
+    assert visitor.get("/login").headers["Cache-Control"] == "no-store"
+    assert "Cache-Control" not in visitor.get("/docs").headers
+    sign_up(visitor)
+    assert visitor.get("/account").headers["Cache-Control"] == "no-store"
+    assert visitor.get("/docs").headers["Cache-Control"] == "private, no-cache"
+    assert "private" not in visitor.get("/static/site.css", buffered=True).headers["Cache-Control"]
+
+
+@pytest.mark.parametrize("path", ["/v1/models", "/v1/key", "/v1/nowhere"])
+def test_the_api_is_open_to_other_sites_without_credentials(client: FlaskClient, path: str) -> None:
+    headers = client.get(path, headers={"Origin": "https://app.example"}).headers
+    assert headers["Access-Control-Allow-Origin"] == "*"
+    assert "Access-Control-Allow-Credentials" not in headers
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert CSP not in headers
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/ai/chat/completions", "/api/v1/models"])
+def test_a_preflight_is_answered(client: FlaskClient, path: str) -> None:
+    asked = {
+        "Origin": "https://app.example",
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "authorization,x-stainless-lang",
+    }
+    answer = client.options(path, headers=asked)
+    assert answer.status_code == 204
+    assert answer.headers["Access-Control-Allow-Origin"] == "*"
+    assert "POST" in answer.headers["Access-Control-Allow-Methods"]
+    assert "Authorization" in answer.headers["Access-Control-Allow-Headers"]
+
+
+def test_pages_answer_no_preflight(client: FlaskClient) -> None:
+    asked = {"Origin": "https://app.example", "Access-Control-Request-Method": "POST"}
+    headers = client.options("/login", headers=asked).headers
+    assert not any(name.startswith("Access-Control") for name, _ in headers)
+
+
+# Hosts and proxies.
+
+
+@pytest.mark.parametrize("host", ["llm.example.com", "LLM.example.com:8443", "[::1]:8000"])
+def test_a_listed_host_is_served(make_app: Callable[..., Flask], host: str) -> None:
+    client = make_app(SOLROUTER_ALLOWED_HOSTS="llm.example.com,[::1]").test_client()
+    assert client.get("/healthz", headers={"Host": host}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "evil.example",
+        "llm.example.com.evil.example",
+        "evil.example:llm.example.com",
+        "llm.example.com@evil.example",
+        "localhost:4000/#@llm.example.com",
+        "",
+    ],
+)
+@pytest.mark.parametrize("path", ["/healthz", "/login", "/v1/models"])
+def test_every_other_host_is_refused(make_app: Callable[..., Flask], host: str, path: str) -> None:
+    client = make_app(SOLROUTER_ALLOWED_HOSTS="llm.example.com").test_client()
+    answer = client.get(path, headers={"Host": host})
+    assert answer.status_code == 400
+    assert "evil" not in answer.text
+
+
+def test_without_a_list_any_host_is_served(client: FlaskClient) -> None:
+    assert client.get("/login", headers={"Host": "anything.example"}).status_code == 200
+
+
+def test_a_proxy_is_believed_only_when_it_is_ours(
+    app: Flask, make_app: Callable[..., Flask]
+) -> None:
+    said = {"X-Forwarded-Proto": "https", "X-Forwarded-For": "203.0.113.9"}
+    hsts = "Strict-Transport-Security"
+    assert hsts not in app.test_client().get("/login", headers=said).headers
+    ours = make_app(SOLROUTER_PROXY_HOPS="1").test_client()
+    assert hsts in ours.get("/login", headers=said).headers
+    assert hsts not in ours.get("/login").headers
+
+
+# Request ids.
+
+
+def test_every_answer_has_an_id_of_its_own(client: FlaskClient) -> None:
+    paths = ("/login", "/nowhere", "/v1/models", "/v1/nowhere", "/static/site.css", "/account")
+    ids = [client.get(path, buffered=True).headers["X-Request-Id"] for path in paths]
+    assert all(REQUEST_ID.fullmatch(text) for text in ids)
+    assert len(set(ids)) == len(paths)
+
+
+def test_a_clients_own_id_is_not_believed(client: FlaskClient) -> None:
+    answer = client.get("/login", headers={"X-Request-Id": "req_" + "0" * 24})
+    assert answer.headers["X-Request-Id"] != "req_" + "0" * 24
+
+
+@pytest.fixture
+def access_log(app: Flask, caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
+    """The lines of the access log; after `app`, which sets the level of a test's quieter log."""
+    caplog.set_level(logging.INFO, "solrouter.access")
+    return lambda: [record.getMessage() for record in caplog.records]
+
+
+def test_the_access_log_has_one_line_with_ids_and_no_query(
+    client: FlaskClient, access_log: Callable[[], list[str]]
+) -> None:
+    answer = client.get("/login?next=canary-5e1f")
+    (line,) = access_log()
+    assert re.fullmatch(r"GET /login 200 \d+\.\dms id=req_[0-9a-f]{24}", line)
+    assert answer.headers["X-Request-Id"] in line
+
+
+def test_a_path_cannot_write_a_line_of_its_own(
+    client: FlaskClient, access_log: Callable[[], list[str]]
+) -> None:
+    client.get("/x%0aGET%20/admin%20200")
+    (line,) = access_log()
+    assert "\n" not in line and " 404 " in line
+
+
+# What people see of errors.
+
+
+def test_an_unknown_page_says_so(client: FlaskClient) -> None:
+    answer = client.get("/nowhere")
+    page = FormPage(answer)
+    assert (answer.status_code, page.heading) == (404, "Page not found")
+    assert answer.headers["X-Request-Id"] in page.text
+
+
+def test_a_wrong_method_names_the_right_ones(client: FlaskClient) -> None:
+    answer = client.post("/account/balance")
+    assert answer.status_code == 405
+    assert "GET" in answer.headers["Allow"]
+
+
+def test_with_htmx_an_error_goes_to_the_toast(client: FlaskClient) -> None:
+    answer = client.get("/nowhere", headers={"HX-Request": "true"})
+    assert answer.status_code == 404
+    assert answer.headers["HX-Retarget"] == "#toast"
+    assert answer.text.startswith('<p id="problem"')
+
+
+def test_the_api_answers_errors_in_its_own_shape(client: FlaskClient) -> None:
+    answer = client.get("/v1/nowhere", headers={"HX-Request": "true", "Accept": "text/html"})
+    assert answer.status_code == 404
+    assert answer.get_json()["error"]["code"] == "not_found"
+    assert "HX-Retarget" not in answer.headers
+
+
+class Bug(Exception):
+    """What no handler knows."""
+
+
+@pytest.fixture
+def buggy(make_app: Callable[..., Flask]) -> FlaskClient:
+    """A browser in front of an app with a view that fails and a room without a guard."""
+    other = make_app()
+    other.testing = False
+    other.add_url_rule("/bug", "bug", _fail)
+    return visitor_of(other)
+
+
+def _fail() -> str:
+    raise Bug("canary-77aa")
+
+
+@pytest.mark.parametrize("headers", [{}, {"HX-Request": "true"}], ids=["page", "htmx"])
+def test_a_bug_is_told_without_its_insides(buggy: FlaskClient, headers: dict[str, str]) -> None:
+    answer = buggy.get("/bug", headers=headers)
+    assert answer.status_code == 500
+    assert "canary" not in answer.text and "Traceback" not in answer.text
+    assert answer.headers["X-Request-Id"] in answer.text
+
+
+def test_a_bug_is_logged_with_its_request_id(
+    buggy: FlaskClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    request_id = buggy.get("/bug").headers["X-Request-Id"]
+    (record,) = (r for r in caplog.records if r.levelno >= logging.ERROR)
+    assert request_id in record.getMessage() and record.exc_info
+
+
+def test_a_database_that_is_away_is_a_503_and_not_a_sign_in(
+    visitor: FlaskClient, make_app: Callable[..., Flask], tmp_path: Path
+) -> None:
+    sign_up(visitor)
+    client = visitor_of(make_app(f"sqlite:///{tmp_path}/nowhere/at/all.sqlite3"))
+    cookie = visitor.get_cookie("solrouter")
+    assert cookie is not None
+    client.set_cookie("solrouter", cookie.value)
+    answer = client.get("/account")
+    assert (answer.status_code, FormPage(answer).heading) == (503, "Back in a moment")
+    assert answer.headers["Retry-After"] == "1"

@@ -1,0 +1,19 @@
+"""What gunicorn serves. The patch comes first: nothing may be imported above it."""
+
+from gevent import monkey
+
+monkey.patch_all()
+
+import sys  # noqa: E402
+
+from solrouter import create_app  # noqa: E402
+from solrouter.config import UnsafeConfiguration  # noqa: E402
+
+# What gunicorn's own workers exit with when an app cannot be loaded: it stops, and does not retry.
+APP_LOAD_ERROR = 4
+
+try:
+    app = create_app(is_server=True)
+except UnsafeConfiguration as error:
+    sys.stderr.write(f"\nSolRouter cannot start. {error}\n\n")
+    sys.exit(APP_LOAD_ERROR)
