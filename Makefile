@@ -2,12 +2,13 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all:
+PIP_OPTIONS := --quiet --disable-pip-version-check --require-hashes --only-binary :all:
+PIP_INSTALL := $(BIN)/python -m pip install $(PIP_OPTIONS)
 DEVELOPMENT := SOLROUTER_ENV=$${SOLROUTER_ENV:-development}
 T ?= tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run dev test check lint fix migration reset stream lock clean
+.PHONY: help setup setup-dev run dev test test-real check lint fix migration reset stream lock clean
 
 help: ## List the tasks
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,10 +36,13 @@ reset: ## Forget the development database and its secret
 setup-dev: .venv/installed-dev .node/installed ## Install what the tests need too
 
 dev: setup-dev ## Serve with fake upstreams and a fake GitHub beside, reloading
-	@export $(DEVELOPMENT); $(BIN)/python tools/dev.py
+	@export $(DEVELOPMENT); $(BIN)/python -m tools.dev
 
 test: setup-dev ## Run the whole suite; make test T=tests/services for a part
-	$(BIN)/python -m pytest $(T)
+	$(BIN)/python -m pytest -m "not real" $(T)
+
+test-real: setup-dev .venv-real/installed ## Test against llama.cpp's own server (downloads 132 MB)
+	$(BIN)/python -m pytest -m real $(T)
 
 lint: setup-dev ## Judge format, style, types and architecture
 	$(BIN)/python -m ruff format --check .
@@ -46,7 +50,7 @@ lint: setup-dev ## Judge format, style, types and architecture
 	$(BIN)/python -m mypy
 	$(BIN)/lint-imports --no-cache
 
-check: lint test ## What CI runs
+check: lint test test-real ## What CI runs
 
 fix: setup-dev ## Mend what a machine can mend
 	$(BIN)/python -m ruff format .
@@ -55,12 +59,13 @@ fix: setup-dev ## Mend what a machine can mend
 migration: setup-dev ## Draft the next migration: make migration N=0002 M="add offer priority"
 	$(DEVELOPMENT) $(BIN)/python -m flask db revision --autogenerate --rev-id $(N) -m "$(M)"
 
-lock: ## Pin requirements.in and requirements-dev.in with hashes (needs uv)
+lock: ## Pin every requirements*.in with hashes (needs uv)
 	uv pip compile --quiet --generate-hashes --no-annotate --no-header --python-version 3.11 requirements.in -o requirements.txt
 	uv pip compile --quiet --generate-hashes --no-annotate --no-header --python-version 3.11 requirements-dev.in -o requirements-dev.txt
+	uv pip compile --quiet --generate-hashes --no-annotate --no-header --python-version 3.11 --no-deps requirements-real.in -o requirements-real.txt
 
 clean: ## Remove everything that was installed or built
-	rm -rf .venv .node .mypy_cache .ruff_cache .pytest_cache htmlcov .coverage
+	rm -rf .venv .venv-real .node .mypy_cache .ruff_cache .pytest_cache htmlcov .coverage
 
 .venv/installed: requirements.txt
 	$(PYTHON) -m venv .venv
@@ -70,3 +75,17 @@ clean: ## Remove everything that was installed or built
 .venv/installed-dev: requirements-dev.txt .venv/installed
 	$(PIP_INSTALL) -r requirements-dev.txt
 	@touch $@
+
+.venv-real/installed: requirements-real.txt
+	$(PYTHON) -m venv .venv-real
+	.venv-real/bin/python -m pip install $(PIP_OPTIONS) --no-deps -r requirements-real.txt
+	@touch $@
+
+# Without npm nothing is installed and nothing fails: the tests that need Node say that they were skipped.
+.node/installed: tools/node/package.json tools/node/package-lock.json
+	@if ! command -v npm >/dev/null; then \
+	  echo "npm is not on this machine: the JavaScript samples will not be tested."; \
+	else \
+	  mkdir -p .node && cp $^ .node/ && cd .node && \
+	  npm ci --ignore-scripts --no-audit --no-fund --loglevel error && touch installed; \
+	fi

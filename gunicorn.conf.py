@@ -1,4 +1,6 @@
-"""How gunicorn serves SolRouter: workers, connections, timeouts. No app code, nothing imported early."""
+"""How gunicorn serves SolRouter: workers, connections, timeouts. No app code, nothing imported
+early.
+"""
 
 import os
 from pathlib import Path

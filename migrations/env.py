@@ -1,4 +1,6 @@
-"""How the migrations run: through the app's own tables, one transaction, safe from many machines at once."""
+"""How the migrations run: through the app's own tables, one transaction, safe from many machines at
+once.
+"""
 
 from alembic import context
 from flask import current_app

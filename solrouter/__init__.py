@@ -1,4 +1,6 @@
-"""SolRouter: one OpenAI-compatible API in front of every model provider. Here the app is put together."""
+"""SolRouter: one OpenAI-compatible API in front of every model provider. Here the app is put
+together.
+"""
 
 import threading
 from collections.abc import Mapping

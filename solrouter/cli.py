@@ -1,4 +1,5 @@
-"""The operator's commands. Each can be run again, says what it did, and fails with a code and a sentence.
+"""The operator's commands. Each can be run again, says what it did, and fails with a code and a
+sentence.
 
 Answers that a script wants stand alone on standard output; everything else goes to standard error.
 """
@@ -37,7 +38,8 @@ Your first request, ready to paste:
 curl {url}/v1/chat/completions \\
   -H "Authorization: Bearer {key}" \\
   -H "Content-Type: application/json" \\
-  -d '{{"model": "demo/echo", "messages": [{{"role": "user", "content": "What is the meaning of life?"}}]}}'"""
+  -d '{{"model": "demo/echo", "messages": [{{"role": "user", "content": "What is the meaning of
+  life?"}}]}}'"""
 DEMO_AGAIN = """SolRouter runs at {url}
 
 The demo account {email} exists; its password and key were printed at the first start.
@@ -52,7 +54,7 @@ ledger = AppGroup("ledger", help="The books.")
 GROUPS = (users, api_keys, credits_, providers, models, ledger)
 
 
-class Dollars(click.ParamType):
+class Dollars(click.ParamType[int]):
     """An amount in USD, as nanodollars."""
 
     name = "USD"
@@ -203,7 +205,8 @@ def list_models() -> None:
     """Lists the models with the price of their cheapest offer, per million tokens."""
     for model in catalogue.listing():
         state = "available" if model.is_available else "unavailable"
-        prices = f"{display_per_million(model.input_nanos)} in, {display_per_million(model.output_nanos)} out"
+        paid_in = display_per_million(model.input_nanos)
+        prices = f"{paid_in} in, {display_per_million(model.output_nanos)} out"
         instead = f"\t→ {model.replaced_by}" if model.replaced_by else ""
         click.echo(f"{model.id}\t{state}\t{prices}{instead}")
 
@@ -266,4 +269,4 @@ def _extend_upgrade() -> None:
         say(f"The catalogue is up to date{f', {added} rows added' if added else ''}.")
 
     upgrade.callback = migrate_and_bring_in
-    upgrade.brings_catalogue = True  # type: ignore[attr-defined]
+    upgrade.brings_catalogue = True

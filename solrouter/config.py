@@ -103,7 +103,8 @@ SETTINGS: tuple[Setting, ...] = (
         "SOLROUTER_ENV",
         "production",
         environment,
-        "`production`, or `development` as `make run` and `make dev` say: a demo account, the demo provider and "
+        "`production`, or `development` as `make run` and `make dev` say: a demo account, the demo "
+        "provider and "
         "a made-up secret. `test` is for the test suite.",
         "Server",
     ),
@@ -120,7 +121,8 @@ SETTINGS: tuple[Setting, ...] = (
         "SECRET_KEY",
         "",
         text,
-        "The one root secret, at least 32 bytes: signs sessions, peppers API keys, encrypts provider keys. "
+        "The one root secret, at least 32 bytes: signs sessions, peppers API keys, encrypts "
+        "provider keys. "
         'Required in production: `python3 -c "import secrets; print(secrets.token_urlsafe(48))"`.',
         "Server",
         secret=True,
@@ -137,8 +139,9 @@ SETTINGS: tuple[Setting, ...] = (
         "SOLROUTER_BASE_URL",
         "",
         base_url,
-        "The address that people reach the server at, such as `https://llm.example.com`; the only source of "
-        "links in mail, OAuth and payments. Guessed from the platform's own variables when unset.",
+        "The address that people reach the server at, such as `https://llm.example.com`; the "
+        "only source of links in mail, OAuth and payments. Guessed from the platform's own "
+        "variables when unset.",
         "Server",
     ),
     Setting(
@@ -160,7 +163,8 @@ SETTINGS: tuple[Setting, ...] = (
         "SOLROUTER_PROXY_HOPS",
         "0",
         whole,
-        "How many proxies in front of the server are ours: that many `X-Forwarded-*` entries are believed.",
+        "How many proxies in front of the server are ours: that many `X-Forwarded-*` entries are "
+        "believed.",
         "Server",
     ),
     Setting(

@@ -1,4 +1,5 @@
-"""The one door to the database: `transact` for writes, `read` for reads. Nothing else opens a connection.
+"""The one door to the database: `transact` for writes, `read` for reads. Nothing else opens a
+connection.
 
 Every writing verb is a function of a connection. On PostgreSQL it runs in the calling greenlet. On
 SQLite it runs in the one writer thread, which owns the only connection of the process that writes:
@@ -33,7 +34,8 @@ SQLITE_BUSY_S = 5.0
 SQLITE_READERS_MAX = 32
 DEADLOCK_TRIES_MAX = 5
 IDLE_IN_TRANSACTION_MS = 10_000
-# PostgreSQL: deadlock_detected, serialization_failure. Nothing was changed, so trying again is sane.
+# PostgreSQL: deadlock_detected, serialization_failure. Nothing was changed, so trying again is
+# sane.
 TRANSIENT_SQLSTATES = frozenset(("40P01", "40001"))
 
 
@@ -74,7 +76,7 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """A connection for reading. Raises DatabaseUnavailable when the database does not answer."""
+        """A connection for reading. Raises DatabaseUnavailable when there is none to be had."""
         with _translated(), self.reader.connect() as connection:
             yield connection
 
@@ -143,7 +145,7 @@ def _run_member(connection: Connection, member: _Write) -> None:
 
 
 def _as_ours(error: Exception) -> Exception:
-    """DatabaseUnavailable for what means that the database does not answer; else the error itself."""
+    """DatabaseUnavailable if the database does not answer; else the error itself."""
     if not isinstance(error, OperationalError | InterfaceError | PoolTimeout) or _transient(error):
         return error
     log.error("the database does not answer: %s", getattr(error, "orig", error))
@@ -183,7 +185,8 @@ def _sqlite_engine(url: str, *, writes: bool, is_command: bool) -> Engine:
             return
         connection.execute("PRAGMA journal_mode = WAL")
         if is_command:
-            # Before SQLite 3.51.3 two processes that checkpoint can corrupt the file; the server does it.
+            # Before SQLite 3.51.3 two processes that checkpoint can corrupt the file; the server
+            # does it.
             connection.execute("PRAGMA wal_autocheckpoint = 0")
 
     @event.listens_for(engine, "begin")
@@ -210,7 +213,7 @@ def _postgresql_engine(url: str, *, pool_size: int, timeout_s: float) -> Engine:
 
 
 def migration_engine(url: str) -> Engine:
-    """A plain engine for the migrations, which run before a server does and in their own process."""
+    """A plain engine for the migrations, which run in a process of their own."""
     if not url.startswith("sqlite:"):
         return create_engine(url, poolclass=NullPool)
     return _sqlite_engine(url, writes=True, is_command=True)

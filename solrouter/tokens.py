@@ -1,6 +1,7 @@
 """Counting tokens without a tokenizer: an estimate, for answers whose upstream told no usage. Pure.
 
-Four UTF-8 bytes a token is within ten percent for English and code (notes in docs/ledger.md). What is
+Four UTF-8 bytes a token is within ten percent for English and code (notes in docs/ledger.md). What
+is
 charged by this count is marked `usage_source: estimated` on its receipt.
 """
 

@@ -1,4 +1,5 @@
-"""A browser that minds the house rules: it inspects every page it is given, so that no test can forget.
+"""A browser that minds the house rules: it inspects every page it is given, so that no test can
+forget.
 
 Each HTML answer must parse as HTML5, have one `h1` with which its title begins, unique ids, forms
 with method and action, and no inline script or style. A fragment has one root with an id.
@@ -26,7 +27,9 @@ class Browser:
         """The page at this path."""
         return self._page(self.client.get(path, **kwargs), status)
 
-    def post(self, path: str, data: dict[str, str] | None = None, *, status: int = 303, **kwargs: Any) -> "Page":
+    def post(
+        self, path: str, data: dict[str, str] | None = None, *, status: int = 303, **kwargs: Any
+    ) -> "Page":
         """What comes back when a form is sent."""
         return self._page(self.client.post(path, data=data, **kwargs), status)
 

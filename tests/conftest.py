@@ -1,4 +1,5 @@
-"""What every test may ask for: an app on a database of its own, the people, the programs it talks to.
+"""What every test may ask for: an app on a database of its own, the people, the programs it talks
+to.
 
 The database is made once by the real migrations and copied for each test. Nothing of ours is faked;
 others (upstreams, GitHub) are programs on real sockets.
@@ -14,7 +15,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from flask import Flask
-from flask.testing import FlaskCliRunner, FlaskClient
+from flask.testing import FlaskClient, FlaskCliRunner
 
 from solrouter import create_app, database
 from solrouter.services import billing
@@ -206,7 +207,7 @@ def github() -> Iterator[FakeGitHub]:
 
 @pytest.fixture
 def serve(tmp_path: Path, sqlite_url: str) -> Iterator[Callable[..., serving.Served]]:
-    """Starts the real server (gunicorn and gevent) on this test's database, with further settings."""
+    """Starts the real server on this test's database, with further settings."""
     running: list[serving.Served] = []
 
     def start(database_url: str = sqlite_url, **more: str) -> serving.Served:

@@ -37,7 +37,8 @@ class Person:
 
 
 def make_person(
-    app: Flask, email: str, *, credit: str | None = None, operator: bool = False, plan: str | None = None
+    app: Flask, email: str, *, credit: str | None = None, operator: bool = False, plan: str | None =
+    None
 ) -> Person:  # fmt: skip
     """A verified user with an account, a key, and credit if given."""
     with app.app_context():
@@ -47,9 +48,7 @@ def make_person(
         if credit is not None:
             fund(row.account_id, credit)
         key = keys.create(row.account_id, user_id=row.user_id, name="First key")
-    return Person(
-        row.user_id, row.account_id, row.account_public_id, email, PASSWORD, key.text
-    )
+    return Person(row.user_id, row.account_id, row.account_public_id, email, PASSWORD, key.text)
 
 
 def fund(account_id: int, amount: str) -> None:

@@ -1,6 +1,8 @@
-"""The first tables: who, balance, ledger, requests, prices, limits. Everything later costs more to change.
+"""The first tables: who, balance, ledger, requests, prices, limits. Everything later costs more to
+change.
 
-Safe while an old version runs: there is none. Transfers, price cards and audit rows are append-only by
+Safe while an old version runs: there is none. Transfers, price cards and audit rows are append-only
+by
 trigger on both databases, so that not even a mistake of ours can rewrite history.
 """
 
@@ -148,9 +150,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_language_models")),
         sa.UniqueConstraint("slug", name=op.f("uq_language_models_slug")),
     )
-    op.create_index(
-        op.f("ix_language_models_author"), "language_models", ["author"], unique=False
-    )
+    op.create_index(op.f("ix_language_models_author"), "language_models", ["author"], unique=False)
 
     op.create_table(
         "leases",
@@ -397,9 +397,7 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("user_id", "account_id", name=op.f("pk_memberships")),
     )
-    op.create_index(
-        op.f("ix_memberships_account_id"), "memberships", ["account_id"], unique=False
-    )
+    op.create_index(op.f("ix_memberships_account_id"), "memberships", ["account_id"], unique=False)
 
     op.create_table(
         "payments",
@@ -480,9 +478,11 @@ def upgrade() -> None:
 
 
 APPEND_ONLY = ("transfers", "price_cards", "audit_events")
-# Limits of NULL are no limits. `min_paid` brings a plan by itself; NULL: only the operator gives it.
+# Limits of NULL are no limits. `min_paid` brings a plan by itself; NULL: only the operator gives
+# it.
 PLANS = (
-    # slug, name, requests/min, tokens/min, concurrency, free requests/day, free concurrency, min paid
+    # slug, name, requests/min, tokens/min, concurrency, free requests/day, free concurrency, min
+    # paid
     ("free", "Free", 20, 100_000, 4, 50, 1, None),
     ("pay-as-you-go", "Pay as you go", 600, 2_000_000, 64, 200, 2, 0),
     ("pro", "Pro", 6_000, 20_000_000, 512, 1_000, 8, 100 * 10**9),
@@ -499,7 +499,8 @@ def append_only() -> None:
         )
         for table in APPEND_ONLY:
             op.execute(
-                f"CREATE TRIGGER {table}_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON {table} "
+                f"CREATE TRIGGER {table}_append_only BEFORE UPDATE OR DELETE OR TRUNCATE "
+                f"ON {table} "
                 "FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()"
             )
         return

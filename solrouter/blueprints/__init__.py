@@ -1,4 +1,6 @@
-"""The edge: parse, ask, render. This file says which rooms it has; guards.py says who may enter each."""
+"""The edge: parse, ask, render. This file says which rooms it has; guards.py says who may enter
+each.
+"""
 
 from flask import Flask
 

@@ -1,4 +1,6 @@
-"""What is on offer: providers, language models, offers (a model at a provider) and their dated prices."""
+"""What is on offer: providers, language models, offers (a model at a provider) and their dated
+prices.
+"""
 
 from datetime import date, datetime
 from typing import Any
@@ -103,7 +105,8 @@ class Offer(Base):
 class PriceCard(Base):
     """A dated price of an offer: what it costs us (`cost`) or the caller (`sale`). Never edited.
 
-    `rates` are nanodollars per 1,000,000 units by class; `tiers` and `windows` replace them when the
+    `rates` are nanodollars per 1,000,000 units by class; `tiers` and `windows` replace them when
+    the
     input is large or the hour is one of theirs.
     """
 
@@ -131,7 +134,7 @@ class PriceCard(Base):
 
 
 class Version(Base):
-    """A number that grows when what it names changes (`catalogue`), so that memory can be checked."""
+    """A number that grows with each change of what it names, so that memory can be checked."""
 
     __tablename__ = "versions"
 

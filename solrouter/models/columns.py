@@ -39,7 +39,7 @@ class UtcDateTime(TypeDecorator[datetime]):
 
 
 class TimeOrderedId(TypeDecorator[uuid.UUID]):
-    """A UUIDv7 in sixteen bytes: `uuid` on PostgreSQL, a blob on SQLite; both sort in time order."""
+    """A UUIDv7: `uuid` on PostgreSQL, sixteen bytes on SQLite; both sort in time order."""
 
     impl = LargeBinary(16)
     cache_ok = True

@@ -78,7 +78,9 @@ class Budget(Base):
 
 
 class Bucket(Base):
-    """A rate limit by GCRA: `tat_us` is the theoretical arrival time, in µs of the database's clock."""
+    """A rate limit by GCRA: `tat_us` is the theoretical arrival time, in µs of the database's
+    clock.
+    """
 
     __tablename__ = "buckets"
 

@@ -1,4 +1,6 @@
-"""The ledger and what brings money into it. Append-only: triggers refuse UPDATE and DELETE of transfers."""
+"""The ledger and what brings money into it. Append-only: triggers refuse UPDATE and DELETE of
+transfers.
+"""
 
 import uuid
 from datetime import datetime

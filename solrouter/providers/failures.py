@@ -129,7 +129,9 @@ def status_failure(
     """The provider's error for an answer that is no success."""
     foreign = foreign_error(parsed(body))
     message = foreign.message or _plain_text(body, headers)
-    retry_after_s = _retry_after_s(headers) or foreign.retry_after_s
+    retry_after_s = _retry_after_s(headers)
+    if retry_after_s is None:
+        retry_after_s = foreign.retry_after_s
     return _failure(status, foreign, message, retry_after_s, api_key)
 
 

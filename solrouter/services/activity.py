@@ -1,4 +1,6 @@
-"""Receipts, as their owners and operators read them: what was asked, who served, what it cost and why."""
+"""Receipts, as their owners and operators read them: what was asked, who served, what it cost and
+why.
+"""
 
 import uuid
 from collections.abc import Mapping
@@ -19,7 +21,9 @@ PENDING = "pending"
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """One request, for ever. `usage` counts units by class; `rates` is the price card it was sold by."""
+    """One request, for ever. `usage` counts units by class; `rates` is the price card it was sold
+    by.
+    """
 
     id: str
     created_at: datetime

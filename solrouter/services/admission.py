@@ -1,11 +1,12 @@
 """The one transaction of each step of a request: admit, settle, expire; and of a credit.
 
-Only this module writes balances, holds, budgets, buckets, transfers and completions, from statements
+Only this module writes balances, holds, budgets, buckets, transfers and completions, from
+statements
 that `keys`, `limits` and `billing` build. Each step succeeds whole or changes nothing.
 
     admit    key valid? → money held → allowances taken → hold row      (refused: nothing changed)
     settle   hold row gone → balance moved → receipt and transfers      (again: nothing changed)
-    expire   the holds of the dead, and those past their deadline       (`interrupted`, nothing charged)
+    expire   the holds of the dead and those past their deadline        (interrupted, uncharged)
 """
 
 import uuid
@@ -107,7 +108,7 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """An admitted request: its id, what it holds, how much it may say, and where its limits stand."""
+    """An admitted request: what it holds, how much it may say, where its limits stand."""
 
     id: uuid.UUID
     ask: Ask
@@ -341,8 +342,8 @@ def _too_poor(ask: Ask, now: Balance) -> InsufficientCredit:
 def _in_use(ask: Ask, now: Balance) -> BalanceInUse:
     return BalanceInUse(
         f"Your running requests hold ${decimal_usd(now.held_nanos)} of your balance of "
-        f"${decimal_usd(now.posted_nanos)}, too much for this one to start. It frees itself as they "
-        "end: try again shortly, name a smaller max_tokens, or top up.",
+        f"${decimal_usd(now.posted_nanos)}, too much for this one to start. It frees itself as "
+        "they end: try again shortly, name a smaller max_tokens, or top up.",
         retry_after_s=1,
         metadata=_figures(ask, now),
     )
@@ -511,7 +512,7 @@ def _first_charge(connection: Connection, completion_id: uuid.UUID) -> Charge:
 
 
 def _correct_budget(connection: Connection, hold: Row[*tuple[Any, ...]], charged: int) -> None:
-    """Budgets were charged the whole hold; gives back what was not spent, within the same period."""
+    """Budgets were charged the whole hold; gives back what was not spent in its period."""
     left = Budget.spent_nanos - (hold.amount_nanos - charged)
     connection.execute(
         update(Budget)

@@ -1,4 +1,4 @@
-"""The audit trail: who did what to money, keys, access and settings. Builds the row; others run it."""
+"""The audit trail: who did what to money, keys and access. Builds the row; others run it."""
 
 from collections.abc import Mapping
 from typing import Any

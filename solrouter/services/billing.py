@@ -1,7 +1,9 @@
 """The ledger: what a balance is, the transfers of each act, and the audit that proves both.
 
-It builds statements and reads; `admission` owns the transactions that run them. Knows nothing of keys,
-models or HTTP. A customer's balance is a liability of ours: a credit to `customer:<id>:…` raises it.
+It builds statements and reads; `admission` owns the transactions that run them. Knows nothing of
+keys,
+models or HTTP. A customer's balance is a liability of ours: a credit to `customer:<id>:…` raises
+it.
 
     grant       promo            → customer:granted
     top-up      cash:<method>    → customer:paid
@@ -103,7 +105,7 @@ def balance(account_id: int) -> Balance:
 
 
 def statement(account_id: int, *, limit: int, before: str | None = None) -> list[Entry]:
-    """The account's transfers summed by act, newest first; `before` is the id of the last one seen."""
+    """The account's transfers summed by act, newest first, from before the entry `before`."""
     query = _statement_query(account_id).limit(limit)
     if before is not None:
         query = query.where(Transfer.id < uuid.UUID(before))
@@ -120,7 +122,8 @@ def statement(account_id: int, *, limit: int, before: str | None = None) -> list
 def split(cost_nanos: int, *, after_release: Balance) -> Charge:
     """How a settled request is paid, given the balance once its own hold is released.
 
-    It may use its hold and what is free beside it, never what other requests hold, never below zero.
+    It may use its hold and what is free beside it, never what other requests hold, never below
+    zero.
     """
     assert cost_nanos >= 0
     charge = min(cost_nanos, max(after_release.available_nanos, 0))
@@ -259,7 +262,7 @@ def _holds_that_drift(connection: Connection) -> Iterator[str]:
         .where(Account.held_nanos != total)
     )
     for row in connection.execute(query):
-        yield f"{row[0]}: {row[1]} nanodollars are marked as held, its running requests hold {row[2]}"
+        yield f"{row[0]}: {row[1]} nanodollars are marked as held, its requests hold {row[2]}"
 
 
 def _overdrawn(connection: Connection) -> Iterator[str]:

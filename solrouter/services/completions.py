@@ -1,6 +1,8 @@
-"""The conductor of a request: resolve, rank, admit, open, relay, settle. Nothing else calls so many.
+"""The conductor of a request: resolve, rank, admit, open, relay, settle. Nothing else calls so
+many.
 
-Before the first content any fault moves on to the next offer, unseen by the caller. After it there is
+Before the first content any fault moves on to the next offer, unseen by the caller. After it there
+is
 only an honest end: finished, or an error. However it ends, `settle` runs exactly once; the books'
 side of it is admission's, the reasons are here.
 
@@ -137,7 +139,8 @@ class Completion:
     def chunks(self) -> Iterator[dict[str, Any]]:
         """`chat.completion.chunk` objects in order; the last of them once settled.
 
-        A fault after the first content is one more chunk, with `error` and `finish_reason: "error"`.
+        A fault after the first content is one more chunk, with `error` and `finish_reason:
+        "error"`.
         """
         waiting: list[dict[str, Any]] = []
         try:
@@ -358,7 +361,7 @@ def _first_content(
     admitted: Admitted,
     attempts: list[dict[str, Any]],
 ) -> _Running:
-    """Tries the offers in order until one brings content. Raises BadRequest, NoProviderAvailable."""
+    """Tries offers until one brings content. Raises BadRequest and NoProviderAvailable."""
     failure: ProviderError | None = None
     for offer in _payable(offers, admitted)[: config.current()["SOLROUTER_ATTEMPTS_MAX"]]:
         attempt: dict[str, Any] = {

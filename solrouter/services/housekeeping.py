@@ -1,4 +1,6 @@
-"""Periodic work, done in whichever web process runs: leases renewed, the holds of the dead released."""
+"""Periodic work, done in whichever web process runs: leases renewed, the holds of the dead
+released.
+"""
 
 import logging
 import time

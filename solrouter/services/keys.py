@@ -1,7 +1,10 @@
-"""API keys: made, shown once, found by digest, revoked. Knows nothing of money beyond a limit's number.
+"""API keys: made, shown once, found by digest, revoked. Knows nothing of money beyond a limit's
+number.
 
-A key is `sr_` + 38 random base62 characters + 6 of checksum (CRC-32 of what precedes them, base62), so
-that a mistyped or invented key is refused without asking the database, and secret scanners can tell a
+A key is `sr_` + 38 random base62 characters + 6 of checksum (CRC-32 of what precedes them, base62),
+so
+that a mistyped or invented key is refused without asking the database, and secret scanners can tell
+a
 real one: `sr_[0-9A-Za-z]{44}`.
 """
 
@@ -248,7 +251,7 @@ def touch(key_id: int) -> Any:
 
 
 def _rewrite_digest(key_id: int, *, version: str, digest: bytes) -> None:
-    """Moves a key from a former root secret to the newest one, at its first use after the change."""
+    """Moves a key from a former root secret to the newest, at its first use after the change."""
     statement = (
         update(ApiKey).where(ApiKey.id == key_id).values(digest=digest, digest_version=version)
     )

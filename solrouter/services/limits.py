@@ -1,7 +1,10 @@
-"""Limits on requests, tokens and concurrency: the statements that take them, for the admission to run.
+"""Limits on requests, tokens and concurrency: the statements that take them, for the admission to
+run.
 
-A rate limit is GCRA (the generic cell rate algorithm, ITU-T I.371): one number for each subject, the
-theoretical arrival time, moved by one conditional statement on the database's clock. It is exact for
+A rate limit is GCRA (the generic cell rate algorithm, ITU-T I.371): one number for each subject,
+the
+theoretical arrival time, moved by one conditional statement on the database's clock. It is exact
+for
 any number of workers, allows a whole minute's worth at once, and refills steadily.
 """
 
@@ -48,7 +51,7 @@ def take(connection: Connection, limit: RateLimit, units: int) -> RateState:
     if units > limit.per_minute:
         raise BadRequest(
             f"This request needs up to {units} {limit.kind}, more than your limit of "
-            f"{limit.per_minute} a minute. Shorten the prompt, lower max_tokens or change your plan.",
+            f"{limit.per_minute} a minute. Shorten the prompt, lower max_tokens or change plan.",
             code="request_exceeds_limit",
             metadata={"limit": limit.per_minute, "required": units, "kind": limit.kind},
         )
@@ -90,7 +93,7 @@ def _step_us(limit: RateLimit, units: int) -> int:
 
 
 def _take_statement(connection: Connection, limit: RateLimit, step_us: int) -> Any:
-    """Moves the arrival time by a step if it stays within a minute of now; returns how far ahead."""
+    """Moves the arrival time a step if it stays within a minute; returns how far ahead."""
     insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
     now = db_now_us()
     start: ColumnElement[int] = case((Bucket.tat_us > now, Bucket.tat_us), else_=now)

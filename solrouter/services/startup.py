@@ -1,4 +1,5 @@
-"""What a server proves before it serves: the tables are there, and the root secret is the right one.
+"""What a server proves before it serves: the tables are there, and the root secret is the right
+one.
 
 A wrong secret must be an error on the console, never a 401 for every customer.
 """
@@ -14,7 +15,9 @@ from solrouter.services import admission
 
 
 def begin() -> None:
-    """Checks the database and the secret, and takes this process's lease. Raises UnsafeConfiguration."""
+    """Checks the database and the secret, and takes this process's lease. Raises
+    UnsafeConfiguration.
+    """
     newest, *former = (root.fingerprint for root in secrets.current().roots)
     try:
         database.transact(lambda connection: _recognise(connection, newest, former))

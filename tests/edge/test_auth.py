@@ -10,6 +10,7 @@ from sqlalchemy import select
 from solrouter import database
 from solrouter.models import Session
 from solrouter.services import accounts
+from solrouter.services.people import User
 from tests.edge.conftest import PASSWORD, sign_up, visitor_of
 from tests.edge.pages import FormPage
 
@@ -20,7 +21,7 @@ HTTPS = {"wsgi.url_scheme": "https"}
 
 
 @pytest.fixture
-def ada(app: Flask) -> accounts.User:
+def ada(app: Flask) -> User:
     with app.app_context():
         return accounts.sign_up(EMAIL, PASSWORD)
 
@@ -86,14 +87,14 @@ def test_closed_sign_up_says_so_and_makes_nobody(make_app: Callable[..., Flask])
 # Signing in and out.
 
 
-def test_sign_in_leads_to_the_account(visitor: FlaskClient, ada: accounts.User) -> None:
+def test_sign_in_leads_to_the_account(visitor: FlaskClient, ada: User) -> None:
     answer = visitor.post("/login", data=FORM)
     assert (answer.status_code, answer.location) == (303, "/account")
     assert is_signed_in(visitor)
 
 
 def test_a_wrong_password_and_an_unknown_address_look_the_same(
-    visitor: FlaskClient, ada: accounts.User
+    visitor: FlaskClient, ada: User
 ) -> None:
     wrong = visitor.post("/login", data=FORM | {"password": "not this one"})
     unknown = visitor.post("/login", data=FORM | {"email": "eve@example.com"})
@@ -109,9 +110,7 @@ def test_a_failed_sign_in_keeps_the_address_and_not_the_password(visitor: FlaskC
     assert "Set-Cookie" not in answer.headers
 
 
-def test_too_many_failures_are_told_when_to_come_back(
-    visitor: FlaskClient, ada: accounts.User
-) -> None:
+def test_too_many_failures_are_told_when_to_come_back(visitor: FlaskClient, ada: User) -> None:
     for _ in range(10):
         visitor.post("/login", data=FORM | {"password": "not this one"})
     answer = visitor.post("/login", data=FORM)
@@ -120,7 +119,7 @@ def test_too_many_failures_are_told_when_to_come_back(
 
 
 def test_a_sign_in_starts_a_new_session_and_ends_the_one_it_found(
-    app: Flask, visitor: FlaskClient, ada: accounts.User
+    app: Flask, visitor: FlaskClient, ada: User
 ) -> None:
     """Session fixation: what the browser brought along is never what it leaves with."""
     visitor.post("/login", data=FORM)
@@ -131,7 +130,7 @@ def test_a_sign_in_starts_a_new_session_and_ends_the_one_it_found(
     assert sessions_in(app) == 1
 
 
-def test_an_invented_cookie_is_not_adopted(visitor: FlaskClient, ada: accounts.User) -> None:
+def test_an_invented_cookie_is_not_adopted(visitor: FlaskClient, ada: User) -> None:
     visitor.set_cookie("solrouter", "chosen-by-somebody-else")
     assert visitor.get("/account").status_code == 303
     visitor.post("/login", data=FORM)
@@ -140,7 +139,7 @@ def test_an_invented_cookie_is_not_adopted(visitor: FlaskClient, ada: accounts.U
 
 
 def test_sign_out_asks_first_and_ends_the_session(
-    app: Flask, visitor: FlaskClient, ada: accounts.User
+    app: Flask, visitor: FlaskClient, ada: User
 ) -> None:
     visitor.post("/login", data=FORM)
     cookie = visitor.get_cookie("solrouter")
@@ -163,9 +162,7 @@ def test_who_is_signed_in_is_led_on(visitor: FlaskClient, path: str) -> None:
 # Where to go next.
 
 
-def test_a_stranger_is_led_back_to_where_they_were(
-    visitor: FlaskClient, ada: accounts.User
-) -> None:
+def test_a_stranger_is_led_back_to_where_they_were(visitor: FlaskClient, ada: User) -> None:
     sent = visitor.get("/account/activity?page=2")
     assert sent.status_code == 303
     asked = FormPage(visitor.get(sent.location))
@@ -184,9 +181,7 @@ def test_a_stranger_with_htmx_is_led_back_to_the_page_around_the_piece(
 
 
 @pytest.mark.parametrize("target", ["//evil.example", "https://evil.example/", "/\\evil.example"])
-def test_a_link_cannot_lead_elsewhere(
-    visitor: FlaskClient, ada: accounts.User, target: str
-) -> None:
+def test_a_link_cannot_lead_elsewhere(visitor: FlaskClient, ada: User, target: str) -> None:
     shown = visitor.get("/login", query_string={"next": target})
     assert "evil" not in shown.text
     assert visitor.post("/login", data=FORM | {"next": target}).location == "/account"
@@ -239,7 +234,7 @@ def test_the_admin_does_not_exist_for_others(visitor: FlaskClient) -> None:
 
 
 def test_an_operator_may_enter_and_loses_it_at_once(
-    app: Flask, visitor: FlaskClient, ada: accounts.User
+    app: Flask, visitor: FlaskClient, ada: User
 ) -> None:
     with app.app_context():
         accounts.set_operator(ada.id, True)
@@ -251,7 +246,7 @@ def test_an_operator_may_enter_and_loses_it_at_once(
 
 
 def test_a_disabled_user_is_out_with_the_next_request(
-    app: Flask, visitor: FlaskClient, ada: accounts.User
+    app: Flask, visitor: FlaskClient, ada: User
 ) -> None:
     visitor.post("/login", data=FORM)
     with app.app_context():

@@ -9,7 +9,7 @@ from argon2 import PasswordHasher
 from flask import Flask
 from sqlalchemy import func, select, update
 
-from solrouter import database, models
+from solrouter import clock, database, models
 from solrouter.errors import NotFound, RateLimited, Refused
 from solrouter.services import accounts, passwords, sessions, sign_ins, throttles
 from solrouter.services.sign_ins import ProvenIdentity
@@ -256,6 +256,20 @@ def test_every_failure_sounds_the_same() -> None:
 def test_an_unknown_user_costs_a_hash_of_todays_price() -> None:
     assert not passwords.is_outdated(passwords.DUMMY_HASH)
     assert not passwords.verify(None, PASSWORD)
+
+
+def test_an_unknown_address_takes_as_long_as_a_wrong_password() -> None:
+    accounts.sign_up(EMAIL, PASSWORD)
+
+    def fastest_s(email: str) -> float:
+        taken = []
+        for _ in range(4):
+            began_s = clock.monotonic_s()
+            refusal_of(email, "not this one")
+            taken.append(clock.monotonic_s() - began_s)
+        return min(taken)
+
+    assert fastest_s("nobody@example.com") > fastest_s(EMAIL) / 2
 
 
 def test_the_hash_is_argon2id_at_the_documented_price() -> None:

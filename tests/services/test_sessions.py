@@ -10,7 +10,7 @@ from sqlalchemy import delete, select
 from solrouter import clock, database
 from solrouter.models import Membership, Session
 from solrouter.services import accounts, sessions
-from solrouter.services.accounts import User
+from solrouter.services.people import User
 from solrouter.services.sessions import SignedIn
 
 IDLE_S, TOTAL_S = 600, 3600

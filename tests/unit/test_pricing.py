@@ -25,8 +25,13 @@ FULL = PriceCard(
         "input_audio": 10_000_000_000,
         "output_audio": 40_000_000_000,
     },
-    tiers=({"above_input_tokens": 200_000, "rates": {"input": 6_000_000_000, "output": 22_500_000_000}},),
-)  # fmt: skip
+    tiers=(
+        {
+            "above_input_tokens": 200_000,
+            "rates": {"input": 6_000_000_000, "output": 22_500_000_000},
+        },
+    ),
+)
 PEAK = PriceCard(
     3,
     NOW,
@@ -98,7 +103,9 @@ rates = st.integers(0, 10**14)
 units = st.integers(0, 10**7)
 
 
-@given(st.dictionaries(st.sampled_from(PRICED_CLASSES), rates), st.lists(units, min_size=9, max_size=9))
+@given(
+    st.dictionaries(st.sampled_from(PRICED_CLASSES), rates), st.lists(units, min_size=9, max_size=9)
+)
 def test_a_cost_is_within_half_a_nanodollar_of_the_truth(
     table: dict[str, int], counts: list[int]
 ) -> None:
@@ -111,7 +118,12 @@ def test_a_cost_is_within_half_a_nanodollar_of_the_truth(
     assert abs(pricing.cost_nanos(usage, card, at=NOW) - exact) <= Fraction(1, 2)
 
 
-@given(st.sampled_from([PLAIN, FULL, PEAK]), st.integers(0, 400_000), st.integers(0, 100_000), st.data())
+@given(
+    st.sampled_from([PLAIN, FULL, PEAK]),
+    st.integers(0, 400_000),
+    st.integers(0, 100_000),
+    st.data(),
+)
 def test_no_text_request_within_its_bounds_costs_more_than_its_hold(
     card: PriceCard, prompt: int, output: int, data: st.DataObject
 ) -> None:
@@ -128,7 +140,9 @@ def test_no_text_request_within_its_bounds_costs_more_than_its_hold(
 def test_what_is_affordable_fits_and_one_token_more_does_not(
     card: PriceCard, prompt: int, budget: int
 ) -> None:
-    tokens = pricing.affordable_output_tokens(card, prompt_tokens=prompt, budget_nanos=budget, at=NOW)
+    tokens = pricing.affordable_output_tokens(
+        card, prompt_tokens=prompt, budget_nanos=budget, at=NOW
+    )
 
     def bound(output: int) -> int:
         return pricing.worst_case_nanos(card, prompt_tokens=prompt, output_tokens=output, at=NOW)
@@ -139,7 +153,9 @@ def test_what_is_affordable_fits_and_one_token_more_does_not(
 
 
 def test_a_margin_is_added_to_each_rate_and_rounded_once() -> None:
-    assert pricing.with_margin({"input": 150_000_000, "output": 1}, margin_percent_e6=5_500_000) == {
+    assert pricing.with_margin(
+        {"input": 150_000_000, "output": 1}, margin_percent_e6=5_500_000
+    ) == {
         "input": 158_250_000,
         "output": 1,
     }

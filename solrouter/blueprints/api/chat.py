@@ -35,7 +35,8 @@ def _answered(completion: Completion, chat_request: ChatRequest) -> Response:
     if chat_request.stream:
         response = Response(_events(completion), mimetype="text/event-stream")
         response.headers.extend(STREAM_HEADERS)
-        # Not in the generator's `finally`: that never runs if the client leaves before the first event.
+        # Not in the generator's `finally`: that never runs if the client leaves before the first
+        # event.
         response.call_on_close(completion.close)
         return response
     try:

@@ -130,4 +130,4 @@ def _missing(path: str) -> BadRequest:
 
 
 def _wrong(path: str, words: str) -> BadRequest:
-    return BadRequest(f"'{path}' {words}.", code="invalid_type", param=path)
+    return BadRequest(f"'{path}' {words}.", param=path)

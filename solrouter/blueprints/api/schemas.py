@@ -73,8 +73,8 @@ def _tools(name: str, value: Any) -> Any:
     for index, tool in enumerate(value):
         if tool.get("type") not in ("function", "custom"):
             raise UnsupportedParameter(
-                f"'{name}[{index}].type' must be “function”: tools that the provider runs and bills "
-                "by itself are not offered here.",
+                f"'{name}[{index}].type' must be “function”: tools that the provider runs and "
+                "bills by itself are not offered here.",
                 param=f"{name}[{index}].type",
             )
         body = tool.get(tool["type"])
@@ -126,7 +126,8 @@ PASSED: Mapping[str, Callable[[str, Any], Any]] = {
     "user": _kind(str, "a string"),
     "verbosity": _kind(str, "a string"),
 }
-# Fields that can change what the upstream bills and are not priced yet: refused, unless they ask for
+# Fields that can change what the upstream bills and are not priced yet: refused, unless they ask
+# for
 # nothing out of the ordinary (the values listed), which is then dropped as the default it is.
 COSTED: Mapping[str, tuple[Any, ...]] = {
     "audio": (None,),
@@ -194,7 +195,7 @@ def prompt_bound(written: Mapping[str, Any], unknown: Mapping[str, Any]) -> int:
 
 def wrong_type(name: str, words: str) -> BadRequest:
     """The refusal of a value of another type."""
-    return BadRequest(f"'{name}' must be {words}.", code="invalid_type", param=name)
+    return BadRequest(f"'{name}' must be {words}.", param=name)
 
 
 def _model(body: Mapping[str, Any]) -> str:

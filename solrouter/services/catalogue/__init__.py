@@ -1,7 +1,8 @@
 """What can be asked for: models, offers, prices, providers; kept in memory under a version.
 
 The database is the truth. A process holds a frozen `Snapshot` of it; `current()` gives the one in
-memory (the request path, whose admission compares the version), `fresh()` looks at the version first
+memory (the request path, whose admission compares the version), `fresh()` looks at the version
+first
 (pages, commands). Changes are in `changes`, the packaged catalogue in `packaged`.
 """
 

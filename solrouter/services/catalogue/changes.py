@@ -24,7 +24,7 @@ OWN_PARAMETERS = ("max_tokens", "stop", "temperature", "tool_choice", "tools", "
 
 @dataclass(frozen=True, slots=True)
 class ProviderRow:
-    """A provider as an operator sees it. `key_source` says where its key comes from, never the key."""
+    """A provider as an operator sees it; of its key only where it comes from."""
 
     slug: str
     name: str
@@ -123,7 +123,8 @@ def add_provider(
 
 
 def add_offer(terms: OfferTerms) -> bool:
-    """Adds a provider's way to serve a model, and the model itself if it is new; both priced from now.
+    """Adds a provider's way to serve a model, and the model itself if it is new; both priced from
+    now.
 
     Does nothing if the same offer is there at the same price; another price is a new dated card.
     Returns whether anything was added. Raises Refused.

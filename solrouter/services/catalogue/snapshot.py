@@ -1,4 +1,4 @@
-"""The catalogue as this process sees it: frozen, priced for now, under the version it was read at."""
+"""The catalogue as this process sees it: frozen, priced for now, under a version."""
 
 import difflib
 from collections import defaultdict
@@ -28,7 +28,7 @@ RENAMED = "renamed"
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """How to reach a provider. The one place where its key is plain text; never rendered or logged."""
+    """How to reach a provider. Only here its key is plain text; never rendered or logged."""
 
     slug: str
     kind: str
@@ -284,7 +284,7 @@ def _model(row: Row[*tuple[Any, ...]], offers: list[Offer]) -> Model:
 
 
 def _is_shown(model: Model) -> bool:
-    """The demo's models are hidden where the demo is off; all others are shown, available or not."""
+    """The demo's models are hidden where it is off; all others are shown, available or not."""
     kinds = {offer.kind for offer in model.offers}
     return bool(kinds) and (kinds != {DEMO_KIND} or model.is_available)
 

@@ -1,0 +1,1 @@
+"""Scripts for developers; nothing of the product imports them."""

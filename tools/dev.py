@@ -1,0 +1,63 @@
+"""`make dev`: the server, reloading, with fake upstreams of three dialects and a fake GitHub beside it.
+
+So nobody needs a key to work: `fake/openai`, `fake/anthropic` and `fake/google` answer over real
+sockets, and “Continue with GitHub” signs in a made-up person. The fakes can be told to fail, see
+tests/fakes/upstream.py.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.fakes.github import CLIENT_ID, CLIENT_SECRET, FakeGitHub
+from tests.fakes.upstream import FakeUpstream
+
+ROOT = Path(__file__).resolve().parent.parent
+UPSTREAM_PORT, GITHUB_PORT = 8901, 8902
+DIALECTS = ("openai", "anthropic", "google")
+
+
+def main() -> int:
+    """Runs until interrupted; returns the server's exit code."""
+    with FakeUpstream(port=UPSTREAM_PORT) as upstream, FakeGitHub(port=GITHUB_PORT) as github:
+        environ = {
+            **os.environ,
+            "GITHUB_CLIENT_ID": CLIENT_ID,
+            "GITHUB_CLIENT_SECRET": CLIENT_SECRET,
+            "SOLROUTER_GITHUB_URL": github.url,
+            "SOLROUTER_GITHUB_API_URL": f"{github.url}/api",
+        }
+        flask(environ, "db", "upgrade")
+        for kind in DIALECTS:
+            offer(environ, kind, upstream.url if kind == "openai" else upstream.origin)
+        environ["SOLROUTER_WELCOME"] = flask(environ, "demo")
+        command = [sys.executable, "-m", "gunicorn", "--reload", "wsgi:app"]
+        try:
+            return subprocess.run(command, check=False, cwd=ROOT, env=environ).returncode
+        except KeyboardInterrupt:
+            return 0
+
+
+def offer(environ: dict[str, str], kind: str, base_url: str) -> None:
+    """Adds the fake of one dialect as a provider with one model."""
+    slug = f"fake-{kind}"
+    flask(
+        environ, "providers", "add", slug, "--kind", kind, "--base-url", base_url, "--api-key", "x"
+    )
+    price = ("--input", "1", "--output", "2", "--context", "100000", "--max-output", "8000")
+    flask(
+        environ, "models", "add", f"fake/{kind}", "--provider", slug, "--upstream", "tiny", *price
+    )
+
+
+def flask(environ: dict[str, str], *arguments: str) -> str:
+    """What a command of the operator's printed."""
+    command = [sys.executable, "-m", "flask", *arguments]
+    return subprocess.run(
+        command, check=True, cwd=ROOT, env=environ, stdout=subprocess.PIPE, text=True
+    ).stdout
+
+
+if __name__ == "__main__":
+    sys.exit(main())
