@@ -1,4 +1,4 @@
-"""`make dev`: the server, reloading, with fake upstreams of three dialects and a fake GitHub beside it.
+"""`make dev`: the server, reloading, with fake upstreams and a fake GitHub beside it.
 
 So nobody needs a key to work: `fake/openai`, `fake/anthropic` and `fake/google` answer over real
 sockets, and “Continue with GitHub” signs in a made-up person. The fakes can be told to fail, see
@@ -10,6 +10,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+from flask.testing import FlaskCliRunner
+
+from solrouter import create_app
 from tests.fakes.github import CLIENT_ID, CLIENT_SECRET, FakeGitHub
 from tests.fakes.upstream import FakeUpstream
 
@@ -28,10 +31,11 @@ def main() -> int:
             "SOLROUTER_GITHUB_URL": github.url,
             "SOLROUTER_GITHUB_API_URL": f"{github.url}/api",
         }
-        flask(environ, "db", "upgrade")
+        command_line = create_app(environ).test_cli_runner()
+        flask(command_line, "db", "upgrade")
         for kind in DIALECTS:
-            offer(environ, kind, upstream.url if kind == "openai" else upstream.origin)
-        environ["SOLROUTER_WELCOME"] = flask(environ, "demo")
+            offer(command_line, kind, upstream.url if kind == "openai" else upstream.origin)
+        environ["SOLROUTER_WELCOME"] = flask(command_line, "demo")
         command = [sys.executable, "-m", "gunicorn", "--reload", "wsgi:app"]
         try:
             return subprocess.run(command, check=False, cwd=ROOT, env=environ).returncode
@@ -39,24 +43,22 @@ def main() -> int:
             return 0
 
 
-def offer(environ: dict[str, str], kind: str, base_url: str) -> None:
+def offer(command_line: FlaskCliRunner, kind: str, base_url: str) -> None:
     """Adds the fake of one dialect as a provider with one model."""
     slug = f"fake-{kind}"
-    flask(
-        environ, "providers", "add", slug, "--kind", kind, "--base-url", base_url, "--api-key", "x"
-    )
+    address = ("--base-url", base_url, "--api-key", "x")
+    flask(command_line, "providers", "add", slug, "--kind", kind, *address)
     price = ("--input", "1", "--output", "2", "--context", "100000", "--max-output", "8000")
-    flask(
-        environ, "models", "add", f"fake/{kind}", "--provider", slug, "--upstream", "tiny", *price
-    )
+    names = (f"fake/{kind}", "--provider", slug, "--upstream", "tiny")
+    flask(command_line, "models", "add", *names, *price)
 
 
-def flask(environ: dict[str, str], *arguments: str) -> str:
+def flask(command_line: FlaskCliRunner, *arguments: str) -> str:
     """What a command of the operator's printed."""
-    command = [sys.executable, "-m", "flask", *arguments]
-    return subprocess.run(
-        command, check=True, cwd=ROOT, env=environ, stdout=subprocess.PIPE, text=True
-    ).stdout
+    result = command_line.invoke(args=list(arguments))
+    if result.exit_code != 0:
+        raise SystemExit(result.output)
+    return result.stdout
 
 
 if __name__ == "__main__":

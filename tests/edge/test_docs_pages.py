@@ -6,13 +6,13 @@ from collections.abc import Callable
 import pytest
 from flask import Flask
 
-from solrouter.blueprints import docs
+from solrouter.blueprints.docs import FOLDER, entries
 from solrouter.services import keys
 from tests.browser import Browser
 from tests.edge.signed_in import browser_of
 from tests.factories import Person
 
-NAMES = sorted(path.stem for path in docs.FOLDER.glob("*.md"))
+NAMES = sorted(path.stem for path in FOLDER.glob("*.md"))
 
 
 def test_the_contents_lead_to_every_page(browser: Browser) -> None:
@@ -22,7 +22,7 @@ def test_the_contents_lead_to_every_page(browser: Browser) -> None:
 
 
 def test_the_quickstart_comes_first() -> None:
-    assert docs.entries()[0].name == "quickstart"
+    assert entries()[0].name == "quickstart"
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -116,4 +116,5 @@ def test_files_that_every_page_asks_for_are_there(browser: Browser) -> None:
     files = [e.get("src") for e in page.all("script")] + [e.get("href") for e in page.all("link")]
     assert len(files) == 4
     for file in files:
-        assert browser.client.get(str(file)).status_code == 200
+        with browser.client.get(str(file)) as answer:
+            assert answer.status_code == 200

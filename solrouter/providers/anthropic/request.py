@@ -126,10 +126,10 @@ def _add_sampling(body: dict[str, Any], asked: Asked, traits: Traits) -> None:
 
 
 def _add_tools(body: dict[str, Any], asked: Asked, traits: Traits) -> None:
-    tools, choice = asked.take("tools"), asked.take("tool_choice")
-    is_parallel = asked.take("parallel_tool_calls")
+    tools, is_parallel = asked.take("tools"), asked.take("parallel_tool_calls")
     if not tools:
         return
+    choice = asked.take("tool_choice")
     if isinstance(choice, Mapping) and choice.get("type") == "allowed_tools":
         tools, choice = _allowed(tools, choice.get("allowed_tools") or {})
     body["tools"] = [_tool(tool, f"tools[{i}]") for i, tool in enumerate(tools)]

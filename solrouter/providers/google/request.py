@@ -122,9 +122,10 @@ def _add_format(config: dict[str, Any], asked: Asked, traits: Traits, *, has_too
 
 
 def _add_tools(body: dict[str, Any], asked: Asked) -> None:
-    tools, choice = asked.take("tools"), asked.take("tool_choice")
+    tools = asked.take("tools")
     if not tools:
         return
+    choice = asked.take("tool_choice")
     declarations = [_declaration(tool, f"tools[{i}]") for i, tool in enumerate(tools)]
     body["tools"] = [{"functionDeclarations": declarations}]
     is_strict = any((tool.get("function") or {}).get("strict") for tool in tools)
