@@ -5,6 +5,7 @@ statements
 that `keys`, `limits` and `billing` build. Each step succeeds whole or changes nothing.
 
     admit    key valid? → money held → allowances taken → hold row      (refused: nothing changed)
+    grow     more money held                                            (refused: nothing changed)
     settle   hold row gone → balance moved → receipt and transfers      (again: nothing changed)
     expire   the holds of the dead and those past their deadline        (interrupted, uncharged)
 """
@@ -54,7 +55,8 @@ OUTPUT_TOKENS_FLOOR = 256
 OUTPUT_TOKENS_ASSUMED = 4096
 HOLDS_THAT_MUST_FIT = 4
 LEASE_S = 30
-FINISHED, CANCELLED, FAILED, INTERRUPTED = "finished", "cancelled", "failed", "interrupted"
+FINISHED, CANCELLED, FAILED = "finished", "cancelled", "failed"
+STOPPED, INTERRUPTED = "stopped", "interrupted"
 
 
 class CatalogueChanged(Exception):
@@ -108,14 +110,23 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """An admitted request: what it holds, how much it may say, where its limits stand."""
+    """An admitted request: what it holds, how much it may say, where its limits stand.
+
+    `output_limit` is for each choice and what the upstream is told; the hold pays for the first
+    `covered_tokens` of it.
+    """
 
     id: uuid.UUID
     ask: Ask
     held_nanos: int
     output_limit: int
-    tokens: int
+    covered_tokens: int
     rates: tuple[RateState, ...]
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the hold covers all that the answer may say; else it must grow with it."""
+        return self.covered_tokens >= self.output_limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +156,18 @@ def admit(ask: Ask) -> Admitted:
     RateLimited, BadRequest (larger than a whole limit) and CatalogueChanged.
     """
     return database.transact(lambda connection: _admit(connection, ask), durable=False)
+
+
+def grow(admitted: Admitted) -> Admitted | None:
+    """Doubles what a hold covers, up to the output limit; None when the balance cannot follow."""
+    covered = min(admitted.covered_tokens * 2, admitted.output_limit)
+    more = admitted.ask.cost_bound(covered) - admitted.held_nanos
+    grown = replace(admitted, covered_tokens=covered, held_nanos=admitted.held_nanos + more)
+    try:
+        database.transact(lambda connection: _grow(connection, admitted, more), durable=False)
+    except (BalanceInUse, KeyLimitReached):
+        return None
+    return grown
 
 
 def settle(admitted: Admitted, ending: Ending) -> Charge:
@@ -222,9 +245,9 @@ def expire() -> int:
 
 def _admit(connection: Connection, ask: Ask) -> Admitted:
     facts = _facts(connection, ask)
-    output_limit, amount = _hold_money(connection, ask)
+    output_limit, covered, amount = _hold_money(connection, ask)
     _hold_budget(connection, ask, amount)
-    tokens = ask.prompt_bound + output_limit * ask.choices
+    tokens = ask.prompt_bound + covered * ask.choices
     rates = _take_allowances(connection, ask, facts, tokens)
     hold_id = new_id()
     connection.execute(
@@ -245,7 +268,7 @@ def _admit(connection: Connection, ask: Ask) -> Admitted:
             created_at=db_now(),
         )
     )
-    return Admitted(hold_id, ask, amount, output_limit, tokens, rates)
+    return Admitted(hold_id, ask, amount, output_limit, covered, rates)
 
 
 def _facts(connection: Connection, ask: Ask) -> Row[*tuple[Any, ...]]:
@@ -277,42 +300,60 @@ def _facts(connection: Connection, ask: Ask) -> Row[*tuple[Any, ...]]:
     return row
 
 
-def _hold_money(connection: Connection, ask: Ask) -> tuple[int, int]:
-    """Takes the hold by one conditional UPDATE; returns the output limit and the amount.
+def _hold_money(connection: Connection, ask: Ask) -> tuple[int, int, int]:
+    """Takes the hold by one conditional UPDATE; returns output limit, covered tokens and amount.
 
     The balance read first only chooses how much to ask for. What decides is the UPDATE's condition.
     """
     while True:
         now = _balance(connection, ask.principal.account_id)
-        output_limit = _output_limit(ask, now)
-        amount = ask.cost_bound(output_limit)
-        taken = (
-            update(Account)
-            .where(Account.id == ask.principal.account_id)
-            .where(Account.paid_nanos + Account.granted_nanos - Account.held_nanos >= amount)
-            .values(held_nanos=Account.held_nanos + amount)
-        )
-        if connection.execute(taken).rowcount == 1:
-            return output_limit, amount
+        output_limit, covered = _output_limit(ask, now)
+        amount = ask.cost_bound(covered)
+        if _take_money(connection, ask.principal.account_id, amount):
+            return output_limit, covered, amount
         if _balance(connection, ask.principal.account_id) == now:
             raise _in_use(ask, now)
 
 
-def _output_limit(ask: Ask, now: Balance) -> int:
-    """The output limit that the posted balance can pay. Raises InsufficientCredit and BalanceInUse.
+def _take_money(connection: Connection, account_id: int, amount: int) -> bool:
+    """The one statement that decides: holds the amount if that much is available."""
+    taken = (
+        update(Account)
+        .where(Account.id == account_id)
+        .where(Account.paid_nanos + Account.granted_nanos - Account.held_nanos >= amount)
+        .values(held_nanos=Account.held_nanos + amount)
+    )
+    return connection.execute(taken).rowcount == 1
 
-    A caller who named no limit does not get the model's whole maximum held when that would shut out
-    the account's next requests.
+
+def _output_limit(ask: Ask, now: Balance) -> tuple[int, int]:
+    """The output limit that the posted balance can pay, and how much of it to hold for now.
+
+    All of it where the caller named a limit, or where four such holds fit; else a start, so that an
+    unnamed limit does not shut out the account's next requests. Raises InsufficientCredit and
+    BalanceInUse.
     """
     affordable = min(ask.output_limit, ask.affordable(now.posted_nanos))
     if affordable < ask.floor:
         raise _too_poor(ask, now)
     if ask.is_named or HOLDS_THAT_MUST_FIT * ask.cost_bound(affordable) <= now.available_nanos:
-        return affordable
-    assumed = min(affordable, OUTPUT_TOKENS_ASSUMED)
-    if ask.cost_bound(assumed) > now.available_nanos:
+        return affordable, affordable
+    start = min(affordable, OUTPUT_TOKENS_ASSUMED)
+    if ask.cost_bound(start) > now.available_nanos:
         raise _in_use(ask, now)
-    return assumed
+    return affordable, start
+
+
+def _grow(connection: Connection, admitted: Admitted, more: int) -> None:
+    """Holds more for a running request. Raises BalanceInUse and KeyLimitReached."""
+    ask = admitted.ask
+    if not _take_money(connection, ask.principal.account_id, more):
+        raise _in_use(ask, _balance(connection, ask.principal.account_id))
+    _hold_budget(connection, ask, more)
+    raised = update(Hold).where(Hold.id == admitted.id)
+    if connection.execute(raised.values(amount_nanos=Hold.amount_nanos + more)).rowcount != 1:
+        # It has expired meanwhile: nothing may be held for it any more.
+        raise _in_use(ask, _balance(connection, ask.principal.account_id))
 
 
 def _balance(connection: Connection, account_id: int) -> Balance:

@@ -1,17 +1,20 @@
-"""Periodic work, done in whichever web process runs: leases renewed, the holds of the dead
-released.
+"""Periodic work of each web process: its lease renewed, the holds of the dead released, and the
+last streams ended when the server is told to stop.
 """
 
 import logging
 import time
 
-from solrouter import process
+from solrouter import config, interruptions, process
+from solrouter.clock import monotonic_s
 from solrouter.errors import SolRouterError
+from solrouter.interruptions import ServerStopping
 from solrouter.services import admission
 
 log = logging.getLogger(__name__)
 
 EVERY_S = 10
+LOOK_EVERY_S = 0.5
 
 
 def tick() -> None:
@@ -28,6 +31,19 @@ def tick() -> None:
 
 def run_for_ever() -> None:
     """Rounds until the process ends."""
-    while True:
-        time.sleep(EVERY_S)
-        tick()
+    next_round_s = monotonic_s() + EVERY_S
+    while not process.is_draining():
+        time.sleep(LOOK_EVERY_S)
+        if monotonic_s() >= next_round_s:
+            tick()
+            next_round_s = monotonic_s() + EVERY_S
+    drain()
+
+
+def drain() -> None:
+    """Lets running requests go on for a while, then ends those that are left, honestly."""
+    drain_s = config.current()["SOLROUTER_DRAIN_S"]
+    log.info("told to stop: running requests have %.0f s to finish", drain_s)
+    time.sleep(drain_s)
+    interrupted = interruptions.interrupt_all(ServerStopping)
+    log.info("ended %d requests that were still running", interrupted)

@@ -158,8 +158,29 @@ def test_below_the_floor_a_request_is_refused(person: Person) -> None:
 def test_an_unnamed_limit_does_not_shut_out_the_next_requests(person: Person) -> None:
     fund(person.account_id, "0.05")
     first = admission.admit(ask(person, output_limit=20_000, is_named=False))
-    assert first.output_limit == admission.OUTPUT_TOKENS_ASSUMED
+    assert (first.output_limit, first.is_whole) == (20_000, False)
+    assert first.covered_tokens == admission.OUTPUT_TOKENS_ASSUMED
     assert admission.admit(ask(person, output_limit=20_000, is_named=False)).held_nanos > 0
+
+
+def test_a_hold_grows_ahead_of_the_output_while_the_balance_follows(person: Person) -> None:
+    fund(person.account_id, "0.05")
+    first = admission.admit(ask(person, output_limit=20_000, is_named=False))
+    grown = admission.grow(first)
+    assert grown is not None
+    assert grown.covered_tokens == 2 * admission.OUTPUT_TOKENS_ASSUMED
+    assert billing.balance(person.account_id).held_nanos == grown.held_nanos
+    admission.admit(ask(person, output_limit=10_000))
+    assert admission.grow(grown) is None
+    admission.settle(grown, ending(grown, grown.held_nanos))
+
+
+def test_a_hold_that_has_expired_grows_no_more(person: Person) -> None:
+    fund(person.account_id, "0.05")
+    first = admission.admit(ask(person, output_limit=20_000, is_named=False))
+    assert admission.expire() == 1
+    assert admission.grow(first) is None
+    assert billing.balance(person.account_id).held_nanos == 0
 
 
 def test_a_cost_above_the_hold_takes_what_is_free_and_writes_off_the_rest(person: Person) -> None:

@@ -125,6 +125,7 @@ def test_a_disabled_user_is_signed_out(user: User) -> None:
     token = opened(user)
     accounts.set_disabled(user.id, True)
     assert loaded(token) is None
+    assert loaded(opened(user)) is None
     accounts.set_disabled(user.id, False)
     assert loaded(token) is None
 

@@ -21,13 +21,14 @@ REQUESTS_MAX = 20
 @admin.get("/users")
 def show_users() -> ResponseReturnValue:
     query = request.args.get("q", "")
-    found = accounts.list_users(query, limit=USERS_MAX, before=request.args.get("before"))
+    before = request.args.get("before")
+    found = accounts.list_users(query, limit=USERS_MAX + 1, before=before)
     return hx.page_or_fragment(
         "admin/users.html",
         "admin/_users.html",
-        users=found,
+        users=found[:USERS_MAX],
         query=query,
-        older=found[-1].public_id if len(found) == USERS_MAX else None,
+        older=found[USERS_MAX - 1].public_id if len(found) > USERS_MAX else None,
     )
 
 

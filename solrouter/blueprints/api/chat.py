@@ -3,11 +3,12 @@
 from collections.abc import Iterator
 
 import orjson
-from flask import Response, current_app
+from flask import Response, current_app, request
 
-from solrouter import sse
+from solrouter import interruptions, sse
 from solrouter.blueprints.api import api, authenticate, bodies, schemas
 from solrouter.chat import ChatRequest
+from solrouter.interruptions import ClientLeft, ClientWatch, Wait
 from solrouter.services import completions
 from solrouter.services.completions import Completion
 
@@ -16,6 +17,8 @@ STREAM_HEADERS = {
     "Cache-Control": "no-cache, no-transform",
     "X-Accel-Buffering": "no",
 }
+# nginx's own status, for the log alone: nobody is there to read it.
+CLIENT_CLOSED_REQUEST = 499
 RATE_KINDS = ("requests", "tokens")
 
 
@@ -25,9 +28,17 @@ def create_chat_completion() -> Response:
     principal = authenticate.bearer()
     messages_max = current_app.config["SOLROUTER_MESSAGES_MAX"]
     chat_request = schemas.parse_chat(bodies.json_object(), messages_max=messages_max)
-    completion = completions.start(principal, chat_request)
-    response = _answered(completion, chat_request)
-    response.headers.extend(_headers(completion, chat_request))
+    wait = Wait()
+    watch = interruptions.watch(request.environ, wait)
+    try:
+        completion = completions.start(principal, chat_request, wait)
+        response = _answered(completion, chat_request)
+    except ClientLeft:
+        response = Response(status=CLIENT_CLOSED_REQUEST)
+    except BaseException:
+        stop(watch)
+        raise
+    response.call_on_close(lambda: stop(watch))
     return response
 
 
@@ -38,11 +49,19 @@ def _answered(completion: Completion, chat_request: ChatRequest) -> Response:
         # Not in the generator's `finally`: that never runs if the client leaves before the first
         # event.
         response.call_on_close(completion.close)
-        return response
-    try:
-        return Response(orjson.dumps(completion.answer()), mimetype="application/json")
-    finally:
-        completion.close()
+    else:
+        try:
+            response = Response(orjson.dumps(completion.answer()), mimetype="application/json")
+        finally:
+            completion.close()
+    response.headers.extend(_headers(completion, chat_request))
+    return response
+
+
+def stop(watch: ClientWatch | None) -> None:
+    """Looks at the client's socket no longer."""
+    if watch is not None:
+        watch.stop()
 
 
 def _events(completion: Completion) -> Iterator[bytes]:

@@ -1,0 +1,113 @@
+"""Calls a request away while it waits for an upstream. Knows gevent, not what is waited for.
+
+A request that waits cannot look around: the client may leave, or the server be told to stop.
+Whoever learns of it throws into the waiting greenlet, at the place that is marked as a wait and
+nowhere else: never into a transaction. Nothing is spent while all is quiet, no timer and no second
+greenlet.
+"""
+
+import socket
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any
+from weakref import WeakSet
+
+import gevent
+from gevent import getcurrent
+
+PEEK = socket.MSG_PEEK | socket.MSG_DONTWAIT
+READABLE = 1
+
+
+class Interruption(BaseException):
+    """Why a wait ended early. No `except Exception` may swallow it on its way."""
+
+
+class ClientLeft(Interruption):
+    """The caller closed the connection."""
+
+
+class ServerStopping(Interruption):
+    """The server was told to stop and the time to finish is over."""
+
+
+class Wait:
+    """Marks where one request waits; `interrupt` ends that wait, or the next one to begin."""
+
+    def __init__(self) -> None:
+        self._greenlet: Any = None
+        self._pending: Interruption | None = None
+        _all.add(self)
+
+    def __enter__(self) -> None:
+        if self._pending is not None:
+            raise self._pending
+        self._greenlet = getcurrent()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._greenlet = None
+
+    def interrupt(self, reason: Interruption) -> None:
+        """Ends the wait now. For the hub's own callbacks; others use `interrupt_soon`."""
+        self._pending = self._pending or reason
+        greenlet, self._greenlet = self._greenlet, None
+        if greenlet is not None:
+            greenlet.throw(self._pending)
+
+    def interrupt_soon(self, reason: Interruption) -> None:
+        """Ends the wait from any greenlet."""
+        gevent.get_hub().loop.run_callback(self.interrupt, reason)
+
+
+_all: WeakSet[Wait] = WeakSet()
+
+
+def interrupt_all(reason: Callable[[], Interruption]) -> int:
+    """Calls every request of this process away; says how many there were."""
+    waits = list(_all)
+    for wait in waits:
+        wait.interrupt_soon(reason())
+    return len(waits)
+
+
+class ClientWatch:
+    """Watches the client's socket while its request runs: when it closes, the wait is interrupted.
+
+    The socket is readable when the client has left, and when it has sent the next request too
+    early; a peek tells which. In the second case the watch ends: what follows is that request's.
+    """
+
+    def __init__(self, client: Any, wait: Wait) -> None:
+        self._client = client
+        self._wait = wait
+        self._watcher = gevent.get_hub().loop.io(client.fileno(), READABLE)
+        self._watcher.start(self._readable)
+
+    def stop(self) -> None:
+        """Looks no longer. Call it always, before the connection is used again."""
+        if self._watcher is not None:
+            self._watcher.stop()
+            self._watcher.close()
+            self._watcher = None
+
+    def _readable(self) -> None:
+        try:
+            has_left = self._client._sock.recv(1, PEEK) == b""
+        except BlockingIOError:
+            return
+        except OSError:
+            has_left = True
+        self.stop()
+        if has_left:
+            self._wait.interrupt(ClientLeft())
+
+
+def watch(environ: dict[str, Any], wait: Wait) -> ClientWatch | None:
+    """Watches the client of a WSGI request; None where the server does not show its socket."""
+    client = environ.get("gunicorn.socket")
+    return None if client is None else ClientWatch(client, wait)

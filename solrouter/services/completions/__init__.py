@@ -1,0 +1,20 @@
+"""The conductor of a request: resolve, rank, admit, open, relay, settle.
+
+Before the first content any fault moves on to the next offer, unseen by the caller. After it there
+is only an honest end: finished, or an error. However it ends, it is settled exactly once; the
+books' side of that is admission's, the reasons are here.
+
+    ended                                   charged                         outcome, reason
+    with a finish reason                    its usage, or our estimate      finished, finish_reason
+    with the client gone                    usage seen, or our estimate     cancelled, client_left
+    by our total deadline, after content    our estimate                    stopped, total_deadline
+    by a hold that could not grow           our estimate                    stopped, balance
+    by a fault of the upstream or ours      nothing                         failed, its code
+
+`opening` brings a request up to its first content, `running` relays and ends it.
+"""
+
+from solrouter.services.completions.opening import start
+from solrouter.services.completions.running import Completion
+
+__all__ = ["Completion", "start"]
