@@ -87,5 +87,5 @@ clean: ## Remove everything that was installed or built
 	  echo "npm is not on this machine: the JavaScript samples will not be tested."; \
 	else \
 	  mkdir -p .node && cp $^ .node/ && cd .node && \
-	  npm ci --ignore-scripts --no-audit --no-fund --loglevel error && touch installed; \
+	  npm ci --ignore-scripts --no-audit --no-fund --loglevel error >/dev/null && touch installed; \
 	fi

@@ -37,7 +37,7 @@ def show_models() -> ResponseReturnValue:
     return hx.page_or_fragment(
         "catalogue/models.html",
         "catalogue/_models.html",
-        models=found,
+        models=sorted(found, key=_by_use),
         total=len(everything),
         authors=sorted({model.author for model in everything}),
         filters=request.args,
@@ -69,6 +69,11 @@ def prices(model: Model) -> list[tuple[str, list[tuple[str, int]]]]:
         (_window_title(window), {**card.rates, **window["rates"]}) for window in card.windows
     ]
     return [(title, _price_rows(card, rates)) for title, rates in tables]
+
+
+def _by_use(model: Model) -> tuple[bool, bool, str]:
+    """What can be asked for now comes first, other ids of a model last."""
+    return model.status != "live", not model.is_available, model.id
 
 
 def _price_rows(card: PriceCard, rates: dict[str, int]) -> list[tuple[str, int]]:

@@ -1,10 +1,12 @@
-"""Every sample of the quickstart and of the streaming page runs as it stands, once for each provider.
+"""Every sample of the quickstart and of the streaming page runs as it stands, on two providers.
 
 Only the host, the key and the model's id are filled in. A sample that leans on what the page showed
 before it (a client, a type) is run behind just that, cut from the page too.
 """
 
 import json
+import os
+import pty
 import re
 import subprocess
 import sys
@@ -390,21 +392,25 @@ def _open_stream(client: OpenAI) -> Stream[ChatCompletionChunk]:
 
 
 class Terminal:
-    """A Node program at work, and somebody who types when they see what they waited for."""
+    """A Node program at work, and somebody who types when they see what they waited for.
+
+    The keyboard is a real terminal's: Node does not end while a pipe to it stays open.
+    """
 
     def __init__(self, project: Project, *arguments: str) -> None:
         self._screen = project.folder / "screen.txt"
         self._read_to = 0
+        self._keyboard, keyboard_of_node = pty.openpty()
         with self._screen.open("wb") as output:
             self._process = subprocess.Popen(
                 [project.node, *arguments],
                 cwd=project.folder,
                 env=_environment(),
-                stdin=subprocess.PIPE,
+                stdin=keyboard_of_node,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                text=True,
             )
+        os.close(keyboard_of_node)
 
     def __enter__(self) -> Self:
         return self
@@ -412,8 +418,8 @@ class Terminal:
     def __exit__(self, *_: object) -> None:
         if self._process.poll() is None:
             self._process.kill()
-        with self._process:
-            pass
+            self._process.wait()
+        os.close(self._keyboard)
 
     def shows(self, text: str) -> None:
         """Waits until the text stands on the screen, below what was waited for before."""
@@ -421,9 +427,7 @@ class Terminal:
 
     def types(self, line: str) -> None:
         """Types a line."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(f"{line}\n")
-        self._process.stdin.flush()
+        os.write(self._keyboard, f"{line}\n".encode())
 
     def ends(self) -> int:
         """The exit code, once the program has ended."""

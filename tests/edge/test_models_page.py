@@ -105,7 +105,13 @@ def test_every_model_of_the_catalogue_has_a_page(app: Flask, browser: Browser) -
     with app.app_context():
         everything = [model.id for model in catalogue.listing()]
     for identifier in everything:
-        browser.get(f"/models/{identifier}")
+        assert browser.client.get(f"/models/{identifier}").status_code == 200, identifier
+
+
+def test_what_can_be_asked_for_now_comes_first(browser: Browser, offered: str) -> None:
+    hrefs = [a.get("href", "") for a in browser.get("/models").all("a")]
+    models = [href for href in hrefs if href.startswith("/models/")]
+    assert set(models[:2]) == {f"/models/{offered}", "/models/demo/echo"}
 
 
 def test_an_unknown_model_is_not_found(browser: Browser) -> None:

@@ -10,7 +10,7 @@ from tests.browser import Browser
 from tests.edge.signed_in import browser_of
 from tests.factories import Person, fund
 
-PUBLIC = ("/", "/models", "/docs", "/docs/quickstart", "/login", "/signup")
+PUBLIC = ("/", "/docs", "/docs/quickstart", "/login", "/signup")
 
 
 def links(browser: Browser, path: str) -> set[str]:

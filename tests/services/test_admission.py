@@ -332,6 +332,17 @@ def test_the_requests_of_a_dead_worker_are_released_uncharged(person: Person) ->
     assert (receipt.outcome, receipt.charge_nanos) == ("interrupted", 0)
 
 
+def test_a_settlement_after_the_expiry_replaces_its_receipt_once(person: Person) -> None:
+    fund(person.account_id, "1")
+    admitted = admission.admit(ask(person))
+    admission.expire()
+    assert admission.settle(admitted, ending(admitted, 20_000)).total_nanos == 20_000
+    assert admission.settle(admitted, ending(admitted, 30_000)).total_nanos == 20_000
+    receipt = activity.find(person.account_id, activity.public_id(admitted.id))
+    assert (receipt.outcome, receipt.charge_nanos) == ("finished", 20_000)
+    assert billing.balance(person.account_id).posted_nanos == parse_usd("1") - 20_000
+
+
 def test_the_requests_of_a_living_worker_stay(person: Person) -> None:
     fund(person.account_id, "1")
     admission.beat("test-worker")

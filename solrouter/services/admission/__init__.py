@@ -1,0 +1,149 @@
+"""The one transaction of each step of a request: admit, settle, expire; and of a credit.
+
+Only this module writes balances, holds, budgets, buckets, transfers and completions, from
+statements
+that `keys`, `limits` and `billing` build. Each step succeeds whole or changes nothing.
+
+    admit    key valid? → money held → allowances taken → hold row      (refused: nothing changed)
+    grow     more money held                                            (refused: nothing changed)
+    settle   hold row gone → balance moved → receipt and transfers      (again: nothing changed)
+    expire   the holds of the dead and those past their deadline        (interrupted, uncharged)
+"""
+
+import uuid
+from dataclasses import replace
+
+from sqlalchemy import Connection, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from solrouter import database
+from solrouter.clock import new_id
+from solrouter.errors import BalanceInUse, KeyLimitReached, NotFound, Refused
+from solrouter.models import Account, Worker
+from solrouter.models.columns import db_now
+from solrouter.services import audit, billing
+from solrouter.services.admission import admitting, settling
+from solrouter.services.admission.asks import (
+    CANCELLED,
+    FAILED,
+    FINISHED,
+    INTERRUPTED,
+    OUTPUT_TOKENS_ASSUMED,
+    OUTPUT_TOKENS_FLOOR,
+    STOPPED,
+    Admitted,
+    Ask,
+    CatalogueChanged,
+    Ending,
+    with_offer,
+)
+from solrouter.services.admission.settling import LEASE_S
+from solrouter.services.billing import Charge
+
+__all__ = [
+    "CANCELLED",
+    "FAILED",
+    "FINISHED",
+    "INTERRUPTED",
+    "LEASE_S",
+    "OUTPUT_TOKENS_ASSUMED",
+    "OUTPUT_TOKENS_FLOOR",
+    "STOPPED",
+    "Admitted",
+    "Ask",
+    "CatalogueChanged",
+    "Ending",
+    "admit",
+    "beat",
+    "credit",
+    "expire",
+    "grow",
+    "settle",
+    "with_offer",
+]
+
+
+def admit(ask: Ask) -> Admitted:
+    """Proves the key, holds the money and takes the allowances of one request, or changes nothing.
+
+    Raises KeyRevoked, KeyExpired, Forbidden, InsufficientCredit, KeyLimitReached, BalanceInUse,
+    RateLimited, BadRequest (larger than a whole limit) and CatalogueChanged.
+    """
+    return database.transact(lambda connection: admitting.admit(connection, ask), durable=False)
+
+
+def grow(admitted: Admitted) -> Admitted | None:
+    """Doubles what a hold covers, up to the output limit; None when the balance cannot follow."""
+    covered = min(admitted.covered_tokens * 2, admitted.output_limit)
+    more = admitted.ask.cost_bound(covered) - admitted.held_nanos
+    grown = replace(admitted, covered_tokens=covered, held_nanos=admitted.held_nanos + more)
+    try:
+        database.transact(
+            lambda connection: admitting.grow(connection, admitted, more), durable=False
+        )
+    except (BalanceInUse, KeyLimitReached):
+        return None
+    return grown
+
+
+def settle(admitted: Admitted, ending: Ending) -> Charge:
+    """Ends a request: receipt, charge and transfers in one transaction, once; returns what it cost.
+
+    A second settlement of the same request changes nothing and returns the first one's charge.
+    """
+    return database.transact(lambda connection: settling.settle(connection, admitted, ending))
+
+
+def credit(
+    account_id: int, amount_nanos: int, *, kind: str = billing.GRANT, actor: str, note: str
+) -> uuid.UUID:
+    """Brings credit to an account and returns the transfer's id. Raises Refused and NotFound."""
+    if amount_nanos <= 0:
+        raise Refused("An amount to grant must be more than zero.", param="amount")
+    if not note.strip():
+        raise Refused("Say why, for the books.", param="note")
+    transfer_id = new_id()
+    transfer = billing.credit_transfer(
+        transfer_id, account_id, amount_nanos, kind=kind, actor=actor, note=note.strip()
+    )
+
+    def verb(connection: Connection) -> uuid.UUID:
+        raised = update(Account).where(Account.id == account_id)
+        raised = raised.values(granted_nanos=Account.granted_nanos + amount_nanos)
+        if connection.execute(raised).rowcount != 1:
+            raise NotFound("There is no such account.")
+        connection.execute(billing.insert_transfers(), [transfer])
+        details = {"amount_nanos": amount_nanos, "kind": kind, "note": note.strip()}
+        connection.execute(
+            audit.event(
+                actor=actor,
+                action="credit.granted",
+                subject=f"account:{account_id}",
+                account_id=account_id,
+                details=details,
+            )
+        )
+        return transfer_id
+
+    return database.transact(verb)
+
+
+def beat(worker_id: str) -> None:
+    """Renews this process's lease, which all its holds live by."""
+
+    def verb(connection: Connection) -> None:
+        upsert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+        statement = upsert(Worker).values(id=worker_id, started_at=db_now(), seen_at=db_now())
+        connection.execute(
+            statement.on_conflict_do_update(index_elements=[Worker.id], set_={"seen_at": db_now()})
+        )
+
+    database.transact(verb, durable=False)
+
+
+def expire() -> int:
+    """Ends the requests of workers silent for LEASE_S and those past their deadline; says how many.
+
+    They are `interrupted` and cost nothing.
+    """
+    return database.transact(settling.expire)

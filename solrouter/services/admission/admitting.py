@@ -1,0 +1,240 @@
+"""Admitting a request and growing its hold: the statements of each transaction, in order."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, case, func, insert, select, update
+
+from solrouter.clock import new_id
+from solrouter.errors import (
+    BalanceInUse,
+    Forbidden,
+    InsufficientCredit,
+    KeyInvalid,
+    KeyLimitReached,
+)
+from solrouter.models import Account, ApiKey, Budget, Hold, Plan
+from solrouter.models.columns import db_now
+from solrouter.money import decimal_usd
+from solrouter.services import catalogue, keys, limits
+from solrouter.services.admission.asks import (
+    HOLDS_THAT_MUST_FIT,
+    OUTPUT_TOKENS_ASSUMED,
+    Admitted,
+    Ask,
+    CatalogueChanged,
+)
+from solrouter.services.billing import Balance
+from solrouter.services.limits import RateLimit, RateState
+
+
+def admit(connection: Connection, ask: Ask) -> Admitted:
+    facts = _facts(connection, ask)
+    output_limit, covered, amount = _hold_money(connection, ask)
+    _hold_budget(connection, ask, amount)
+    tokens = ask.prompt_bound + covered * ask.choices
+    rates = _take_allowances(connection, ask, facts, tokens)
+    hold_id = new_id()
+    connection.execute(
+        insert(Hold).values(
+            id=hold_id,
+            account_id=ask.principal.account_id,
+            key_id=ask.principal.key_id,
+            user_id=ask.principal.user_id,
+            requested_model=ask.requested_model,
+            offer_id=ask.offer.id,
+            cost_card_id=ask.offer.cost.id,
+            sale_card_id=ask.offer.sale.id,
+            amount_nanos=amount,
+            tokens=tokens,
+            streamed=ask.streamed,
+            worker_id=ask.worker_id,
+            deadline_at=db_now(ask.lifetime_s),
+            created_at=db_now(),
+        )
+    )
+    return Admitted(hold_id, ask, amount, output_limit, covered, rates)
+
+
+def _facts(connection: Connection, ask: Ask) -> Row[*tuple[Any, ...]]:
+    """The key, its account's plan and the catalogue's version, all in one row."""
+    statement = (
+        select(
+            *keys.state_columns(),
+            Account.frozen_at,
+            Plan.requests_per_minute,
+            Plan.tokens_per_minute,
+            Plan.concurrency,
+            ApiKey.requests_per_minute.label("key_requests_per_minute"),
+            ApiKey.tokens_per_minute.label("key_tokens_per_minute"),
+            ApiKey.concurrency.label("key_concurrency"),
+            catalogue.version_statement().scalar_subquery().label("version"),
+        )
+        .join(Account, Account.id == ApiKey.account_id)
+        .join(Plan, Plan.slug == Account.plan_slug)
+        .where(ApiKey.id == ask.principal.key_id)
+    )
+    row = connection.execute(statement).one_or_none()
+    if row is None:
+        raise KeyInvalid(keys.INVALID)
+    keys.require_live(row)
+    if row.frozen_at is not None:
+        raise Forbidden("This account is frozen. Please write to the operator.", code="frozen")
+    if row.version != ask.catalogue_version:
+        raise CatalogueChanged
+    return row
+
+
+def _hold_money(connection: Connection, ask: Ask) -> tuple[int, int, int]:
+    """Takes the hold by one conditional UPDATE; returns output limit, covered tokens and amount.
+
+    The balance read first only chooses how much to ask for. What decides is the UPDATE's condition.
+    """
+    while True:
+        now = _balance(connection, ask.principal.account_id)
+        output_limit, covered = _output_limit(ask, now)
+        amount = ask.cost_bound(covered)
+        if _take_money(connection, ask.principal.account_id, amount):
+            return output_limit, covered, amount
+        if _balance(connection, ask.principal.account_id) == now:
+            raise _in_use(ask, now)
+
+
+def _take_money(connection: Connection, account_id: int, amount: int) -> bool:
+    """The one statement that decides: holds the amount if that much is available."""
+    taken = (
+        update(Account)
+        .where(Account.id == account_id)
+        .where(Account.paid_nanos + Account.granted_nanos - Account.held_nanos >= amount)
+        .values(held_nanos=Account.held_nanos + amount)
+    )
+    return connection.execute(taken).rowcount == 1
+
+
+def _output_limit(ask: Ask, now: Balance) -> tuple[int, int]:
+    """The output limit that the posted balance can pay, and how much of it to hold for now.
+
+    All of it where the caller named a limit, or where four such holds fit; else a start, so that an
+    unnamed limit does not shut out the account's next requests. Raises InsufficientCredit and
+    BalanceInUse.
+    """
+    affordable = min(ask.output_limit, ask.affordable(now.posted_nanos))
+    if affordable < ask.floor:
+        raise _too_poor(ask, now)
+    if ask.is_named or HOLDS_THAT_MUST_FIT * ask.cost_bound(affordable) <= now.available_nanos:
+        return affordable, affordable
+    start = min(affordable, OUTPUT_TOKENS_ASSUMED)
+    if ask.cost_bound(start) > now.available_nanos:
+        raise _in_use(ask, now)
+    return affordable, start
+
+
+def grow(connection: Connection, admitted: Admitted, more: int) -> None:
+    """Holds more for a running request. Raises BalanceInUse and KeyLimitReached."""
+    ask = admitted.ask
+    if not _take_money(connection, ask.principal.account_id, more):
+        raise _in_use(ask, _balance(connection, ask.principal.account_id))
+    _hold_budget(connection, ask, more)
+    raised = update(Hold).where(Hold.id == admitted.id)
+    if connection.execute(raised.values(amount_nanos=Hold.amount_nanos + more)).rowcount != 1:
+        # It has expired meanwhile: nothing may be held for it any more.
+        raise _in_use(ask, _balance(connection, ask.principal.account_id))
+
+
+def _balance(connection: Connection, account_id: int) -> Balance:
+    columns = select(Account.paid_nanos, Account.granted_nanos, Account.held_nanos)
+    return Balance(*connection.execute(columns.where(Account.id == account_id)).one())
+
+
+def _figures(ask: Ask, now: Balance) -> dict[str, Any]:
+    return {
+        "required": decimal_usd(ask.cost_bound(ask.floor)),
+        "available": decimal_usd(now.available_nanos),
+        "held": decimal_usd(now.held_nanos),
+        "balance": decimal_usd(now.posted_nanos),
+        "affordable_tokens": max(ask.affordable(now.posted_nanos), 0),
+    }
+
+
+def _too_poor(ask: Ask, now: Balance) -> InsufficientCredit:
+    needed, has = ask.cost_bound(ask.floor), now.posted_nanos
+    return InsufficientCredit(
+        f"Your balance of ${decimal_usd(has)} cannot pay for this request, which needs up to "
+        f"${decimal_usd(needed)}. Top up your balance in Account → Balance, or shorten the prompt.",
+        metadata=_figures(ask, now),
+    )
+
+
+def _in_use(ask: Ask, now: Balance) -> BalanceInUse:
+    return BalanceInUse(
+        f"Your running requests hold ${decimal_usd(now.held_nanos)} of your balance of "
+        f"${decimal_usd(now.posted_nanos)}, too much for this one to start. It frees itself as "
+        "they end: try again shortly, name a smaller max_tokens, or top up.",
+        retry_after_s=1,
+        metadata=_figures(ask, now),
+    )
+
+
+def _hold_budget(connection: Connection, ask: Ask, amount: int) -> None:
+    """Takes the amount from every budget of the key, resetting those whose period has passed."""
+    subject = keys.budget_subject(ask.principal.key_id)
+    start = _period_start(connection.dialect.name)
+    carried = case((Budget.period_start < start, 0), else_=Budget.spent_nanos)
+    taken = (
+        update(Budget)
+        .where(Budget.subject == subject, carried + amount <= Budget.limit_nanos)
+        .values(
+            spent_nanos=carried + amount,
+            period_start=case((Budget.period_start < start, start), else_=Budget.period_start),
+        )
+    )
+    all_of_them = select(func.count()).select_from(Budget).where(Budget.subject == subject)
+    if connection.execute(taken).rowcount != connection.execute(all_of_them).scalar_one():
+        raise KeyLimitReached(
+            "This API key has reached its spend limit. Raise the limit or use another key, "
+            "under Account → API Keys.",
+            metadata={"required": decimal_usd(amount)},
+        )
+
+
+def _period_start(dialect: str) -> ColumnElement[datetime]:
+    """When a budget's current period began, by the database's clock, in UTC."""
+    if dialect == "postgresql":
+        truncated = func.date_trunc(Budget.period, func.clock_timestamp(), "UTC")
+        return case((Budget.period == keys.LIFETIME, Budget.period_start), else_=truncated)
+    shape = "%Y-%m-%d 00:00:00.000000"
+    return case(
+        (Budget.period == "day", func.strftime(shape, "now")),
+        # 'weekday 0' moves on to Sunday, today included; six days back is this week's Monday.
+        (Budget.period == "week", func.strftime(shape, "now", "weekday 0", "-6 days")),
+        (Budget.period == "month", func.strftime(shape, "now", "start of month")),
+        else_=Budget.period_start,
+    )
+
+
+def _take_allowances(
+    connection: Connection, ask: Ask, facts: Row[*tuple[Any, ...]], tokens: int
+) -> tuple[RateState, ...]:
+    account, key = f"account:{ask.principal.account_id}", f"key:{ask.principal.key_id}"
+    wanted = (
+        (account, limits.REQUESTS, facts.requests_per_minute, 1),
+        (account, limits.TOKENS, facts.tokens_per_minute, tokens),
+        (key, limits.REQUESTS, facts.key_requests_per_minute, 1),
+        (key, limits.TOKENS, facts.key_tokens_per_minute, tokens),
+    )
+    running = (
+        ("account", Hold.account_id, ask.principal.account_id, facts.concurrency),
+        ("key", Hold.key_id, ask.principal.key_id, facts.key_concurrency),
+    )
+    for subject, column, value, most in running:
+        if most is not None and _running(connection, column, value) >= most:
+            raise limits.too_many_running(most, subject=subject)
+    return tuple(
+        limits.take(connection, RateLimit(subject, kind, per_minute), units)
+        for subject, kind, per_minute, units in wanted
+        if per_minute is not None
+    )
+
+
+def _running(connection: Connection, column: Any, value: int) -> int:
+    return int(connection.execute(limits.running(column, value)).scalar_one())
