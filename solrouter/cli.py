@@ -106,7 +106,10 @@ def create_user(
     email: str, password: str | None, credit: int, plan: str | None, admin: bool
 ) -> None:
     """Makes a user with an account; for one who is there, sets what is given."""
-    user, created = accounts.ensure_user(email, password, plan=plan, operator=admin)
+    default_plan = current_app.config["SOLROUTER_DEFAULT_PLAN"]
+    user, created = accounts.ensure_user(
+        email, password, plan=plan, operator=admin, default_plan=default_plan
+    )
     say(f"{'Made' if created else 'There already is'} the user {user.email}.")
     if created and credit:
         row = _user(email)

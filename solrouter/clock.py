@@ -34,6 +34,16 @@ def new_id() -> uuid.UUID:
     return uuid.UUID(int=value)
 
 
+def first_id_at(at: datetime) -> uuid.UUID:
+    """The smallest UUIDv7 of an instant: ids are in time order, so they serve as the time index."""
+    return uuid.UUID(int=int(at.timestamp() * 1000) << 80)
+
+
+def start_of_day(at: datetime) -> datetime:
+    """Midnight before that instant, UTC."""
+    return at.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+
+
 def id_time(identifier: uuid.UUID) -> datetime:
     """When a UUIDv7 was made, to the millisecond."""
     return datetime.fromtimestamp((identifier.int >> 80) / 1000, UTC)

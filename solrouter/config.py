@@ -370,6 +370,21 @@ SETTINGS: tuple[Setting, ...] = (
         "What is added to a provider's price when the packaged catalogue sets ours, in percent.",
         "Money",
     ),
+    Setting(
+        "SOLROUTER_UNRECOVERED_PER_DAY",
+        "1",
+        dollars,
+        "What one account's failed answers may cost the operator in a UTC day, in USD. Past it, a "
+        "failure in the middle of an answer costs what was delivered.",
+        "Money",
+    ),
+    Setting(
+        "SOLROUTER_UNRECOVERED_PERCENT",
+        "2",
+        whole,
+        "The same, in addition, in percent of what the account was charged in the last 30 days.",
+        "Money",
+    ),
     Setting("SOLROUTER_DEFAULT_PLAN", "pay-as-you-go", text, "The plan of a new account.", "Money"),
     Setting(
         "SOLROUTER_DEMO_CREDIT_USD",

@@ -6,6 +6,8 @@ SolRouterError                      message for people, code for programs
 ├─ KeyInvalid  KeyRevoked  KeyExpired   who are you?
 ├─ Forbidden                        we know you, and no
 ├─ NotFound  MethodNotAllowed  BodyTooLarge  UnsupportedMediaType
+├─ IdempotencyConflict              this Idempotency-Key stands for something else, or not yet
+│  ├─ IdempotencyMismatch  RequestInProgress  AnswerNotKept
 ├─ InsufficientCredit               the balance cannot pay
 │  └─ KeyLimitReached               the key's own budget cannot
 ├─ RateLimited(retry_after_s)       later, please
@@ -123,6 +125,29 @@ class UnsupportedMediaType(SolRouterError):
     """The body is not JSON by its own label."""
 
     code = "unsupported_media_type"
+
+
+class IdempotencyConflict(SolRouterError):
+    """An `Idempotency-Key` that cannot be answered with its first answer."""
+
+    code = "idempotency_mismatch"
+
+
+class IdempotencyMismatch(IdempotencyConflict):
+    """The same key came with another body."""
+
+
+class RequestInProgress(IdempotencyConflict):
+    """The first request with this key is still running."""
+
+    code = "request_in_progress"
+    retry_after_s = 1
+
+
+class AnswerNotKept(IdempotencyConflict):
+    """The first request has been answered, and its answer was too large to keep."""
+
+    code = "answer_not_kept"
 
 
 class InsufficientCredit(SolRouterError):

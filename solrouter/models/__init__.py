@@ -11,7 +11,7 @@ from solrouter.models.catalogue import (
 from solrouter.models.keys import ApiKey, Bucket, Budget, Plan, SecretFingerprint
 from solrouter.models.ledger import Payment, PaymentEvent, Transfer
 from solrouter.models.people import Account, Identity, Membership, Session, User
-from solrouter.models.requests import AuditEvent, Completion, Hold, Lease, Worker
+from solrouter.models.requests import AuditEvent, Completion, Hold, IdempotencyKey, Lease, Worker
 
 __all__ = [
     "Account",
@@ -21,6 +21,7 @@ __all__ = [
     "Budget",
     "Completion",
     "Hold",
+    "IdempotencyKey",
     "Identity",
     "LanguageModel",
     "Lease",

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Row, Select, func, select
 
 from solrouter import database
-from solrouter.clock import utcnow
+from solrouter.clock import first_id_at, start_of_day, utcnow
 from solrouter.errors import NotFound
 from solrouter.models import Account, ApiKey, Completion, Hold, Membership, PriceCard, User
 
@@ -131,23 +131,18 @@ def recent_of_all(*, limit: int, before: str | None = None) -> list[OperatorRece
 
 def summary(account_id: int) -> Summary:
     """What the account has spent today and this month."""
-    today = utcnow().replace(hour=0, minute=0, second=0, microsecond=0)
+    today = start_of_day(utcnow())
     month = today.replace(day=1)
-    is_today = Completion.id >= _first_id(today)
+    is_today = Completion.id >= first_id_at(today)
     query = select(
         func.coalesce(func.sum(Completion.charge_nanos).filter(is_today), 0),
         func.coalesce(func.sum(Completion.charge_nanos), 0),
         func.count().filter(is_today),
         func.count(),
-    ).where(Completion.account_id == account_id, Completion.id >= _first_id(month))
+    ).where(Completion.account_id == account_id, Completion.id >= first_id_at(month))
     with database.read() as connection:
         row = connection.execute(query).one()
     return Summary(int(row[0]), int(row[1]), row[2], row[3])
-
-
-def _first_id(at: datetime) -> uuid.UUID:
-    """The smallest UUIDv7 of an instant: ids are in time order, so they serve as the time index."""
-    return uuid.UUID(int=int(at.timestamp() * 1000) << 80)
 
 
 def _query() -> Select[*tuple[Any, ...]]:

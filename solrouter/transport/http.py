@@ -164,11 +164,13 @@ class HttpStream:
 
     def _receive(self, seconds: float, *, phase: str) -> None:
         """Waits for one receive and parses it."""
-        wait_s = self._patience(seconds, phase)
-        self._sock.settimeout(wait_s)
+        wait_s, sock = self._patience(seconds, phase), self._sock
+        if sock is None:
+            raise BrokenStream("the stream was closed on our side")
         self._is_busy = True
         try:
-            data = self._sock.recv(RECEIVE_BYTES)
+            sock.settimeout(wait_s)
+            data = sock.recv(RECEIVE_BYTES)
         except TimeoutError as exc:
             if wait_s < seconds:
                 phase = "total"

@@ -54,21 +54,25 @@ class _Tuned(ConnectionPool):
 
     def discard(self, sock: Any) -> None:
         """Closes a connection for good and frees its place."""
-        if sock.hub is gevent.get_hub():
-            self.release_socket(sock)
-            return
-        # Another thread's event loop must not be touched from here: close the bare descriptor.
-        sock._sock.close()
-        self._semaphore.release()
+        _close(sock)
+        if not self._closed:
+            self._semaphore.release()
 
     def drop_idle(self) -> None:
         """Closes what lies idle: when one connection was stale, its neighbours are too."""
         while not self._socket_queue.empty():
-            self._socket_queue.get(block=False).close()
+            _close(self._socket_queue.get(block=False))
+
+    def close(self) -> None:
+        """Closes what lies idle, for good."""
+        self._closed = True
+        for sock in list(self._socket_queue.queue):
+            _close(sock)
+        self._socket_queue.queue.clear()
 
     def __del__(self) -> None:
-        # A thread has ended and its event loop with it: only the bare descriptors are left.
-        for sock in list(self._returned_at):
+        # A thread has ended, and its event loop with it: only the bare descriptors are left.
+        for sock in self._socket_queue.queue:
             sock._sock.close()
 
     def _is_socket_alive(self, sock: Any) -> bool:
@@ -85,12 +89,31 @@ class _Tuned(ConnectionPool):
         return False
 
 
+def _close(sock: Any) -> None:
+    if sock.hub is gevent.get_hub():
+        sock.close()
+    else:
+        # Another thread's event loop must not be touched from here: close the bare descriptor.
+        sock._sock.close()
+
+
 class _PlainPool(_Tuned):
     pass
 
 
 class _TlsPool(_Tuned, SSLConnectionPool):
-    pass
+    def _connect_socket(self, sock: Any, address: Any) -> Any:
+        sock.connect(address)
+        secured = self.ssl_context.wrap_socket(
+            sock, server_hostname=self._request_host, do_handshake_on_connect=False
+        )
+        try:
+            secured.do_handshake()
+        except BaseException:
+            # Left to itself, a handshake that our deadline interrupts forgets its descriptor.
+            secured.close()
+            raise
+        return secured
 
 
 Pool = _PlainPool | _TlsPool

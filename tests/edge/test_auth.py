@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from flask_login import current_user
 from sqlalchemy import select
 
 from solrouter import database
@@ -217,6 +218,15 @@ def test_the_api_looks_at_no_cookie_and_sets_none(visitor: FlaskClient) -> None:
     answer = visitor.get("/v1/key")
     assert answer.status_code == 401
     assert "Set-Cookie" not in answer.headers and "Cookie" not in answer.headers.get("Vary", "")
+
+
+def test_a_cookie_stands_for_nobody_on_the_api(app: Flask, visitor: FlaskClient) -> None:
+    sign_up(visitor)
+    cookie = visitor.get_cookie("solrouter")
+    assert cookie is not None
+    for path, is_somebody in (("/account", True), ("/v1/key", False)):
+        with app.test_request_context(path, headers={"Cookie": f"solrouter={cookie.value}"}):
+            assert current_user.is_authenticated is is_somebody
 
 
 def test_pages_look_at_no_bearer_key(app: Flask) -> None:

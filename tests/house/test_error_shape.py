@@ -18,6 +18,7 @@ TYPES = {
     403: "permission_error",
     404: "invalid_request_error",
     405: "invalid_request_error",
+    409: "idempotency_error",
     413: "invalid_request_error",
     415: "invalid_request_error",
     429: "rate_limit_error",

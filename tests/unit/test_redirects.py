@@ -66,6 +66,8 @@ def test_a_fragment_is_dropped() -> None:
         "/\n/evil.example",
         "/account\r\nSet-Cookie: a=b",
         "/account\x00",
+        "/account?page=\r\nSet-Cookie: a=b",
+        "/account?page=\\2",
         "/\u3000/evil.example",
         "/.//evil.example",
         "/account/../..//evil.example",

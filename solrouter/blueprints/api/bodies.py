@@ -11,8 +11,8 @@ JSON_TYPES = ("application/json", "")
 JSON_DEPTH_MAX = 64
 
 
-def json_object() -> dict[str, Any]:
-    """The body as a JSON object. Raises UnsupportedMediaType, BodyTooLarge and BadRequest."""
+def read() -> bytes:
+    """The body, within its limits. Raises UnsupportedMediaType and BodyTooLarge."""
     if request.mimetype not in JSON_TYPES and not request.mimetype.endswith("+json"):
         raise UnsupportedMediaType(
             "Send JSON, with the header Content-Type: application/json.",
@@ -20,7 +20,12 @@ def json_object() -> dict[str, Any]:
     most = current_app.config["SOLROUTER_BODY_BYTES_MAX"]
     if (request.content_length or 0) > most:
         raise BodyTooLarge(f"The request body has at most {most} bytes.")
-    body = _parse(request.get_data(cache=False))
+    return request.get_data(cache=False)
+
+
+def json_object(data: bytes) -> dict[str, Any]:
+    """The body as a JSON object. Raises BadRequest."""
+    body = _parse(data)
     if not isinstance(body, dict):
         raise BadRequest("The request body must be a JSON object.", code="invalid_json")
     _refuse_depth(body)

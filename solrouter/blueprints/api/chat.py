@@ -6,11 +6,12 @@ import orjson
 from flask import Response, current_app, request
 
 from solrouter import interruptions, sse
-from solrouter.blueprints.api import api, authenticate, bodies, schemas
-from solrouter.chat import ChatRequest
+from solrouter.blueprints.api import api, authenticate, bodies, idempotency, schemas
+from solrouter.chat import CHAT_COMPLETION, ChatRequest
 from solrouter.interruptions import ClientLeft, ClientWatch, Wait
 from solrouter.services import completions
 from solrouter.services.completions import Completion
+from solrouter.services.repeats import Answered
 
 # Nothing between us and the caller may hold events back, or change them.
 STREAM_HEADERS = {
@@ -27,14 +28,18 @@ def create_chat_completion() -> Response:
     """One completion, whole or streamed."""
     principal = authenticate.bearer()
     messages_max = current_app.config["SOLROUTER_MESSAGES_MAX"]
-    chat_request = schemas.parse_chat(bodies.json_object(), messages_max=messages_max)
+    data = bodies.read()
+    chat_request = schemas.parse_chat(bodies.json_object(data), messages_max=messages_max)
+    repeat = idempotency.named(principal, data)
     wait = Wait()
     watch = interruptions.watch(request.environ, wait)
     try:
-        completion = completions.start(principal, chat_request, wait)
+        completion = completions.start(principal, chat_request, wait, repeat)
         response = _answered(completion, chat_request)
     except ClientLeft:
         response = Response(status=CLIENT_CLOSED_REQUEST)
+    except Answered as answered:
+        response = _replayed(answered)
     except BaseException:
         stop(watch)
         raise
@@ -55,6 +60,20 @@ def _answered(completion: Completion, chat_request: ChatRequest) -> Response:
         finally:
             completion.close()
     response.headers.extend(_headers(completion, chat_request))
+    return response
+
+
+def _replayed(answered: Answered) -> Response:
+    """The same answer again, as events if it was a stream. Nothing is charged."""
+    payloads = orjson.loads(answered.answer)
+    if payloads[0]["object"] == CHAT_COMPLETION:
+        response = Response(orjson.dumps(payloads[0]), mimetype="application/json")
+    else:
+        events = [sse.data_event(orjson.dumps(payload)) for payload in payloads]
+        response = Response(b"".join([*events, sse.DONE]), mimetype="text/event-stream")
+        response.headers.extend(STREAM_HEADERS)
+    response.headers["X-Generation-Id"] = payloads[0]["id"]
+    response.headers["Idempotent-Replayed"] = "true"
     return response
 
 

@@ -13,9 +13,12 @@ from flask import Response, g
 from werkzeug.exceptions import HTTPException
 
 from solrouter.errors import (
+    AnswerNotKept,
     BadRequest,
     BodyTooLarge,
     Forbidden,
+    IdempotencyConflict,
+    IdempotencyMismatch,
     InsufficientCredit,
     KeyExpired,
     KeyInvalid,
@@ -48,6 +51,7 @@ TABLE: tuple[tuple[type[SolRouterError], int, str], ...] = (
     (UnsupportedMediaType, 415, INVALID_REQUEST),
     (BadRequest, 400, INVALID_REQUEST),
     (Refused, 400, INVALID_REQUEST),
+    (IdempotencyConflict, 409, "idempotency_error"),
     (RateLimited, 429, "rate_limit_error"),
     (NoProviderAvailable, 502, "upstream_error"),
     (Unavailable, 503, "service_unavailable"),
@@ -76,7 +80,7 @@ def respond(error: Exception) -> Response:
     retry_after_s = getattr(ours, "retry_after_s", None)
     if retry_after_s is not None:
         response.headers["Retry-After"] = str(retry_after_s)
-    if status in NOT_RETRYABLE:
+    if status in NOT_RETRYABLE or isinstance(ours, IdempotencyMismatch | AnswerNotKept):
         response.headers["x-should-retry"] = "false"
     if status == 401:
         response.headers["WWW-Authenticate"] = 'Bearer realm="SolRouter"'

@@ -22,7 +22,7 @@ from solrouter.errors import BalanceInUse, KeyLimitReached, NotFound, Refused
 from solrouter.models import Account, Worker
 from solrouter.models.columns import db_now
 from solrouter.services import audit, billing
-from solrouter.services.admission import admitting, settling
+from solrouter.services.admission import admitting, allowance, settling
 from solrouter.services.admission.asks import (
     CANCELLED,
     FAILED,
@@ -37,7 +37,7 @@ from solrouter.services.admission.asks import (
     Ending,
     with_offer,
 )
-from solrouter.services.admission.settling import LEASE_S
+from solrouter.services.admission.settling import LEASE_S, Transcript
 from solrouter.services.billing import Charge
 
 __all__ = [
@@ -54,6 +54,7 @@ __all__ = [
     "CatalogueChanged",
     "Ending",
     "admit",
+    "allowance_is_spent",
     "beat",
     "credit",
     "expire",
@@ -86,12 +87,23 @@ def grow(admitted: Admitted) -> Admitted | None:
     return grown
 
 
-def settle(admitted: Admitted, ending: Ending) -> Charge:
+def settle(admitted: Admitted, ending: Ending, *, transcript: Transcript | None = None) -> Charge:
     """Ends a request: receipt, charge and transfers in one transaction, once; returns what it cost.
 
-    A second settlement of the same request changes nothing and returns the first one's charge.
+    A second settlement of the same request changes nothing and returns the first one's charge. The
+    `transcript` makes the answer to keep, from the charge, for a request with an idempotency key.
     """
-    return database.transact(lambda connection: settling.settle(connection, admitted, ending))
+    terms = allowance.current()
+    return database.transact(
+        lambda connection: settling.settle(connection, admitted, ending, terms, transcript)
+    )
+
+
+def allowance_is_spent(account_id: int) -> bool:
+    """Whether the account's failures have cost the operator all that a day allows."""
+    terms = allowance.current()
+    with database.read() as connection:
+        return not terms.covers(connection, account_id, 1)
 
 
 def credit(

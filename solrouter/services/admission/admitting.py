@@ -16,7 +16,7 @@ from solrouter.errors import (
 from solrouter.models import Account, ApiKey, Budget, Hold, Plan
 from solrouter.models.columns import db_now
 from solrouter.money import decimal_usd
-from solrouter.services import catalogue, keys, limits
+from solrouter.services import catalogue, keys, limits, repeats
 from solrouter.services.admission.asks import (
     HOLDS_THAT_MUST_FIT,
     OUTPUT_TOKENS_ASSUMED,
@@ -30,11 +30,13 @@ from solrouter.services.limits import RateLimit, RateState
 
 def admit(connection: Connection, ask: Ask) -> Admitted:
     facts = _facts(connection, ask)
+    hold_id = new_id()
+    if ask.repeat is not None:
+        repeats.take(connection, ask.repeat, hold_id)
     output_limit, covered, amount = _hold_money(connection, ask)
     _hold_budget(connection, ask, amount)
     tokens = ask.prompt_bound + covered * ask.choices
     rates = _take_allowances(connection, ask, facts, tokens)
-    hold_id = new_id()
     connection.execute(
         insert(Hold).values(
             id=hold_id,

@@ -10,6 +10,7 @@ from solrouter.chat import Usage
 from solrouter.services import pricing
 from solrouter.services.keys import Principal
 from solrouter.services.limits import RateState
+from solrouter.services.repeats import Repeat
 from solrouter.services.routing import Offer
 
 OUTPUT_TOKENS_FLOOR = 256
@@ -42,6 +43,7 @@ class Ask:
     worker_id: str
     lifetime_s: int
     at: datetime
+    repeat: Repeat | None = None
 
     def cost_bound(self, output_limit: int) -> int:
         """The most that the request can cost with this output limit."""
@@ -91,7 +93,11 @@ class Admitted:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How a request ended, for its receipt. `cost_nanos` is what it costs by the sale price."""
+    """How a request ended, for its receipt. `cost_nanos` is what it costs by the sale price.
+
+    One that `is_forgivable` broke off through no fault of its caller: it costs nothing as long as
+    the account's daily allowance lasts, and after that what was delivered.
+    """
 
     model: str
     offer: Offer
@@ -107,6 +113,7 @@ class Ending:
     finish_reason: str | None = None
     error_code: str | None = None
     upstream_id: str | None = None
+    is_forgivable: bool = False
 
 
 def with_offer(ask: Ask, offer: Offer) -> Ask:

@@ -1,6 +1,9 @@
 """Settling a request, once, and releasing those whose process has died: statements in order."""
 
+import logging
 import uuid
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection, Row, case, delete, or_, select, update
@@ -8,21 +11,36 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from solrouter.models import Account, ApiKey, Budget, Completion, Hold, Plan, Worker
 from solrouter.models.columns import db_now
-from solrouter.services import billing, keys, limits
-from solrouter.services.admission.asks import INTERRUPTED, Admitted, Ending
+from solrouter.services import billing, keys, limits, repeats
+from solrouter.services.admission.allowance import Allowance
+from solrouter.services.admission.asks import FINISHED, INTERRUPTED, STOPPED, Admitted, Ending
 from solrouter.services.billing import Balance, Charge
 from solrouter.services.limits import RateLimit
+from solrouter.services.repeats import Repeat
+
+log = logging.getLogger(__name__)
 
 LEASE_S = 30
+BEYOND_ALLOWANCE = "beyond_allowance"
+# Makes the answer to keep for a repetition, once the charge is known.
+Transcript = Callable[[Charge], bytes]
 
 
-def settle(connection: Connection, admitted: Admitted, ending: Ending) -> Charge:
+def settle(
+    connection: Connection,
+    admitted: Admitted,
+    ending: Ending,
+    terms: Allowance,
+    transcript: Transcript | None,
+) -> Charge:
+    """Ends a request, once; returns what it cost."""
     hold = connection.execute(
         delete(Hold).where(Hold.id == admitted.id).returning(*Hold.__table__.columns)
     ).one_or_none()
     account_id = admitted.ask.principal.account_id
     held = hold.amount_nanos if hold is not None else 0
     after = _release_money(connection, account_id, held)
+    ending = _forgiven(connection, account_id, ending, terms)
     charge = billing.split(ending.cost_nanos, after_release=after)
     if not _insert_completion(connection, admitted, ending, charge):
         # Settled before: the hold was gone already, so nothing has been changed above.
@@ -36,7 +54,33 @@ def settle(connection: Connection, admitted: Admitted, ending: Ending) -> Charge
         _correct_budget(connection, hold, charge.total_nanos)
         _correct_tokens(connection, hold, ending.usage.total_tokens)
     connection.execute(keys.touch(admitted.ask.principal.key_id))
+    if admitted.ask.repeat is not None:
+        _end_repeat(connection, admitted.ask.repeat, ending, charge, transcript)
     return charge
+
+
+def _forgiven(connection: Connection, account_id: int, ending: Ending, terms: Allowance) -> Ending:
+    """A fault after content costs nothing within the allowance, and what was delivered beyond."""
+    if not ending.is_forgivable:
+        return ending
+    if terms.covers(connection, account_id, ending.upstream_cost_nanos):
+        return replace(ending, cost_nanos=0)
+    log.warning("account %d is beyond its daily allowance of failures", account_id)
+    return replace(ending, reason=BEYOND_ALLOWANCE)
+
+
+def _end_repeat(
+    connection: Connection,
+    repeat: Repeat,
+    ending: Ending,
+    charge: Charge,
+    transcript: Transcript | None,
+) -> None:
+    """Keeps the answer of a request that got one; frees the name of one that did not."""
+    if transcript is None or ending.outcome not in (FINISHED, STOPPED):
+        repeats.free(connection, repeat)
+        return
+    repeats.keep(connection, repeat, repeat.seal(transcript(charge)))
 
 
 def expire(connection: Connection) -> int:
@@ -47,6 +91,7 @@ def expire(connection: Connection) -> int:
     for row in rows:
         _release(connection, row)
     connection.execute(delete(Worker).where(Worker.seen_at < db_now(-LEASE_S * 10)))
+    repeats.forget(connection)
     return len(rows)
 
 

@@ -33,6 +33,7 @@ from solrouter.services.catalogue import Model, Resolution, Snapshot
 from solrouter.services.completions.running import Completion, Running
 from solrouter.services.completions.tally import NONE, Tally
 from solrouter.services.keys import SCOPE_INFERENCE, Principal
+from solrouter.services.repeats import Repeat
 from solrouter.services.routing import Offer
 
 log = logging.getLogger(__name__)
@@ -43,17 +44,20 @@ CONTEXT_CODES = frozenset(("context_length_exceeded",))
 STOPPING = "This server is restarting. Please try again."
 
 
-def start(principal: Principal, request: ChatRequest, wait: Wait) -> Completion:
+def start(
+    principal: Principal, request: ChatRequest, wait: Wait, repeat: Repeat | None = None
+) -> Completion:
     """Admits a request and opens an upstream that has begun to answer.
 
     Raises SolRouterError for whatever happens before the first content; then nothing was charged.
-    Raises ClientLeft when `wait` says so; then what was made until then was charged.
+    Raises ClientLeft when `wait` says so; then what was made until then was charged. Raises
+    Answered when `repeat` names a request that has been answered.
     """
     if process.is_draining():
         raise ShuttingDown(STOPPING)
     principal.require(SCOPE_INFERENCE)
     tally = Tally.begin()
-    resolution, offers, admitted = _admitted(principal, request)
+    resolution, offers, admitted = _admitted(principal, request, repeat)
     opening = _Opening(resolution.model, request, admitted, tally, wait)
     try:
         running = opening.first_content(offers)
@@ -199,18 +203,18 @@ class _Opening:
 
 
 def _admitted(
-    principal: Principal, request: ChatRequest
+    principal: Principal, request: ChatRequest, repeat: Repeat | None
 ) -> tuple[Resolution, list[Offer], Admitted]:
     """Ranks and admits; once more if the catalogue turned out to have changed."""
     snapshot = catalogue.current()
     try:
-        return _admit(snapshot, principal, request)
+        return _admit(snapshot, principal, request, repeat)
     except admission.CatalogueChanged:
-        return _admit(catalogue.reload(), principal, request)
+        return _admit(catalogue.reload(), principal, request, repeat)
 
 
 def _admit(
-    snapshot: Snapshot, principal: Principal, request: ChatRequest
+    snapshot: Snapshot, principal: Principal, request: ChatRequest, repeat: Repeat | None
 ) -> tuple[Resolution, list[Offer], Admitted]:
     resolution = catalogue.resolve(snapshot, request.model)
     model, at = resolution.model, utcnow()
@@ -233,6 +237,7 @@ def _admit(
         worker_id=process.worker_id(),
         lifetime_s=int(config.current()["SOLROUTER_TOTAL_S"]) + HOLD_MARGIN_S,
         at=at,
+        repeat=repeat,
     )
     return resolution, offers, admission.admit(ask)
 

@@ -2,9 +2,12 @@
 
 import contextvars
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
+
+import orjson
 
 from solrouter.assembly import Assembly
 from solrouter.chat import CHAT_COMPLETION, CHAT_COMPLETION_CHUNK, ChatRequest, Chunk, Usage
@@ -15,8 +18,9 @@ from solrouter.providers.base import Upstream
 from solrouter.providers.errors import ProviderError, UpstreamTimedOut
 from solrouter.services import activity, admission, pricing
 from solrouter.services.admission import CANCELLED, FAILED, FINISHED, STOPPED, Admitted, Ending
+from solrouter.services.billing import Charge
 from solrouter.services.catalogue import Resolution
-from solrouter.services.completions.tally import NONE, Tally
+from solrouter.services.completions.tally import Tally
 from solrouter.services.limits import RateState
 from solrouter.services.routing import Offer
 
@@ -24,6 +28,8 @@ log = logging.getLogger(__name__)
 
 # The hold grows once this share of what it covers has been said, so that it stays ahead.
 GROW_AT = 2
+# The last payloads of an answer, which are known once it is settled.
+Tail = Callable[[], Iterable[dict[str, Any]]]
 FAULT = "The provider failed in the middle of its answer: "
 STOPPING = "This server is restarting and could not finish the answer. Please try again."
 
@@ -70,7 +76,10 @@ class Completion:
         self._wait = wait
         self._warnings = [*resolution.warnings, *running.request.warnings]
         self._usage: dict[str, Any] | None = None
+        self._said: list[dict[str, Any]] = []
+        self._keeps_what_it_says = admitted.ask.repeat is not None
         self._settled = False
+        self._stopped_by: str | None = None
         # Settling needs the app's database, and a stream outlives the request that made it.
         self._context = contextvars.copy_context()
 
@@ -91,8 +100,8 @@ class Completion:
         except ServerStopping as stopping:
             self._fail(ShuttingDown.code)
             raise ShuttingDown(STOPPING) from stopping
-        self._finish()
-        return self._told({**self._stamp(CHAT_COMPLETION), **_own(payload), "usage": self._usage})
+        self._finish(lambda: [self._body(payload)])
+        return self._body(payload)
 
     def chunks(self) -> Iterator[dict[str, Any]]:
         """`chat.completion.chunk` objects in order; the last of them once settled.
@@ -119,14 +128,31 @@ class Completion:
         except Interruption:
             self.close()
             return
-        self._finish()
+        self._finish(lambda: self._last_chunks(waiting))
         yield from self._last_chunks(waiting)
 
     def close(self) -> None:
         """Lets go of the upstream, and settles if nothing has yet."""
+        if self._must_be_read_on():
+            self._read_on()
         self._running.upstream.close()
         usage, source = self._used(is_cut=True)
         self._settle(CANCELLED, "client_left", usage=usage, source=source)
+
+    def _must_be_read_on(self) -> bool:
+        """Whether leaving now would cost us the whole answer, once too often today."""
+        if self._settled or not self._running.offer.bills_after_cancel:
+            return False
+        account_id = self._admitted.ask.principal.account_id
+        return self._context.run(admission.allowance_is_spent, account_id)
+
+    def _read_on(self) -> None:
+        """Reads the answer of a client who left to its end, for the usage that we are billed by."""
+        try:
+            for chunk in self._running.chunks:
+                self._tally.note(chunk)
+        except ProviderError:
+            log.info("request %s broke off after its client had left", self.id)
 
     def _next(self) -> Chunk | None:
         with self._wait:
@@ -144,9 +170,15 @@ class Completion:
             if chunk.finish:
                 waiting.append(self._stamped(chunk.payload))
                 continue
-            yield from waiting
+            yield from self._saying(waiting)
             waiting.clear()
-            yield self._stamped(chunk.payload)
+            yield from self._saying([self._stamped(chunk.payload)])
+
+    def _saying(self, chunks: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Remembers what is sent, where a repetition may ask for it."""
+        if self._keeps_what_it_says:
+            self._said.extend(chunks)
+        return chunks
 
     def _whole(self) -> dict[str, Any]:
         """What the upstream answered, put together if it came as a stream."""
@@ -171,25 +203,27 @@ class Completion:
             raise _OutOfMoney
         self._admitted = grown
 
-    def _finish(self) -> None:
+    def _finish(self, tail: Tail) -> None:
         if self._settled:
             return
         usage, source = self._used(is_cut=False)
-        reason = self._tally.finish_reason or "stop"
-        self._settle(FINISHED, reason, usage=usage, source=source)
+        outcome, reason = FINISHED, self._tally.finish_reason or "stop"
+        if self._stopped_by is not None:
+            outcome, reason = STOPPED, self._stopped_by
+        self._settle(outcome, reason, usage=usage, source=source, tail=tail)
 
     def _fail(self, code: str) -> None:
-        """Ends it by a fault that is not the caller's: nothing is charged."""
+        """Ends it by a fault that is not the caller's: nothing is charged, within the allowance."""
         self._running.upstream.close()
         self._attempts[-1]["error"] = code
-        self._settle(FAILED, code, usage=Usage(), source=NONE, error_code=code)
+        usage, source = self._used(is_cut=False)
+        self._settle(FAILED, code, usage=usage, source=source, error_code=code)
 
     def _stop(self, reason: str) -> None:
         """Ends it by a limit of ours: what was served is charged."""
         self._running.upstream.close()
         self._tally.finish_reason = "length"
-        usage, source = self._used(is_cut=False)
-        self._settle(STOPPED, reason, usage=usage, source=source)
+        self._stopped_by = reason
 
     def _is_out_of_time(self, error: ProviderError) -> bool:
         """Whether our own total deadline cut an answer that was being shown."""
@@ -226,8 +260,8 @@ class Completion:
     def _last_chunks(self, waiting: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         if not waiting:
             return
-        last = self._told(waiting.pop())
-        yield from waiting
+        last = self._told(waiting[-1])
+        yield from waiting[:-1]
         if not self._running.request.include_usage:
             yield {**last, "usage": self._usage}
             return
@@ -239,16 +273,29 @@ class Completion:
         return self._tally.used(self._running.request, output_max=output_max, is_cut=is_cut)
 
     def _settle(
-        self, outcome: str, reason: str, *, usage: Usage, source: str, error_code: str | None = None
+        self,
+        outcome: str,
+        reason: str,
+        *,
+        usage: Usage,
+        source: str,
+        error_code: str | None = None,
+        tail: Tail | None = None,
     ) -> None:
         """Settles once. A database that does not answer leaves the hold to expire, uncharged."""
         if self._settled:
             return
         self._settled = True
         ending = self._ending(outcome, reason, usage=usage, source=source, error_code=error_code)
+
+        def transcript(charge: Charge) -> bytes:
+            self._usage = usage_object(usage, charge.total_nanos)
+            return orjson.dumps([*self._said, *(tail() if tail else ())])
+
+        settle = partial(admission.settle, transcript=transcript if tail else None)
         charged_nanos = 0
         try:
-            charge = self._context.run(admission.settle, self._admitted, ending)
+            charge = self._context.run(settle, self._admitted, ending)
             charged_nanos = charge.total_nanos
         except SolRouterError:
             log.exception("request %s was not settled; its hold will expire", self.id)
@@ -272,8 +319,14 @@ class Completion:
             first_content_ms=self._tally.first_content_ms,
             finish_reason=self._tally.finish_reason,
             error_code=error_code,
+            # A restart of ours, and a fault before anything was shown, cost nothing whatever came
+            # before; the daily allowance is for what was delivered.
+            is_forgivable=outcome == FAILED,
             upstream_id=(self._running.upstream.upstream_id or "")[:200] or None,
         )
+
+    def _body(self, payload: dict[str, Any]) -> dict[str, Any]:
+        return self._told({**self._stamp(CHAT_COMPLETION), **_own(payload), "usage": self._usage})
 
     def _stamp(self, kind: str) -> dict[str, Any]:
         return {"id": self.id, "object": kind, "created": self.created, "model": self.model}
