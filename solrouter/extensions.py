@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from authlib.integrations.flask_client import OAuth
 from flask import Flask
 from flask_login import LoginManager
 from flask_migrate import Migrate
@@ -29,7 +28,6 @@ class Base(DeclarativeBase):
 db = SQLAlchemy(model_class=Base, disable_autonaming=True)
 migrate = Migrate()
 login_manager = LoginManager()
-oauth = OAuth()
 
 
 def init_app(app: Flask, *, migrations: Path) -> None:
@@ -37,4 +35,3 @@ def init_app(app: Flask, *, migrations: Path) -> None:
     db.init_app(app)
     migrate.init_app(app, db, directory=str(migrations))
     login_manager.init_app(app)
-    oauth.init_app(app)

@@ -17,8 +17,8 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient, FlaskCliRunner
 
-from solrouter import create_app, database
-from solrouter.services import billing
+from solrouter import create_app, database, process
+from solrouter.services import admission, billing
 from tests import served as serving
 from tests.browser import Browser
 from tests.factories import DEFAULT_CREDIT, Person, make_offer, make_person
@@ -114,6 +114,8 @@ def make_app(tmp_path: Path, sqlite_url: str) -> Iterator[Callable[..., Flask]]:
     def make(database_url: str = sqlite_url, **more: str) -> Flask:
         app = create_app(settings(database_url, tmp_path, **more))
         app.testing = True
+        with app.app_context():
+            admission.beat(process.worker_id())
         made.append(app)
         return app
 

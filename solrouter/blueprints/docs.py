@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from flask import Blueprint, render_template
+from flask import Blueprint, current_app, render_template
 from flask_login import current_user
 
 from solrouter import markdown
 from solrouter.blueprints import addresses
 from solrouter.errors import NotFound
+from solrouter.money import display_usd
 from solrouter.services import keys
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs_pages"
@@ -80,6 +81,8 @@ def _with_addresses(text: str) -> str:
         "site_url": addresses.site_url(),
         "site_host": addresses.site_host(),
         "key_hint": key_hint(),
+        "unrecovered_per_day": display_usd(current_app.config["SOLROUTER_UNRECOVERED_PER_DAY"]),
+        "unrecovered_percent": str(current_app.config["SOLROUTER_UNRECOVERED_PERCENT"]),
     }
     for name, value in values.items():
         text = text.replace("{{ " + name + " }}", value)

@@ -26,6 +26,8 @@ ANSWER_BYTES_MAX = 64 * 1024 * 1024
 ERROR_BYTES_MAX = 64 * 1024
 # An error's body may trickle; the status has said enough.
 ERROR_BODY_S_MAX = 5.0
+# How long a finished answer is held back for the usage that many upstreams send after it.
+USAGE_S_MAX = 1.0
 # A finished stream's last bytes are mostly there; waiting for them keeps the connection.
 LINGER_S = 0.05
 
@@ -146,6 +148,10 @@ class HttpUpstream:
         if chunk.has_content and not self._has_content:
             self._has_content = True
             self._stream.set_between_s(self._call.deadlines.between_chunks_s)
+        if self._reader.is_finished:
+            # Only the usage may still come, and the caller waits for the finish until it does.
+            self._has_content = True
+            self._stream.set_between_s(USAGE_S_MAX)
 
     def _value(self, data: bytes) -> dict[str, Any]:
         """An event's or a body's JSON object. Raises what it says, if it is an error."""

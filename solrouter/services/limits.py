@@ -14,8 +14,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, case, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from solrouter import database
 from solrouter.errors import BadRequest, RateLimited
-from solrouter.models import Bucket, Hold
+from solrouter.models import Account, ApiKey, Bucket, Hold, Plan
 from solrouter.models.columns import db_now_us
 
 MINUTE_US = 60_000_000
@@ -60,6 +61,35 @@ def take(connection: Connection, limit: RateLimit, units: int) -> RateState:
     if ahead is None:
         raise _refusal(connection, limit, step)
     return _state(limit, int(ahead))
+
+
+def standing(*, account_id: int, key_id: int) -> tuple[RateState, ...]:
+    """Where the limits of an account and a key stand, taking nothing."""
+    plan = (
+        select(
+            Plan.requests_per_minute,
+            Plan.tokens_per_minute,
+            ApiKey.requests_per_minute,
+            ApiKey.tokens_per_minute,
+        )
+        .select_from(Account)
+        .join(Plan, Plan.slug == Account.plan_slug)
+        .join(ApiKey, ApiKey.id == key_id)
+        .where(Account.id == account_id)
+    )
+    account, key = f"account:{account_id}", f"key:{key_id}"
+    ahead = select(Bucket.subject, Bucket.kind, Bucket.tat_us - db_now_us()).where(
+        Bucket.subject.in_((account, key))
+    )
+    with database.read() as connection:
+        most = connection.execute(plan).one()
+        taken = {(row[0], row[1]): int(row[2]) for row in connection.execute(ahead)}
+    wanted = ((account, REQUESTS), (account, TOKENS), (key, REQUESTS), (key, TOKENS))
+    return tuple(
+        _state(RateLimit(subject, kind, per_minute), taken.get((subject, kind), 0))
+        for (subject, kind), per_minute in zip(wanted, most, strict=True)
+        if per_minute is not None
+    )
 
 
 def give_back(limit: RateLimit, units: int) -> Any:

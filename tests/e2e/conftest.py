@@ -6,94 +6,27 @@ It is started once for the session. A test that wants other settings starts its 
 import re
 import shutil
 import subprocess
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeVar
 
 import pytest
-import requests
 from openai import OpenAI
 
 from tests import served as serving
 from tests.conftest import node_is_ready, require, settings
+from tests.e2e import llama
+from tests.e2e.place import (
+    LLAMA_MODEL,
+    PROVIDER_KEY,
+    Place,
+    add_tiny_model,
+    command,
+    make_customer,
+    starts_s,
+)
 from tests.fakes.upstream import FakeUpstream
-from tests.served import Served
 
-Found = TypeVar("Found")
-
-DEMO_MODEL = "demo/echo"
-TINY_MODEL = "acme/tiny"
-PROVIDER_KEY = "acme-provider-key-0123456789"
-# Prices at which a request costs no whole number of nanodollars.
-INPUT_USD, OUTPUT_USD = "0.123456789", "9.876543211"
 NODE_VERSION_MIN = (20, 6)
-WAIT_S = 10.0
-NAP_S = 0.02
-
-
-@dataclass(frozen=True)
-class Place:
-    """A running server, a customer's key to it, and the provider behind one of its models."""
-
-    served: Served
-    upstream: FakeUpstream
-    key: str
-
-    def get(self, path: str, *, key: str | None = None) -> dict[str, Any]:
-        """What the API answers to a GET, which must succeed."""
-        answer = requests.get(
-            f"{self.served.api}{path}",
-            headers={"Authorization": f"Bearer {key or self.key}"},
-            timeout=WAIT_S,
-        )
-        assert answer.status_code == 200, answer.text
-        body: dict[str, Any] = answer.json()
-        return body
-
-    def receipt(self, completion_id: str) -> dict[str, Any]:
-        """The receipt of a request, once it has been settled."""
-
-        def settled() -> dict[str, Any] | None:
-            receipt: dict[str, Any] = self.get(f"/generation?id={completion_id}")["data"]
-            return receipt if receipt["status"] == "settled" else None
-
-        return until(settled)
-
-
-def until(find: Callable[[], Found | None], *, within_s: float = WAIT_S) -> Found:
-    """What `find` finds, as soon as it finds something; raises AssertionError at the deadline."""
-    deadline = time.monotonic() + within_s
-    while time.monotonic() < deadline:
-        found = find()
-        if found:
-            return found
-        time.sleep(NAP_S)
-    raise AssertionError(f"nothing was found within {within_s} s")
-
-
-def command(served: Served, *arguments: str) -> str:
-    """Runs a command of the operator's, which must succeed; returns its standard output."""
-    result = served.flask(*arguments)
-    assert result.returncode == 0, result.stderr
-    return result.stdout
-
-
-def make_customer(served: Served, email: str, *options: str) -> str:
-    """A user with these options, and the text of a key of theirs."""
-    command(served, "users", "create", email, *options)
-    return command(served, "keys", "create", email, "--name", "For the tests").removesuffix("\n")
-
-
-def add_tiny_model(served: Served, base_url: str) -> None:
-    """A provider at this address, and its model `acme/tiny`."""
-    provider = ("--kind", "openai", "--base-url", base_url, "--api-key", PROVIDER_KEY)
-    command(served, "providers", "add", "acme", *provider)
-    prices = ("--input", INPUT_USD, "--output", OUTPUT_USD)
-    sizes = ("--context", "100000", "--max-output", "8000")
-    offer = ("--provider", "acme", "--upstream", "tiny-1", *prices, *sizes)
-    command(served, "models", "add", TINY_MODEL, *offer)
 
 
 @pytest.fixture(scope="session")
@@ -103,6 +36,7 @@ def place(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> It
     database = folder / "place.sqlite3"
     shutil.copy(sqlite_template, database)
     served = serving.start(settings(f"sqlite:///{database}", folder))
+    starts_s.append(served.ready_s)
     try:
         with FakeUpstream(expected_key=PROVIDER_KEY) as upstream:
             # The server is running already: what commands add, it finds by itself.
@@ -134,11 +68,34 @@ def sdk(place: Place) -> Iterator[OpenAI]:
 
 
 @pytest.fixture(scope="session")
+def llama_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The base URL of llama.cpp's own server, with a model loaded."""
+    require("llama.cpp's server (make test-real)", llama.PYTHON.exists())
+    with llama.running(tmp_path_factory.mktemp("llama") / "server.log") as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def llama_model(place: Place, llama_url: str) -> str:
+    """The id of that server's model, as an operator offers it."""
+    provider = ("--kind", "openai", "--base-url", llama_url)
+    command(place.served, "providers", "add", "llama", *provider)
+    command(place.served, "models", "add", LLAMA_MODEL, "--provider", "llama", *llama.TERMS)
+    return LLAMA_MODEL
+
+
+@pytest.fixture(scope="session")
 def node() -> str:
     """The command that runs Node.js, of a version that the quickstart asks for."""
     version = ".".join(map(str, NODE_VERSION_MIN))
     require(f"Node.js {version} with the packages of `make setup-dev`", _node_is_new_enough())
     return str(shutil.which("node"))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """How long the server took to start; for the eye, since a busy machine is no fault of ours."""
+    if starts_s:
+        terminalreporter.write_line(f"The server answered {min(starts_s):.1f} s after its start")
 
 
 def _node_is_new_enough() -> bool:

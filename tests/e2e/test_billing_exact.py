@@ -1,4 +1,4 @@
-"""A request through a provider that an operator added is billed to the nanodollar, as the books show."""
+"""Requests through a provider that an operator added are billed to the nanodollar."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 from openai import OpenAI
 
-from tests.e2e.conftest import TINY_MODEL, Place, command
+from tests.e2e.place import TINY_MODEL, Place, command
 from tests.fakes.upstream import FakeUpstream
 from tests.served import Served
 
 HELLO: Any = [{"role": "user", "content": "Hello!"}]
 # The provider counts 1004 tokens in, 250 of them from its cache, and 77 out. No price was given for
-# cached input, so it costs as all input does. In nanodollars, at 123,456,789 and 9,876,543,211 for a
+# cached input, so it costs as all input does. In nanodollars, at 123,456,789 and 9,876,543,211 a
 # million: 123,950.616… + 760,493.827… = 884,444.443… Rounding each part first would give one more.
 USAGE, CACHED = (1004, 77), 250
 CHARGE = "0.000884444"

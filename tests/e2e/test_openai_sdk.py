@@ -19,7 +19,7 @@ from openai import (
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from pydantic import BaseModel
 
-from tests.e2e.conftest import DEMO_MODEL, TINY_MODEL, Place, make_customer, until
+from tests.e2e.place import DEMO_MODEL, TINY_MODEL, Place, make_customer, until
 from tests.fakes.upstream import FakeUpstream
 from tests.samples import DOCS_PAGES, samples
 

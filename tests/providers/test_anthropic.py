@@ -7,7 +7,9 @@ import pytest
 
 from solrouter.chat import Usage
 from solrouter.providers.anthropic import usage_from_anthropic
+from solrouter.providers.anthropic.messages import conversation
 from solrouter.providers.anthropic.schema import supported_schema
+from solrouter.providers.anthropic.traits import traits_of
 from solrouter.providers.errors import (
     ProviderError,
     UpstreamBroken,
@@ -179,9 +181,6 @@ def test_a_model_without_a_system_role(upstream: FakeUpstream) -> None:
 
 
 def test_the_models_that_take_it_get_a_later_system_message_inline() -> None:
-    from solrouter.providers.anthropic.messages import conversation
-    from solrouter.providers.anthropic.traits import traits_of
-
     messages = [*QUESTION, {"role": "system", "content": "French."}]
     _, written = conversation(messages, traits_of(NEWEST, {}))
     assert written == [HELLO, {"role": "system", "content": [text("French.")]}]
@@ -296,6 +295,36 @@ def test_a_last_message_of_the_assistant_is_a_beginning(upstream: FakeUpstream) 
     assert refused(messages=[*QUESTION, beginning], model=ADAPTIVE).param == "messages"
 
 
+def test_refusals_and_free_text_tools_come_back(upstream: FakeUpstream) -> None:
+    call = {"id": "a", "type": "custom", "custom": {"name": "c", "input": "free"}}
+    said = {"role": "assistant", "content": None, "refusal": "No.", "tool_calls": [call]}
+    result = {"role": "tool", "tool_call_id": "a", "content": "ok"}
+    assert turns(upstream, *QUESTION, said, result)[1]["content"] == [
+        text("No."),
+        {"type": "tool_use", "id": "a", "name": "c", "input": {"input": "free"}},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("model", "name", "value"),
+    [
+        ("claude-fable-5-2", "forced_tool_choice", False),
+        ("claude-fable-5", "forced_tool_choice", True),
+        ("claude-mythos-5", "inline_system", True),
+        ("claude-sonnet-5", "inline_system", False),
+        ("claude-fable-5", "thinking_off", "never"),
+        ("claude-sonnet-4-20250514", "thinking", "budget"),
+        ("claude-3-5-haiku-latest", "thinking", "none"),
+        ("claude-opus-4-7", "sampling", False),
+        ("claude-opus-4-6", "sampling", True),
+        ("minimax-m3", "sampling", True),
+    ],
+)
+def test_traits_follow_from_the_name(model: str, name: str, value: Any) -> None:
+    assert getattr(traits_of(model, {}), name) == value
+    assert getattr(traits_of(model, {name: "told"}), name) == "told"
+
+
 def test_nothing_to_answer_is_refused() -> None:
     assert refused(messages=[{"role": "user", "content": ""}]).param == "messages"
 
@@ -317,6 +346,14 @@ def test_nothing_to_answer_is_refused() -> None:
             BUDGET,
             {"reasoning_effort": "medium", "output_limit": 10_000},
             {"max_tokens": 10_000, "thinking": {"type": "enabled", "budget_tokens": 5_000}},
+        ),
+        (
+            ADAPTIVE,
+            {"reasoning": {"enabled": True}},
+            {
+                "thinking": {"type": "adaptive", "display": "summarized"},
+                "output_config": {"effort": "medium"},
+            },
         ),
         (
             BUDGET,
@@ -410,7 +447,7 @@ def test_a_speakers_name_is_named(upstream: FakeUpstream) -> None:
 
 
 def test_neutral_values_are_no_news(upstream: FakeUpstream) -> None:
-    neutral = {
+    neutral: dict[str, Any] = {
         "n": 1,
         "presence_penalty": 0,
         "logprobs": False,
@@ -435,12 +472,16 @@ def test_neutral_values_are_no_news(upstream: FakeUpstream) -> None:
         ("functions", [{"name": "f"}]),
         ("tool_choice", "required"),
         ("reasoning_effort", "enormous"),
+        ("reasoning", {"effort": "enormous"}),
     ],
     ids=str,
 )
 def test_what_cannot_be_ignored_is_refused(param: str, value: Any) -> None:
     error = refused(**{param: value})
-    assert (error.param, error.upstream_code) == (param, "unsupported_parameter")
+    named = "reasoning_effort" if param == "reasoning" else param
+    assert (error.param, error.upstream_code) == (named, "unsupported_parameter")
+    if named == "reasoning_effort":
+        assert refused(**{param: value}, model=ADAPTIVE).param == named
 
 
 TOOLS_SENT = [
@@ -531,7 +572,7 @@ def test_thinking_that_was_lost_in_a_tool_loop_is_not_asked_again(upstream: Fake
         {"role": "assistant", "content": None, "tool_calls": [call]},
         {"role": "tool", "tool_call_id": "a", "content": "sunny"},
     ]
-    say = {"messages": messages, "tools": [WEATHER], "reasoning_effort": "high"}
+    say: dict[str, Any] = {"messages": messages, "tools": [WEATHER], "reasoning_effort": "high"}
     assert warned(upstream, output_limit=9000, **say) == ["reasoning_effort"]
     assert upstream.last.body is not None
     assert "thinking" not in upstream.last.body
@@ -648,6 +689,14 @@ def test_what_came_back_can_be_sent_again(upstream: FakeUpstream) -> None:
     ]
 
 
+def test_hidden_thinking_is_kept_for_the_next_turn(upstream: FakeUpstream) -> None:
+    content = [{"type": "redacted_thinking", "data": "enc"}]
+    upstream.answers(body={"id": "m", "content": content, "stop_reason": "end_turn"})
+    outcome = play("anthropic", make_call(upstream.origin, stream=False))
+    (detail,) = outcome.chunks[0].payload["choices"][0]["message"]["reasoning_details"]
+    assert (detail["type"], detail["data"]) == ("reasoning.encrypted", "enc")
+
+
 def test_the_order_of_a_stream(upstream: FakeUpstream) -> None:
     upstream.streams("one", "two")
     chunks = play("anthropic", make_call(upstream.origin)).chunks
@@ -694,6 +743,8 @@ def test_a_full_stream_with_all_kinds_of_blocks(upstream: FakeUpstream) -> None:
         start(input_tokens=9, output_tokens=1),
         {"type": "ping"},
         *block(0, {"type": "redacted_thinking", "data": "enc"}),
+        *block(9, {"type": "thinking", "thinking": "early"}),
+        {"type": "content_block_stop", "index": 77},
         *block(1, {"type": "server_tool_use", "id": "s", "name": "web", "input": {}}),
         *block(2, {"type": "text", "text": "Now"}, {"type": "text_delta", "text": " then"}),
         *block(
@@ -744,7 +795,10 @@ def test_stop_reasons(upstream: FakeUpstream, theirs: str, ours: str) -> None:
 
 @BOTH
 def test_a_refusal_explains_itself(upstream: FakeUpstream, stream: bool) -> None:
-    why = {"stop_reason": "refusal", "stop_details": {"explanation": "Too dangerous."}}
+    why: dict[str, Any] = {
+        "stop_reason": "refusal",
+        "stop_details": {"explanation": "Too dangerous."},
+    }
     if stream:
         outcome = heard(upstream, start(), *stop(**{"reason": "refusal", **why}))
     else:

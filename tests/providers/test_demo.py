@@ -48,6 +48,16 @@ def test_it_answers_what_it_was_asked(stream: bool) -> None:
     assert outcome.upstream_id.startswith("demo-")
 
 
+def test_it_quotes_a_long_question_in_part_and_greets_silence() -> None:
+    assert "x" * 200 + "…" in ask("x" * 300).joined()
+    assert "Send me a message" in ask("").joined()
+
+
+def test_a_cut_may_come_before_the_third_word() -> None:
+    outcome = ask("What is the meaning of life? [[fail:cut]]", stop=["found"])
+    assert type(outcome.error) is UpstreamBroken
+
+
 def test_it_knows_the_meaning_of_life() -> None:
     assert "42" in ask("What is the meaning of life?").joined()
 

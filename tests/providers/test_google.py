@@ -184,6 +184,18 @@ def test_a_signature_comes_back_from_either_place(
     assert [part.get("thoughtSignature") for part in contents[1]["parts"]] == ["c2ln"]
 
 
+def test_refusals_and_free_text_tools_come_back(upstream: FakeUpstream) -> None:
+    call = {"id": "a", "type": "custom", "custom": {"name": "c", "input": "free"}}
+    said = {"role": "assistant", "content": None, "refusal": "No.", "tool_calls": [call]}
+    empty = {"role": "assistant", "content": ""}
+    result = {"role": "tool", "tool_call_id": "a", "content": "ok"}
+    contents = sent(upstream, messages=[*QUESTION, said, empty, result])["contents"]
+    assert contents[1]["parts"] == [
+        {"text": "No."},
+        {"functionCall": {"name": "c", "args": {"input": "free"}}},
+    ]
+
+
 def test_instructions_alone_become_the_users_words(upstream: FakeUpstream) -> None:
     body = sent(upstream, messages=[{"role": "system", "content": "Say hi."}])
     assert body["contents"] == [{"role": "user", "parts": [{"text": "Say hi."}]}]

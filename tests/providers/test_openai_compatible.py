@@ -23,8 +23,10 @@ from solrouter.providers.errors import (
 )
 from solrouter.providers.openai_compatible import usage_from_openai
 from solrouter.providers.payloads import FINISH_REASONS
+from solrouter.sse import EVENT_BYTES_MAX
 from tests.fakes.upstream import FakeUpstream
 from tests.providers.calls import KEY, QUESTION, Outcome, make_call, play
+from tests.providers.raw_server import RawServer, answering
 
 BOTH = pytest.mark.parametrize("stream", [True, False], ids=["streamed", "whole"])
 CALLS = [
@@ -879,3 +881,95 @@ def test_usage_falls_into_classes_that_do_not_overlap(
     told: Any, flags: dict[str, Any], expected: Usage | None
 ) -> None:
     assert usage_from_openai(told, flags) == expected
+
+
+# Corners.
+
+
+@pytest.mark.parametrize(
+    "late", ["{half", {"error": {"message": "Oops"}}, "[1]"], ids=["garbage", "error", "a list"]
+)
+def test_what_comes_after_the_finish_spoils_nothing(upstream: FakeUpstream, late: Any) -> None:
+    outcome = heard(upstream, chunk({"content": "Hi"}), chunk(finish="stop"), late, "[DONE]")
+    assert outcome.error is None
+    assert outcome.finish_reasons() == {0: "stop"}
+
+
+def test_an_event_without_end_is_broken(upstream: FakeUpstream) -> None:
+    upstream.answers(huge_line_bytes=EVENT_BYTES_MAX + 1)
+    error = play("openai", make_call(upstream.url)).error
+    assert type(error) is UpstreamBroken
+    assert "too large" in error.message
+
+
+def test_a_whole_answer_that_is_cut_is_broken(upstream: FakeUpstream) -> None:
+    upstream.answers(cut_mid_event=True, cut_with_fin=True)
+    error = play("openai", make_call(upstream.url, stream=False)).error
+    assert type(error) is UpstreamBroken
+
+
+def test_an_error_whose_body_never_comes_is_told_by_its_status(upstream: FakeUpstream) -> None:
+    assert broken(upstream, status=503, cut_after_events=0).message == "The provider answered 503."
+
+
+def test_endless_headers_are_a_fault_of_the_provider() -> None:
+    answer = b"HTTP/1.1 200 OK\r\n" + b"X: " + b"y" * 300_000
+    with RawServer(answering(answer)) as server:
+        error = play("openai", make_call(server.url)).error
+    assert type(error) is UpstreamBroken
+    assert "too large" in error.message
+
+
+def test_a_short_plain_answer_is_shown() -> None:
+    answer = b"HTTP/1.1 500 No\r\nContent-Type: text/plain\r\nContent-Length: 9\r\n\r\nno  luck\n"
+    with RawServer(answering(answer)) as server:
+        error = play("openai", make_call(server.url)).error
+    assert type(error) is UpstreamBroken
+    assert error.message == "no luck"
+
+
+def test_a_date_without_a_zone_is_no_date(upstream: FakeUpstream) -> None:
+    headers = {"retry-after": "Mon, 01 Jan 2035 00:00:00 -0000"}
+    assert broken(upstream, status=429, headers=headers).retry_after_s is None
+
+
+@BOTH
+def test_sound_and_old_function_calls_are_content(upstream: FakeUpstream, stream: bool) -> None:
+    said = {
+        "audio": {"transcript": "Hey"},
+        "function_call": {"name": "f", "arguments": "{}"},
+        "tool_calls": "nonsense",
+    }
+    if stream:
+        outcome = heard(
+            upstream, chunk(said, system_fingerprint=None), chunk(finish="function_call")
+        )
+    else:
+        choice = {"index": 0, "message": said, "finish_reason": "function_call"}
+        upstream.answers(body={"choices": [choice], "system_fingerprint": None})
+        outcome = play("openai", make_call(upstream.url, stream=False))
+    assert outcome.finish_reasons() == {0: "function_call"}
+    assert outcome.content_count == 1
+    assert sum(c.output_bytes for c in outcome.chunks) == len("Heyf{}")
+    assert all("system_fingerprint" not in c.payload for c in outcome.chunks)
+
+
+def test_a_name_repeated_in_half_a_call_begins_no_other(upstream: FakeUpstream) -> None:
+    pieces = ['{"x"', ":1}"]
+    calls = [{"index": 0, "function": {"name": "f", "arguments": piece}} for piece in pieces]
+    outcome = heard(
+        upstream, *(chunk({"tool_calls": [call]}) for call in calls), chunk(finish="tool_calls")
+    )
+    assert [call[1:] for call in outcome.tool_calls()] == [("f", '{"x":1}')]
+
+
+def test_parts_of_instructions_stay_parts(upstream: FakeUpstream) -> None:
+    part = {"type": "text", "text": "Be brief."}
+    messages = [{"role": "system", "content": [part]}, {"role": "system", "content": "Be kind."}]
+    body = sent(upstream, messages=[*messages, *QUESTION], facts={"system_role": False})
+    assert body["messages"][0]["content"] == [part, {"type": "text", "text": "Be kind."}]
+    strict = {"passes_unknown_fields": False}
+    plain = sent(upstream, facts={"system_role": False}, capabilities=strict)
+    assert plain["messages"] == QUESTION
+    parts = [{"role": "user", "content": [part]}]
+    assert sent(upstream, messages=parts, capabilities=strict)["messages"] == parts

@@ -380,6 +380,28 @@ def test_a_moment_of_patience_saves_the_connection() -> None:
     assert server.accepted == 1
 
 
+def test_patience_reads_away_what_is_left() -> None:
+    rest = b"3e8\r\n" + b"x" * 1000 + b"\r\n0\r\n\r\n"
+    with RawServer(answering(CHUNKED + b"2\r\nhi\r\n" + rest, OK)) as server:
+        open_stream(asked(server.url)).finish(linger_s=2)
+        with open_stream(asked(server.url)) as stream:
+            assert stream.read_all(10) == b"hi"
+    assert server.accepted == 1
+
+
+def test_a_request_that_is_not_taken_has_a_deadline() -> None:
+    done = threading.Event()
+
+    def never_read(sock: socket.socket, number: int) -> None:
+        done.wait(10)
+
+    with RawServer(never_read) as server:
+        error = fails(asked(server.url, body=b"x" * 50_000_000, first_byte_s=0.3))
+        done.set()
+    assert isinstance(error, ReadTimedOut)
+    assert error.phase == "first_byte"
+
+
 def test_patience_with_a_silent_end_is_short() -> None:
     def no_end(sock: socket.socket, number: int) -> None:
         read_request(sock)

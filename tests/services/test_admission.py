@@ -38,6 +38,7 @@ HOLD = 1_000 * 1_000 + 1_000 * 2_000
 @pytest.fixture
 def person(context_on_both: Flask) -> Person:
     make_offer(context_on_both, "http://127.0.0.1:9/v1")
+    admission.beat("test-worker")
     return make_person(context_on_both, "alice@example.com")
 
 
@@ -177,7 +178,8 @@ def test_a_hold_grows_ahead_of_the_output_while_the_balance_follows(person: Pers
 
 def test_a_hold_that_has_expired_grows_no_more(person: Person) -> None:
     fund(person.account_id, "0.05")
-    first = admission.admit(ask(person, output_limit=20_000, is_named=False))
+    wanted = ask(person, output_limit=20_000, is_named=False, worker_id="dead-worker")
+    first = admission.admit(wanted)
     assert admission.expire() == 1
     assert admission.grow(first) is None
     assert billing.balance(person.account_id).held_nanos == 0
@@ -323,7 +325,7 @@ def test_a_budget_begins_anew_with_its_period_and_without_a_job(
 
 def test_the_requests_of_a_dead_worker_are_released_uncharged(person: Person) -> None:
     fund(person.account_id, "1")
-    admitted = admission.admit(ask(person))
+    admitted = admission.admit(ask(person, worker_id="dead-worker"))
     assert admission.expire() == 1
     assert admission.expire() == 0
     balance = billing.balance(person.account_id)
@@ -334,7 +336,7 @@ def test_the_requests_of_a_dead_worker_are_released_uncharged(person: Person) ->
 
 def test_a_settlement_after_the_expiry_replaces_its_receipt_once(person: Person) -> None:
     fund(person.account_id, "1")
-    admitted = admission.admit(ask(person))
+    admitted = admission.admit(ask(person, worker_id="dead-worker"))
     admission.expire()
     assert admission.settle(admitted, ending(admitted, 20_000)).total_nanos == 20_000
     assert admission.settle(admitted, ending(admitted, 30_000)).total_nanos == 20_000
@@ -345,7 +347,6 @@ def test_a_settlement_after_the_expiry_replaces_its_receipt_once(person: Person)
 
 def test_the_requests_of_a_living_worker_stay(person: Person) -> None:
     fund(person.account_id, "1")
-    admission.beat("test-worker")
     admission.admit(ask(person))
     assert admission.expire() == 0
     assert billing.balance(person.account_id).held_nanos == HOLD
@@ -353,14 +354,18 @@ def test_the_requests_of_a_living_worker_stay(person: Person) -> None:
 
 def test_a_request_past_its_deadline_is_released_though_its_worker_lives(person: Person) -> None:
     fund(person.account_id, "1")
-    admission.beat("test-worker")
     admission.admit(ask(person, lifetime_s=-1))
     assert admission.expire() == 1
 
 
+def test_what_the_dead_hold_does_not_stand_in_the_way(person: Person) -> None:
+    fund(person.account_id, f"{HOLD / 10**9:.9f}")
+    admission.admit(ask(person, worker_id="dead-worker"))
+    assert admission.admit(ask(person)).held_nanos == HOLD
+
+
 def test_a_worker_silent_for_its_lease_is_dead(person: Person) -> None:
     fund(person.account_id, "1")
-    admission.beat("test-worker")
     silent = update(Worker).values(seen_at=utcnow() - timedelta(seconds=admission.LEASE_S + 1))
     database.transact(lambda connection: connection.execute(silent))
     admission.admit(ask(person))

@@ -18,7 +18,8 @@ ORIGINALS = {
     "{{ site_host }}": "solrouter.io",
     "{{ key_hint }}": "sr_YOUR_API_KEY",
 }
-PLACEHOLDERS = {*ORIGINALS, "{{ site_url }}"}
+ALLOWANCE = {"{{ unrecovered_per_day }}", "{{ unrecovered_percent }}"}
+PLACEHOLDERS = {*ORIGINALS, *ALLOWANCE, "{{ site_url }}"}
 SAMPLE_IDS = {
     "env-file",
     "gitignore",

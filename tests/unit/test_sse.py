@@ -58,6 +58,10 @@ def test_missing_blank_lines_between_whole_objects_are_tolerated() -> None:
     ]
 
 
+def test_lines_that_only_look_like_objects_join() -> None:
+    assert decoded(b"data: {1}\ndata: {2}\n\n") == [Event("message", b"{1}\n{2}")]
+
+
 def test_missing_blank_lines_do_not_mix_up_names() -> None:
     stream = b"event: a\ndata: {}\nevent: b\ndata: {}\nevent: b\ndata: {}\ndata: {}\n"
     assert [event.name for event in decoded(stream)] == ["a", "b", "b", "message"]

@@ -1,7 +1,8 @@
 """Who is calling: the bearer key of the Authorization header, and nothing else."""
 
-from flask import request
+from flask import g, request
 
+from solrouter.blueprints import request_ids
 from solrouter.errors import KeyInvalid
 from solrouter.services import keys
 from solrouter.services.keys import Principal
@@ -14,7 +15,10 @@ def bearer() -> Principal:
     text = presented()
     if text is None:
         raise KeyInvalid(keys.INVALID)
-    return keys.authenticate(text)
+    principal = keys.authenticate(text)
+    g.principal = principal
+    request_ids.note(account=str(principal.account_id), key=principal.key_public_id)
+    return principal
 
 
 def refuse_wrong_key() -> None:

@@ -6,7 +6,7 @@ import orjson
 from flask import Response, current_app, request
 
 from solrouter import interruptions, sse
-from solrouter.blueprints.api import api, authenticate, bodies, idempotency, schemas
+from solrouter.blueprints.api import api, authenticate, bodies, idempotency, rates, schemas
 from solrouter.chat import CHAT_COMPLETION, ChatRequest
 from solrouter.interruptions import ClientLeft, ClientWatch, Wait
 from solrouter.services import completions
@@ -20,7 +20,6 @@ STREAM_HEADERS = {
 }
 # nginx's own status, for the log alone: nobody is there to read it.
 CLIENT_CLOSED_REQUEST = 499
-RATE_KINDS = ("requests", "tokens")
 
 
 @api.post("/chat/completions")
@@ -90,24 +89,8 @@ def _events(completion: Completion) -> Iterator[bytes]:
 
 
 def _headers(completion: Completion, chat_request: ChatRequest) -> Iterator[tuple[str, str]]:
-    """The id, the tightest limit of each kind, and the output limit when it was lowered."""
+    """The id, where the limits stand, and the output limit when it was lowered."""
     yield "X-Generation-Id", completion.id
-    for kind in RATE_KINDS:
-        states = [state for state in completion.rates if state.kind == kind]
-        if not states:
-            continue
-        state = min(states, key=lambda state: state.remaining)
-        yield f"x-ratelimit-limit-{kind}", str(state.limit)
-        yield f"x-ratelimit-remaining-{kind}", str(state.remaining)
-        yield f"x-ratelimit-reset-{kind}", duration(state.reset_us)
+    yield from rates.headers(completion.rates)
     if chat_request.output_limit is None or completion.output_limit < chat_request.output_limit:
         yield "X-SolRouter-Max-Tokens", str(completion.output_limit)
-
-
-def duration(microseconds: int) -> str:
-    """A duration as OpenAI's headers write it: `12ms`, `1.5s`, `6m0s`."""
-    if microseconds < 1_000_000:
-        return f"{-(-microseconds // 1000)}ms"
-    minutes, rest = divmod(microseconds / 1_000_000, 60)
-    text = f"{rest:.3f}".rstrip("0").rstrip(".")
-    return f"{int(minutes)}m{text}s" if minutes else f"{text}s"

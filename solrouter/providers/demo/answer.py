@@ -146,7 +146,7 @@ def _plain_answer(question: str) -> str:
         return "This is the demo model of SolRouter. Send me a message and I will answer it."
     return (
         f"You said: “{_quoted(question)}” This is the demo model of SolRouter: it runs inside "
-        "the server, costs nothing and always answers the same question in the same way."
+        "the server, needs no key and always answers the same question in the same way."
     )
 
 

@@ -18,7 +18,13 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from solrouter import database
 from solrouter.clock import new_id
-from solrouter.errors import BalanceInUse, KeyLimitReached, NotFound, Refused
+from solrouter.errors import (
+    BalanceInUse,
+    InsufficientCredit,
+    KeyLimitReached,
+    NotFound,
+    Refused,
+)
 from solrouter.models import Account, Worker
 from solrouter.models.columns import db_now
 from solrouter.services import audit, billing
@@ -70,6 +76,13 @@ def admit(ask: Ask) -> Admitted:
     Raises KeyRevoked, KeyExpired, Forbidden, InsufficientCredit, KeyLimitReached, BalanceInUse,
     RateLimited, BadRequest (larger than a whole limit) and CatalogueChanged.
     """
+    try:
+        return database.transact(lambda connection: admitting.admit(connection, ask), durable=False)
+    except (InsufficientCredit, BalanceInUse):
+        # The account's own dead requests may hold what this one needs.
+        account_id = ask.principal.account_id
+        if not database.transact(lambda connection: settling.expire(connection, account_id)):
+            raise
     return database.transact(lambda connection: admitting.admit(connection, ask), durable=False)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, Row, case, delete, or_, select, update
+from sqlalchemy import Connection, Row, and_, case, delete, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from solrouter.models import Account, ApiKey, Budget, Completion, Hold, Plan, Worker
@@ -83,10 +83,15 @@ def _end_repeat(
     repeats.keep(connection, repeat, repeat.seal(transcript(charge)))
 
 
-def expire(connection: Connection) -> int:
-    """Ends the requests of silent workers and those past their deadline; says how many."""
+def expire(connection: Connection, account_id: int | None = None) -> int:
+    """Ends the requests of silent workers and those past their deadline; says how many.
+
+    With an account only its own.
+    """
     alive = select(Worker.id).where(Worker.seen_at > db_now(-LEASE_S))
     dead = or_(Hold.worker_id.not_in(alive), Hold.deadline_at < db_now())
+    if account_id is not None:
+        dead = and_(dead, Hold.account_id == account_id)
     rows = connection.execute(delete(Hold).where(dead).returning(*Hold.__table__.columns)).all()
     for row in rows:
         _release(connection, row)

@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from solrouter import config, process
+from solrouter import config, process, tokens
 from solrouter.chat import ChatRequest, Chunk, Usage
 from solrouter.clock import monotonic_s, utcnow
 from solrouter.errors import (
     BadRequest,
     ContextTooLong,
     Forbidden,
+    InsufficientCredit,
     ModelUnavailable,
     NoProviderAvailable,
     ShuttingDown,
@@ -40,6 +41,8 @@ log = logging.getLogger(__name__)
 
 # A hold outlives the longest answer by this much, so that a live one never expires.
 HOLD_MARGIN_S = 60
+# Other vendors' tokenizers make up to this much of our count of a prompt.
+COUNT_MARGIN_PERCENT = 150
 CONTEXT_CODES = frozenset(("context_length_exceeded",))
 STOPPING = "This server is restarting. Please try again."
 
@@ -239,7 +242,17 @@ def _admit(
         at=at,
         repeat=repeat,
     )
-    return resolution, offers, admission.admit(ask)
+    try:
+        admitted = admission.admit(ask)
+    except InsufficientCredit:
+        admitted = _admit_counted(ask, request)
+    return resolution, offers, admitted
+
+
+def _admit_counted(ask: Ask, request: ChatRequest) -> Admitted:
+    """Once more with the prompt counted, when only its bound in bytes may stand in the way."""
+    counted = tokens.count_prompt(request.body) * COUNT_MARGIN_PERCENT // 100
+    return admission.admit(replace(ask, prompt_bound=min(counted, ask.prompt_bound)))
 
 
 def _require_allowed(principal: Principal, requested: str, model: Model) -> None:

@@ -21,6 +21,7 @@ class Tally:
     heard_s: float
     usage: Usage | None = None
     output_bytes: int = 0
+    texts: list[str] = field(default_factory=list)
     finish_reason: str | None = None
     first_content_ms: int | None = None
     warnings: list[str] = field(default_factory=list)
@@ -33,7 +34,7 @@ class Tally:
 
     @property
     def output_tokens(self) -> int:
-        """About how many tokens have been shown."""
+        """About how many tokens have been shown; cheap, for every chunk asks."""
         return tokens.estimate(self.output_bytes)
 
     def note(self, chunk: Chunk) -> None:
@@ -42,6 +43,7 @@ class Tally:
         if chunk.usage is not None:
             self.usage = chunk.usage
         self.output_bytes += chunk.output_bytes
+        self.texts.extend(tokens.generated_texts(chunk.payload))
         self.warnings.extend(chunk.warnings)
         if chunk.has_content and self.first_content_ms is None:
             self.first_content_ms = self.elapsed_ms()
@@ -57,8 +59,8 @@ class Tally:
         """
         if self.usage is not None:
             return self.usage, UPSTREAM
-        output = self.output_tokens + (self._silent_tokens() if is_cut else 0)
-        prompt = tokens.estimate(request.prompt_bound)
+        output = tokens.count("".join(self.texts)) + (self._silent_tokens() if is_cut else 0)
+        prompt = min(tokens.count_prompt(request.body), request.prompt_bound)
         return Usage(input=prompt, output=min(output, output_max)), ESTIMATED
 
     def elapsed_ms(self) -> int:
