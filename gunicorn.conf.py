@@ -3,6 +3,7 @@ early.
 """
 
 import os
+import signal
 from pathlib import Path
 
 from dotenv import dotenv_values
@@ -50,6 +51,8 @@ def when_ready(server):
 
 def post_worker_init(worker):
     """Lets the app ask whether this worker is on its way out."""
+    # Ctrl-C reaches every process at the terminal. The master alone obeys it, and then tells us.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     from solrouter import process  # noqa: PLC0415 (only after the patch in wsgi.py)
 
     process.attach(lambda: worker.alive)

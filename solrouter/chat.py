@@ -90,8 +90,7 @@ class Chunk:
     `payload` is a `chat.completion.chunk` (or, for an answer that is not streamed, the whole
     `chat.completion`) whose `id`, `model` and `created` the conductor writes. It carries no `usage`
     of its own: that stands in `usage`, normalised. `has_content` marks text, reasoning, a refusal
-    or
-    a tool call, that is the point of no return; `finish` marks a finish reason.
+    or a tool call, that is the point of no return; `finish` marks a finish reason.
     """
 
     payload: dict[str, Any]

@@ -38,8 +38,8 @@ Your first request, ready to paste:
 curl {url}/v1/chat/completions \\
   -H "Authorization: Bearer {key}" \\
   -H "Content-Type: application/json" \\
-  -d '{{"model": "demo/echo", "messages": [{{"role": "user", "content": "What is the meaning of
-  life?"}}]}}'"""
+  -d '{{"model": "demo/echo", "messages": [{{"role": "user", \
+"content": "What is the meaning of life?"}}]}}'"""
 DEMO_AGAIN = """SolRouter runs at {url}
 
 The demo account {email} exists; its password and key were printed at the first start.

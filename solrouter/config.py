@@ -174,6 +174,14 @@ SETTINGS: tuple[Setting, ...] = (
         "How long running streams may go on after SIGTERM.",
         "Server",
     ),
+    Setting(
+        "SOLROUTER_LEASE_S",
+        "30",
+        whole,
+        "The requests of a server process that has been silent for so long are ended, uncharged, "
+        "and what they held is released. Each process reports three times as often.",
+        "Server",
+    ),
     # — the database
     Setting(
         "DATABASE_URL",

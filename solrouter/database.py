@@ -9,6 +9,7 @@ SQLite's lock inside C. See docs/adr/0006-one-door-for-writes.md.
 
 import logging
 import sqlite3
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -23,6 +24,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import NullPool, StaticPool
 
 from solrouter import native_threads
+from solrouter.clock import monotonic_s
 from solrouter.errors import DatabaseUnavailable
 
 T = TypeVar("T")
@@ -32,7 +34,10 @@ EXTENSION = "solrouter.database"
 BATCH_MAX = 256
 SQLITE_BUSY_S = 5.0
 SQLITE_READERS_MAX = 32
+SLOW_READERS_MAX = 4
 DEADLOCK_TRIES_MAX = 5
+# How long a request may stand in line for a connection while the database answers others.
+LINE_S_MAX = 15.0
 IDLE_IN_TRANSACTION_MS = 10_000
 # PostgreSQL: deadlock_detected, serialization_failure. Nothing was changed, so trying again is
 # sane.
@@ -50,6 +55,50 @@ class _Write:
     error: BaseException | None = field(default=None)
 
 
+class _Line:
+    """Lets in so many at once, the others in the order they came.
+
+    The pool's own queue is not fair: whoever gives a connection back takes it again at once for its
+    next step, while others wait until they time out.
+    """
+
+    def __init__(self, places: int) -> None:
+        self._free = places
+        self._waiting: deque[threading.Lock] = deque()
+        self._mutex = threading.Lock()
+
+    @contextmanager
+    def place(self) -> Iterator[None]:
+        """A place for as long as it is needed. Raises PoolTimeout."""
+        self._take()
+        try:
+            yield
+        finally:
+            self._pass_on()
+
+    def _take(self) -> None:
+        with self._mutex:
+            if self._free > 0:
+                self._free -= 1
+                return
+            turn = threading.Lock()
+            turn.acquire()
+            self._waiting.append(turn)
+        if turn.acquire(timeout=LINE_S_MAX):
+            return
+        with self._mutex:
+            if turn in self._waiting:
+                self._waiting.remove(turn)
+                raise PoolTimeout(f"no connection was free for {LINE_S_MAX:.0f} s")
+
+    def _pass_on(self) -> None:
+        with self._mutex:
+            if self._waiting:
+                self._waiting.popleft().release()
+            else:
+                self._free += 1
+
+
 class Database:
     """One database, two doors. Made once for each app; `close()` lets go of every connection."""
 
@@ -61,8 +110,11 @@ class Database:
             self.reader = _sqlite_engine(url, writes=False, is_command=is_command)
             self._writer = _sqlite_engine(url, writes=True, is_command=is_command)
             self._writer_thread = native_threads.executor(1)
+            self._slow_readers = native_threads.executor(SLOW_READERS_MAX)
         else:
             self.reader = _postgresql_engine(url, pool_size=pool_size, timeout_s=timeout_s)
+        self._line = _Line(pool_size)
+        self._unreachable_at_s = 0.0
 
     def transact(self, verb: Callable[[Connection], T], *, durable: bool = True) -> T:
         """Runs the verb in one transaction and returns what it returns; any exception undoes it.
@@ -77,20 +129,57 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A connection for reading. Raises DatabaseUnavailable when there is none to be had."""
-        with _translated(), self.reader.connect() as connection:
+        with _translated(), self._connected() as connection:
             yield connection
+
+    def read_apart(self, query: Callable[[Connection], T]) -> T:
+        """Runs a query that may take more than a few milliseconds, and returns what it returns.
+
+        On SQLite in a thread of its own, since it would stop every other request meanwhile.
+        """
+        if self.is_sqlite:
+            return self._slow_readers.submit(self._read_whole, query).result()
+        return self._read_whole(query)
+
+    def _read_whole(self, query: Callable[[Connection], T]) -> T:
+        with self.read() as connection:
+            return query(connection)
 
     def close(self) -> None:
         """Finishes the writes that wait, then closes every connection."""
         if self.is_sqlite:
             self._writer_thread.submit(self._writer.dispose).result()
             self._writer_thread.shutdown()
+            self._slow_readers.shutdown()
         self.reader.dispose()
+
+    @contextmanager
+    def _connected(self) -> Iterator[Connection]:
+        """A connection, in turn.
+
+        Those who stood in line while the database could not be reached do not try it again one
+        after another: they are told at once.
+        """
+        if self.is_sqlite:
+            with self.reader.connect() as connection:
+                yield connection
+            return
+        came_s = monotonic_s()
+        with self._line.place():
+            if self._unreachable_at_s > came_s:
+                raise PoolTimeout("the database could not be reached")
+            try:
+                connection = self.reader.connect()
+            except OperationalError:
+                self._unreachable_at_s = monotonic_s()
+                raise
+            with connection:
+                yield connection
 
     def _direct(self, verb: Callable[[Connection], T], *, durable: bool) -> T:
         for tries_left in reversed(range(DEADLOCK_TRIES_MAX)):
             try:
-                with _translated(), self.reader.begin() as connection:
+                with _translated(), self._connected() as connection, connection.begin():
                     if not durable:
                         connection.execute(text("SET LOCAL synchronous_commit = off"))
                     return verb(connection)
@@ -239,6 +328,11 @@ def current() -> Database:
 def transact(verb: Callable[[Connection], T], *, durable: bool = True) -> T:
     """`Database.transact` of the current app."""
     return current().transact(verb, durable=durable)
+
+
+def read_apart(query: Callable[[Connection], T]) -> T:
+    """`Database.read_apart` of the current app."""
+    return current().read_apart(query)
 
 
 @contextmanager

@@ -2,8 +2,7 @@
 change.
 
 Safe while an old version runs: there is none. Transfers, price cards and audit rows are append-only
-by
-trigger on both databases, so that not even a mistake of ours can rewrite history.
+by trigger on both databases, so that not even a mistake of ours can rewrite history.
 """
 
 import sqlalchemy as sa

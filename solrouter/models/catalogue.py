@@ -106,8 +106,7 @@ class PriceCard(Base):
     """A dated price of an offer: what it costs us (`cost`) or the caller (`sale`). Never edited.
 
     `rates` are nanodollars per 1,000,000 units by class; `tiers` and `windows` replace them when
-    the
-    input is large or the hour is one of theirs.
+    the input is large or the hour is one of theirs.
     """
 
     __tablename__ = "price_cards"

@@ -88,8 +88,8 @@ def recent(account_id: int, *, limit: int, before: str | None = None) -> list[Re
     query = _query().where(Completion.account_id == account_id).limit(limit)
     if before is not None:
         query = query.where(Completion.id < parse_id(before))
-    with database.read() as connection:
-        return [_receipt(row) for row in connection.execute(query)]
+    rows = database.read_apart(lambda connection: connection.execute(query).all())
+    return [_receipt(row) for row in rows]
 
 
 def find(account_id: int, identifier: str) -> Receipt:
@@ -122,11 +122,8 @@ def recent_of_all(*, limit: int, before: str | None = None) -> list[OperatorRece
     )
     if before is not None:
         query = query.where(Completion.id < parse_id(before))
-    with database.read() as connection:
-        return [
-            OperatorReceipt(_receipt(row), row.account_public_id, row.email or "")
-            for row in connection.execute(query)
-        ]
+    rows = database.read_apart(lambda connection: connection.execute(query).all())
+    return [OperatorReceipt(_receipt(row), row.account_public_id, row.email or "") for row in rows]
 
 
 def summary(account_id: int) -> Summary:
@@ -140,8 +137,7 @@ def summary(account_id: int) -> Summary:
         func.count().filter(is_today),
         func.count(),
     ).where(Completion.account_id == account_id, Completion.id >= first_id_at(month))
-    with database.read() as connection:
-        row = connection.execute(query).one()
+    row = database.read_apart(lambda connection: connection.execute(query).one())
     return Summary(int(row[0]), int(row[1]), row[2], row[3])
 
 

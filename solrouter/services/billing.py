@@ -1,9 +1,8 @@
 """The ledger: what a balance is, the transfers of each act, and the audit that proves both.
 
 It builds statements and reads; `admission` owns the transactions that run them. Knows nothing of
-keys,
-models or HTTP. A customer's balance is a liability of ours: a credit to `customer:<id>:…` raises
-it.
+keys, models or HTTP. A customer's balance is a liability of ours: a credit to `customer:<id>:…`
+raises it.
 
     grant       promo            → customer:granted
     top-up      cash:<method>    → customer:paid
@@ -109,8 +108,7 @@ def statement(account_id: int, *, limit: int, before: str | None = None) -> list
     query = _statement_query(account_id).limit(limit)
     if before is not None:
         query = query.where(Transfer.id < uuid.UUID(before))
-    with database.read() as connection:
-        rows = connection.execute(query).all()
+    rows = database.read_apart(lambda connection: connection.execute(query).all())
     return [
         Entry(
             str(row.id), row.created_at, row.kind, int(row.amount_nanos), row.note or "", row.actor

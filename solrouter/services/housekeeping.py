@@ -9,7 +9,7 @@ from solrouter import config, interruptions, process
 from solrouter.clock import monotonic_s
 from solrouter.errors import SolRouterError
 from solrouter.interruptions import ServerStopping
-from solrouter.services import admission
+from solrouter.services import admission, sessions
 
 log = logging.getLogger(__name__)
 
@@ -21,7 +21,10 @@ def tick() -> None:
     """One round. A database that does not answer is for the next round."""
     try:
         admission.beat(process.worker_id())
+        if not admission.lead(process.worker_id()):
+            return
         released = admission.expire()
+        sessions.forget_expired()
     except SolRouterError as error:
         log.warning("housekeeping has to wait: %s", error.message)
         return

@@ -2,10 +2,8 @@
 number.
 
 A key is `sr_` + 38 random base62 characters + 6 of checksum (CRC-32 of what precedes them, base62),
-so
-that a mistyped or invented key is refused without asking the database, and secret scanners can tell
-a
-real one: `sr_[0-9A-Za-z]{44}`.
+so that a mistyped or invented key is refused without asking the database, and secret scanners can
+tell a real one: `sr_[0-9A-Za-z]{44}`.
 """
 
 import secrets as random

@@ -1,37 +1,52 @@
-"""Limits on requests, tokens and concurrency: the statements that take them, for the admission to
-run.
+"""Limits on requests, tokens and concurrency: what they mean and say, for the admission to run.
 
-A rate limit is GCRA (the generic cell rate algorithm, ITU-T I.371): one number for each subject,
-the
-theoretical arrival time, moved by one conditional statement on the database's clock. It is exact
-for
-any number of workers, allows a whole minute's worth at once, and refills steadily.
+A limit of so many units in a period may be used up at once and refills steadily (`gcra`). Each
+subject, `account:3` or `key:7`, has its own; the tightest decides.
 """
 
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, case, func, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, Select, func, select
 
 from solrouter import database
 from solrouter.errors import BadRequest, RateLimited
 from solrouter.models import Account, ApiKey, Bucket, Hold, Plan
 from solrouter.models.columns import db_now_us
+from solrouter.services import gcra
 
 MINUTE_US = 60_000_000
-RETRY_AFTER_S_MAX = 60
-REQUESTS, TOKENS = "requests", "tokens"
-CODES = {REQUESTS: "requests_per_minute", TOKENS: "tokens_per_minute"}
+DAY_US = 24 * 60 * MINUTE_US
+REQUESTS, TOKENS, FREE_REQUESTS = "requests", "tokens", "free_requests"
+CODES = {
+    REQUESTS: "requests_per_minute",
+    TOKENS: "tokens_per_minute",
+    FREE_REQUESTS: "free_requests_per_day",
+}
+WORDS = {
+    REQUESTS: "requests a minute",
+    TOKENS: "tokens a minute",
+    FREE_REQUESTS: "requests to free models a day",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class RateLimit:
-    """So many units a minute for a subject (`account:3`, `key:7`)."""
+    """So many units in a period for a subject."""
 
     subject: str
     kind: str
-    per_minute: int
+    units_max: int
+    period_us: int = MINUTE_US
+
+    def step_us(self, units: int) -> int:
+        """How far so many units move the arrival time."""
+        return self.period_us * units // self.units_max if self.units_max else self.period_us + 1
+
+    @property
+    def scope(self) -> str:
+        """`account` or `key`."""
+        return self.subject.partition(":")[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,18 +64,24 @@ def take(connection: Connection, limit: RateLimit, units: int) -> RateState:
 
     Raises BadRequest for more units than the whole limit, since no waiting would help.
     """
-    if units > limit.per_minute:
-        raise BadRequest(
-            f"This request needs up to {units} {limit.kind}, more than your limit of "
-            f"{limit.per_minute} a minute. Shorten the prompt, lower max_tokens or change plan.",
-            code="request_exceeds_limit",
-            metadata={"limit": limit.per_minute, "required": units, "kind": limit.kind},
-        )
-    step = _step_us(limit, units)
-    ahead = connection.execute(_take_statement(connection, limit, step)).scalar()
+    if limit.kind == TOKENS and units > limit.units_max:
+        raise _larger_than_all(limit, units)
+    ahead = gcra.take(
+        connection,
+        subject=limit.subject,
+        kind=limit.kind,
+        step_us=limit.step_us(units),
+        window_us=limit.period_us,
+    )
     if ahead is None:
-        raise _refusal(connection, limit, step)
-    return _state(limit, int(ahead))
+        raise _refusal(connection, limit, units)
+    return _state(limit, ahead)
+
+
+def give_back(limit: RateLimit, units: int) -> Any:
+    """The statement that corrects a limit by units once the truth is known; negative takes more."""
+    by_us = limit.step_us(abs(units))
+    return gcra.shift(subject=limit.subject, kind=limit.kind, by_us=-by_us if units > 0 else by_us)
 
 
 def standing(*, account_id: int, key_id: int) -> tuple[RateState, ...]:
@@ -86,19 +107,9 @@ def standing(*, account_id: int, key_id: int) -> tuple[RateState, ...]:
         taken = {(row[0], row[1]): int(row[2]) for row in connection.execute(ahead)}
     wanted = ((account, REQUESTS), (account, TOKENS), (key, REQUESTS), (key, TOKENS))
     return tuple(
-        _state(RateLimit(subject, kind, per_minute), taken.get((subject, kind), 0))
-        for (subject, kind), per_minute in zip(wanted, most, strict=True)
-        if per_minute is not None
-    )
-
-
-def give_back(limit: RateLimit, units: int) -> Any:
-    """The statement that corrects a limit by units once the truth is known; negative takes more."""
-    shift = _step_us(limit, abs(units))
-    return (
-        update(Bucket)
-        .where(Bucket.subject == limit.subject, Bucket.kind == limit.kind)
-        .values(tat_us=Bucket.tat_us - (shift if units > 0 else -shift))
+        _state(RateLimit(subject, kind, units_max), taken.get((subject, kind), 0))
+        for (subject, kind), units_max in zip(wanted, most, strict=True)
+        if units_max is not None
     )
 
 
@@ -118,47 +129,30 @@ def too_many_running(limit: int, *, subject: str) -> RateLimited:
     )
 
 
-def _step_us(limit: RateLimit, units: int) -> int:
-    return MINUTE_US * units // limit.per_minute
-
-
-def _take_statement(connection: Connection, limit: RateLimit, step_us: int) -> Any:
-    """Moves the arrival time a step if it stays within a minute; returns how far ahead."""
-    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    now = db_now_us()
-    start: ColumnElement[int] = case((Bucket.tat_us > now, Bucket.tat_us), else_=now)
-    return (
-        insert(Bucket)
-        .values(subject=limit.subject, kind=limit.kind, tat_us=now + step_us)
-        .on_conflict_do_update(
-            index_elements=[Bucket.subject, Bucket.kind],
-            set_={"tat_us": start + step_us},
-            where=start + step_us <= now + MINUTE_US,
-        )
-        .returning(Bucket.tat_us - now)
+def _larger_than_all(limit: RateLimit, units: int) -> BadRequest:
+    return BadRequest(
+        f"This request needs up to {units} tokens, more than your limit of {limit.units_max} a "
+        "minute. Shorten the prompt, lower max_tokens or change your plan.",
+        code="request_exceeds_limit",
+        metadata={"limit": limit.units_max, "required": units, "kind": limit.kind},
     )
 
 
-def _refusal(connection: Connection, limit: RateLimit, step_us: int) -> RateLimited:
-    ahead = connection.execute(
-        select(Bucket.tat_us - db_now_us()).where(
-            Bucket.subject == limit.subject, Bucket.kind == limit.kind
-        )
-    ).scalar()
-    wait_us = max(int(ahead or 0), 0) + step_us - MINUTE_US
+def _refusal(connection: Connection, limit: RateLimit, units: int) -> RateLimited:
+    ahead = gcra.ahead_us(connection, subject=limit.subject, kind=limit.kind)
+    wait_us = max(ahead, 0) + limit.step_us(units) - limit.period_us
     # A millisecond more than the arithmetic, since SQLite's clock has no finer grain.
-    seconds = min(max(-(-(wait_us + 1000) // 1_000_000), 1), RETRY_AFTER_S_MAX)
-    scope = limit.subject.partition(":")[0]
+    seconds = min(max(-(-(wait_us + 1000) // 1_000_000), 1), limit.period_us // 1_000_000)
     return RateLimited(
-        f"You have reached this {scope}'s limit of {limit.per_minute} {limit.kind} a minute. "
+        f"You have reached this {limit.scope}'s limit of {limit.units_max} {WORDS[limit.kind]}. "
         f"Try again in {seconds} s.",
         code=CODES[limit.kind],
         retry_after_s=seconds,
-        metadata={"limit": limit.per_minute, "scope": scope},
+        metadata={"limit": limit.units_max, "scope": limit.scope},
     )
 
 
 def _state(limit: RateLimit, ahead_us: int) -> RateState:
     ahead_us = max(ahead_us, 0)
-    remaining = (MINUTE_US - ahead_us) * limit.per_minute // MINUTE_US
-    return RateState(limit.kind, limit.per_minute, max(remaining, 0), ahead_us)
+    remaining = (limit.period_us - ahead_us) * limit.units_max // limit.period_us
+    return RateState(limit.kind, limit.units_max, max(remaining, 0), ahead_us)

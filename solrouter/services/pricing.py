@@ -2,11 +2,9 @@
 anyone.
 
 A cost is Σ units × rate, divided by 1,000,000 and rounded once, half up. A rate that a card does
-not
-name falls back along FALLBACK_CLASSES, so that every unit has a price. A *tier* applies to the
-whole
-request when its input is larger than the tier's threshold; a *window* when the request began within
-it (UTC).
+not name falls back along FALLBACK_CLASSES, so that every unit has a price. A *tier* applies to the
+whole request when its input is larger than the tier's threshold; a *window* when the request began
+within it (UTC).
 """
 
 from collections.abc import Mapping

@@ -19,6 +19,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 from solrouter import clock, database
 from solrouter.errors import Unavailable
 from solrouter.models import Account, Membership, Session, User
+from solrouter.models.columns import db_now
 
 log = logging.getLogger(__name__)
 
@@ -113,6 +114,12 @@ def close_session(token: str) -> None:
 def close_other_sessions(user_id: int, *, keep: int) -> int:
     """Ends all sessions of the user but the one with the id `keep`, and returns how many."""
     statement = delete(Session).where(Session.user_id == user_id, Session.id != keep)
+    return database.transact(lambda connection: connection.execute(statement).rowcount)
+
+
+def forget_expired() -> int:
+    """Deletes the rows of sessions that have ended by age or silence; says how many."""
+    statement = delete(Session).where(Session.expires_at < db_now())
     return database.transact(lambda connection: connection.execute(statement).rowcount)
 
 

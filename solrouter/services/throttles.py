@@ -1,7 +1,6 @@
 """How often something may be tried: one row a subject, exact on any number of workers.
 
-GCRA by the database's clock: the row holds the theoretical arrival time, and one conditional upsert
-decides and counts. A refused attempt takes nothing. Knows nothing of passwords or HTTP.
+A refused attempt takes nothing. Knows nothing of passwords or HTTP.
 """
 
 import ipaddress
@@ -9,13 +8,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, case, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection
 
 from solrouter import database
 from solrouter.errors import RateLimited
-from solrouter.models import Bucket
-from solrouter.models.columns import db_now_us
+from solrouter.services import gcra
 
 US_PER_S = 1_000_000
 IPV6_BITS_OF_ONE_NETWORK = 64
@@ -56,9 +53,9 @@ def give_back(allowances: Sequence[Allowance]) -> None:
     def uncount(connection: Connection) -> None:
         for allowance in allowances:
             connection.execute(
-                update(Bucket)
-                .where(Bucket.subject == allowance.subject, Bucket.kind == allowance.kind)
-                .values(tat_us=Bucket.tat_us - allowance.interval_us)
+                gcra.shift(
+                    subject=allowance.subject, kind=allowance.kind, by_us=-allowance.interval_us
+                )
             )
 
     database.transact(uncount, durable=False)
@@ -78,26 +75,11 @@ def block_of(address: str) -> str:
 
 
 def _take(connection: Connection, allowance: Allowance) -> None:
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    interval_us, now_us = allowance.interval_us, db_now_us()
-    ahead_us_max = interval_us * (allowance.burst - 1)
-    statement = dialect.insert(Bucket).values(
-        subject=allowance.subject, kind=allowance.kind, tat_us=now_us + interval_us
-    )
-    statement = statement.on_conflict_do_update(
-        index_elements=[Bucket.subject, Bucket.kind],
-        set_={"tat_us": case((Bucket.tat_us > now_us, Bucket.tat_us), else_=now_us) + interval_us},
-        where=Bucket.tat_us - now_us <= ahead_us_max,
-    )
-    if connection.execute(statement.returning(Bucket.tat_us)).first() is None:
-        raise _too_many(_ahead_us(connection, allowance) - ahead_us_max)
-
-
-def _ahead_us(connection: Connection, allowance: Allowance) -> int:
-    ahead = select(Bucket.tat_us - db_now_us()).where(
-        Bucket.subject == allowance.subject, Bucket.kind == allowance.kind
-    )
-    return connection.execute(ahead).scalar_one()
+    interval_us = allowance.interval_us
+    window_us = interval_us * allowance.burst
+    names = {"subject": allowance.subject, "kind": allowance.kind}
+    if gcra.take(connection, **names, step_us=interval_us, window_us=window_us) is None:
+        raise _too_many(gcra.ahead_us(connection, **names) + interval_us - window_us)
 
 
 def _too_many(wait_us: int) -> RateLimited:

@@ -366,7 +366,7 @@ def test_what_the_dead_hold_does_not_stand_in_the_way(person: Person) -> None:
 
 def test_a_worker_silent_for_its_lease_is_dead(person: Person) -> None:
     fund(person.account_id, "1")
-    silent = update(Worker).values(seen_at=utcnow() - timedelta(seconds=admission.LEASE_S + 1))
+    silent = update(Worker).values(seen_at=utcnow() - timedelta(seconds=31))
     database.transact(lambda connection: connection.execute(silent))
     admission.admit(ask(person))
     assert admission.expire() == 1

@@ -1,9 +1,8 @@
 """The one table from what went wrong to what a program is told: status, `type`, and the one body.
 
 `{"error": {"message", "type", "code", "param", "metadata"}}`, whatever happened. The statuses and
-types
-of the user's own document are law; SDKs retry 408, 409, 429 and 5xx by themselves unless told not
-to.
+types of the user's own document are law; SDKs retry 408, 409, 429 and 5xx by themselves unless told
+not to.
 """
 
 import logging

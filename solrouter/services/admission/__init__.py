@@ -1,8 +1,7 @@
 """The one transaction of each step of a request: admit, settle, expire; and of a credit.
 
 Only this module writes balances, holds, budgets, buckets, transfers and completions, from
-statements
-that `keys`, `limits` and `billing` build. Each step succeeds whole or changes nothing.
+statements that `keys`, `limits` and `billing` build. Each step succeeds whole or changes nothing.
 
     admit    key valid? → money held → allowances taken → hold row      (refused: nothing changed)
     grow     more money held                                            (refused: nothing changed)
@@ -12,23 +11,25 @@ that `keys`, `limits` and `billing` build. Each step succeeds whole or changes n
 
 import uuid
 from dataclasses import replace
+from functools import partial
 
 from sqlalchemy import Connection, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from solrouter import database
+from solrouter import config, database
 from solrouter.clock import new_id
 from solrouter.errors import (
     BalanceInUse,
+    DatabaseUnavailable,
     InsufficientCredit,
     KeyLimitReached,
     NotFound,
     Refused,
 )
-from solrouter.models import Account, Worker
+from solrouter.models import Account, Lease, Worker
 from solrouter.models.columns import db_now
 from solrouter.services import audit, billing
-from solrouter.services.admission import admitting, allowance, settling
+from solrouter.services.admission import admitting, allowance, late, settling
 from solrouter.services.admission.asks import (
     CANCELLED,
     FAILED,
@@ -43,15 +44,17 @@ from solrouter.services.admission.asks import (
     Ending,
     with_offer,
 )
-from solrouter.services.admission.settling import LEASE_S, Transcript
+from solrouter.services.admission.late import catch_up
+from solrouter.services.admission.settling import Transcript
 from solrouter.services.billing import Charge
+
+CLOCK = "clock"
 
 __all__ = [
     "CANCELLED",
     "FAILED",
     "FINISHED",
     "INTERRUPTED",
-    "LEASE_S",
     "OUTPUT_TOKENS_ASSUMED",
     "OUTPUT_TOKENS_FLOOR",
     "STOPPED",
@@ -62,9 +65,11 @@ __all__ = [
     "admit",
     "allowance_is_spent",
     "beat",
+    "catch_up",
     "credit",
     "expire",
     "grow",
+    "lead",
     "settle",
     "with_offer",
 ]
@@ -77,13 +82,29 @@ def admit(ask: Ask) -> Admitted:
     RateLimited, BadRequest (larger than a whole limit) and CatalogueChanged.
     """
     try:
-        return database.transact(lambda connection: admitting.admit(connection, ask), durable=False)
+        return _admit(ask)
     except (InsufficientCredit, BalanceInUse):
         # The account's own dead requests may hold what this one needs.
-        account_id = ask.principal.account_id
-        if not database.transact(lambda connection: settling.expire(connection, account_id)):
+        if not _expire(ask.principal.account_id):
             raise
-    return database.transact(lambda connection: admitting.admit(connection, ask), durable=False)
+    return _admit(ask)
+
+
+def _admit(ask: Ask) -> Admitted:
+    made: list[Admitted] = []
+
+    def verb(connection: Connection) -> Admitted:
+        made.append(admitting.admit(connection, ask))
+        return made[-1]
+
+    try:
+        return database.transact(verb, durable=False)
+    except DatabaseUnavailable:
+        # All went well but the commit's answer: the hold may stand, and nobody knows of it.
+        for admitted in made:
+            undo = partial(settling.forget, hold_id=admitted.id)
+            late.keep(f"undo {admitted.id}", partial(database.current().transact, undo))
+        raise
 
 
 def grow(admitted: Admitted) -> Admitted | None:
@@ -105,11 +126,19 @@ def settle(admitted: Admitted, ending: Ending, *, transcript: Transcript | None 
 
     A second settlement of the same request changes nothing and returns the first one's charge. The
     `transcript` makes the answer to keep, from the charge, for a request with an idempotency key.
+
+    Raises DatabaseUnavailable; the settlement is then made as soon as the database answers.
     """
     terms = allowance.current()
-    return database.transact(
-        lambda connection: settling.settle(connection, admitted, ending, terms, transcript)
-    )
+
+    def verb(connection: Connection) -> Charge:
+        return settling.settle(connection, admitted, ending, terms, transcript)
+
+    try:
+        return database.transact(verb)
+    except DatabaseUnavailable:
+        late.keep(f"settle {admitted.id}", partial(database.current().transact, verb))
+        raise
 
 
 def allowance_is_spent(account_id: int) -> bool:
@@ -166,9 +195,32 @@ def beat(worker_id: str) -> None:
     database.transact(verb, durable=False)
 
 
+def lead(worker_id: str) -> bool:
+    """Whether this process does the periodic work for the next while: one at a time does."""
+    lease_s = int(config.current()["SOLROUTER_LEASE_S"])
+
+    def verb(connection: Connection) -> bool:
+        upsert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+        values = {"worker_id": worker_id, "expires_at": db_now(lease_s)}
+        statement = upsert(Lease).values(name=CLOCK, **values)
+        statement = statement.on_conflict_do_update(
+            index_elements=[Lease.name],
+            set_=values,
+            where=(Lease.worker_id == worker_id) | (Lease.expires_at < db_now()),
+        )
+        return connection.execute(statement.returning(Lease.name)).first() is not None
+
+    return database.transact(verb, durable=False)
+
+
 def expire() -> int:
-    """Ends the requests of workers silent for LEASE_S and those past their deadline; says how many.
+    """Ends the requests of workers silent for a lease and those past their deadline; says how many.
 
     They are `interrupted` and cost nothing.
     """
-    return database.transact(settling.expire)
+    return _expire(None)
+
+
+def _expire(account_id: int | None) -> int:
+    lease_s = int(config.current()["SOLROUTER_LEASE_S"])
+    return database.transact(lambda connection: settling.expire(connection, lease_s, account_id))

@@ -13,7 +13,7 @@ from solrouter.errors import (
     KeyInvalid,
     KeyLimitReached,
 )
-from solrouter.models import Account, ApiKey, Budget, Hold, Plan
+from solrouter.models import Account, ApiKey, Budget, Hold, Plan, User
 from solrouter.models.columns import db_now
 from solrouter.money import decimal_usd
 from solrouter.services import catalogue, keys, limits, repeats
@@ -67,6 +67,9 @@ def _facts(connection: Connection, ask: Ask) -> Row[*tuple[Any, ...]]:
             Plan.requests_per_minute,
             Plan.tokens_per_minute,
             Plan.concurrency,
+            Plan.free_requests_per_day,
+            Plan.free_concurrency,
+            User.email_verified_at,
             ApiKey.requests_per_minute.label("key_requests_per_minute"),
             ApiKey.tokens_per_minute.label("key_tokens_per_minute"),
             ApiKey.concurrency.label("key_concurrency"),
@@ -74,6 +77,7 @@ def _facts(connection: Connection, ask: Ask) -> Row[*tuple[Any, ...]]:
         )
         .join(Account, Account.id == ApiKey.account_id)
         .join(Plan, Plan.slug == Account.plan_slug)
+        .join(User, User.id == ApiKey.user_id)
         .where(ApiKey.id == ask.principal.key_id)
     )
     row = connection.execute(statement).one_or_none()
@@ -217,26 +221,47 @@ def _period_start(dialect: str) -> ColumnElement[datetime]:
 def _take_allowances(
     connection: Connection, ask: Ask, facts: Row[*tuple[Any, ...]], tokens: int
 ) -> tuple[RateState, ...]:
+    """Takes a place, a request and the tokens from every limit that there is."""
+    _require_places(connection, ask, facts)
     account, key = f"account:{ask.principal.account_id}", f"key:{ask.principal.key_id}"
+    if ask.offer.is_free:
+        _take_free(connection, account, facts)
     wanted = (
         (account, limits.REQUESTS, facts.requests_per_minute, 1),
         (account, limits.TOKENS, facts.tokens_per_minute, tokens),
         (key, limits.REQUESTS, facts.key_requests_per_minute, 1),
         (key, limits.TOKENS, facts.key_tokens_per_minute, tokens),
     )
-    running = (
-        ("account", Hold.account_id, ask.principal.account_id, facts.concurrency),
-        ("key", Hold.key_id, ask.principal.key_id, facts.key_concurrency),
-    )
-    for subject, column, value, most in running:
-        if most is not None and _running(connection, column, value) >= most:
-            raise limits.too_many_running(most, subject=subject)
     return tuple(
-        limits.take(connection, RateLimit(subject, kind, per_minute), units)
-        for subject, kind, per_minute, units in wanted
-        if per_minute is not None
+        limits.take(connection, RateLimit(subject, kind, units_max), units)
+        for subject, kind, units_max, units in wanted
+        if units_max is not None
     )
 
 
-def _running(connection: Connection, column: Any, value: int) -> int:
-    return int(connection.execute(limits.running(column, value)).scalar_one())
+def _take_free(connection: Connection, account: str, facts: Row[*tuple[Any, ...]]) -> None:
+    """A free model is for known people, so many times a day. Raises Forbidden and RateLimited."""
+    if facts.email_verified_at is None:
+        raise Forbidden(
+            "Free models are for accounts with a verified e-mail address. Verify yours first.",
+            code="email_not_verified",
+        )
+    if facts.free_requests_per_day is not None:
+        most = facts.free_requests_per_day
+        limit = RateLimit(account, limits.FREE_REQUESTS, most, limits.DAY_US)
+        limits.take(connection, limit, 1)
+
+
+def _require_places(connection: Connection, ask: Ask, facts: Row[*tuple[Any, ...]]) -> None:
+    """Raises RateLimited when as many requests are running as may."""
+    account_id, key_id = ask.principal.account_id, ask.principal.key_id
+    places = [
+        ("account", limits.running(Hold.account_id, account_id), facts.concurrency),
+        ("key", limits.running(Hold.key_id, key_id), facts.key_concurrency),
+    ]
+    if ask.offer.is_free:
+        free = limits.running(Hold.account_id, account_id).where(Hold.amount_nanos == 0)
+        places.append(("account", free, facts.free_concurrency))
+    for subject, count, most in places:
+        if most is not None and connection.execute(count).scalar_one() >= most:
+            raise limits.too_many_running(most, subject=subject)

@@ -20,7 +20,6 @@ from solrouter.services.repeats import Repeat
 
 log = logging.getLogger(__name__)
 
-LEASE_S = 30
 BEYOND_ALLOWANCE = "beyond_allowance"
 # Makes the answer to keep for a repetition, once the charge is known.
 Transcript = Callable[[Charge], bytes]
@@ -83,21 +82,35 @@ def _end_repeat(
     repeats.keep(connection, repeat, repeat.seal(transcript(charge)))
 
 
-def expire(connection: Connection, account_id: int | None = None) -> int:
+def expire(connection: Connection, lease_s: int, account_id: int | None = None) -> int:
     """Ends the requests of silent workers and those past their deadline; says how many.
 
     With an account only its own.
     """
-    alive = select(Worker.id).where(Worker.seen_at > db_now(-LEASE_S))
+    alive = select(Worker.id).where(Worker.seen_at > db_now(-lease_s))
     dead = or_(Hold.worker_id.not_in(alive), Hold.deadline_at < db_now())
     if account_id is not None:
         dead = and_(dead, Hold.account_id == account_id)
     rows = connection.execute(delete(Hold).where(dead).returning(*Hold.__table__.columns)).all()
     for row in rows:
         _release(connection, row)
-    connection.execute(delete(Worker).where(Worker.seen_at < db_now(-LEASE_S * 10)))
+    connection.execute(delete(Worker).where(Worker.seen_at < db_now(-lease_s * 10)))
     repeats.forget(connection)
     return len(rows)
+
+
+def forget(connection: Connection, hold_id: uuid.UUID) -> None:
+    """Undoes an admission that the caller was told had failed, if it was made after all.
+
+    It leaves no receipt, since to the caller there was no request.
+    """
+    hold = connection.execute(
+        delete(Hold).where(Hold.id == hold_id).returning(*Hold.__table__.columns)
+    ).one_or_none()
+    if hold is not None:
+        _release_money(connection, hold.account_id, hold.amount_nanos)
+        _correct_budget(connection, hold, 0)
+        _correct_tokens(connection, hold, 0)
 
 
 def _release_money(connection: Connection, account_id: int, held: int) -> Balance:

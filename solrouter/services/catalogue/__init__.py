@@ -2,8 +2,7 @@
 
 The database is the truth. A process holds a frozen `Snapshot` of it; `current()` gives the one in
 memory (the request path, whose admission compares the version), `fresh()` looks at the version
-first
-(pages, commands). Changes are in `changes`, the packaged catalogue in `packaged`.
+first (pages, commands). Changes are in `changes`, the packaged catalogue in `packaged`.
 """
 
 from solrouter.services.catalogue.changes import (

@@ -230,6 +230,7 @@ def _ensure_offer(
             language_model_id=model_id,
             provider_id=provider_id,
             upstream_model=terms.upstream_model,
+            is_free=terms.input_nanos == terms.output_nanos == 0,
             created_at=now,
         )
         .returning(Offer.id)

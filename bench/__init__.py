@@ -1,0 +1,1 @@
+"""Programs that measure SolRouter from outside: over sockets, on both databases."""

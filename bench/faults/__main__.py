@@ -1,0 +1,59 @@
+"""`python -m bench.faults [--short] [--only NAME] [--database sqlite|postgresql|both]`."""
+
+import argparse
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from bench.faults import overspend
+from bench.faults.databases import POSTGRESQL, SQLITE, Databases
+from bench.faults.report import Report
+from bench.faults.upstream import Upstream
+
+ON_EACH = {"overspend": overspend}
+
+
+def main() -> int:
+    """Runs the checks; 1 when one failed."""
+    options = _options()
+    began_s = time.monotonic()
+    report = Report()
+    kinds = (SQLITE, POSTGRESQL) if options.database == "both" else (options.database,)
+    with tempfile.TemporaryDirectory(prefix="faults-") as name:
+        folder = Path(name)
+        with Databases(folder) as databases:
+            for kind in kinds:
+                if kind == POSTGRESQL and not Databases.has_postgresql():
+                    report.begin(kind)
+                    report.check(False, "a PostgreSQL server answers", "none does")
+                    continue
+                _on_each(report, databases, kind, folder, options)
+    took_s = time.monotonic() - began_s
+    sys.stdout.write(
+        f"\n{report.passed} checks held, {len(report.failed)} failed, in {took_s:.0f} s\n"
+    )
+    return 1 if report.failed else 0
+
+
+def _on_each(
+    report: Report, databases: Databases, kind: str, folder: Path, options: argparse.Namespace
+) -> None:
+    for name, module in ON_EACH.items():
+        if options.only not in (None, name):
+            continue
+        with Upstream.start() as upstream:
+            size = module.SHORT if options.short else module.LONG
+            module.run(report, databases, kind, upstream, folder, size)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench.faults", description=__doc__)
+    parser.add_argument("--short", action="store_true", help="a minute instead of many")
+    parser.add_argument("--only", choices=[*ON_EACH, "outage"], help="one check alone")
+    parser.add_argument("--database", choices=[SQLITE, POSTGRESQL, "both"], default="both")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

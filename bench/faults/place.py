@@ -1,0 +1,160 @@
+"""A server to examine: its database, its customers, and a model for each kind of upstream."""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bench.faults.books import Books
+from bench.faults.client import Caller
+from bench.faults.databases import settings
+from bench.faults.upstream import Upstream
+from solrouter import create_app, database
+from solrouter.models import Plan
+from tests import served as serving
+from tests.factories import make_offer, make_person
+from tests.served import Served
+
+LIMITED_PLAN = "limited"
+
+
+@dataclass(frozen=True)
+class Customer:
+    """An account with a key. `plan` is one of the seeds, or `limited`."""
+
+    email: str
+    credit: str = "1000"
+    plan: str = "unlimited"
+
+
+@dataclass(frozen=True)
+class Terms:
+    """A model whose upstream answers as the script of `name` says."""
+
+    name: str
+    script: Mapping[str, Any] = field(default_factory=dict)
+    input_usd: str = "1"
+    output_usd: str = "2"
+
+    @property
+    def model(self) -> str:
+        """What callers name."""
+        return f"faults/{self.name}"
+
+
+@dataclass
+class Place:
+    """A database, the people in it, and the server that runs on it at the moment."""
+
+    url: str
+    folder: Path
+    upstream: Upstream
+    settings: dict[str, str]
+    keys: dict[str, str]
+    account_ids: dict[str, int]
+    books: Books
+    served: Served | None = None
+
+    def start(self) -> Served:
+        """Starts a server; the one before must have ended."""
+        self.served = serving.start(self.settings, ready_s=40)
+        return self.served
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        assert self.served is not None
+        return self.served.port
+
+    def caller(self, email: str = "alice@example.com") -> Caller:
+        """Somebody who calls as this customer."""
+        return Caller(self.port, self.keys[email])
+
+    def audit(self) -> tuple[int, str]:
+        """What `flask ledger audit` says."""
+        assert self.served is not None
+        result = self.served.flask("ledger", "audit")
+        return result.returncode, (result.stdout + result.stderr).strip()[-300:]
+
+    def workers(self) -> list[int]:
+        """The process ids of the server's workers."""
+        assert self.served is not None
+        pid = self.served.process.pid
+        return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+    def kill_all(self) -> None:
+        """kill −9 for the server and its workers, at one stroke as far as that is possible."""
+        assert self.served is not None
+        for pid in (self.served.process.pid, *self.workers()):
+            os.kill(pid, signal.SIGKILL)
+        self.served.process.wait()
+
+
+@contextmanager
+def open_place(
+    url: str,
+    folder: Path,
+    upstream: Upstream,
+    *,
+    customers: tuple[Customer, ...] = (Customer("alice@example.com"),),
+    terms: tuple[Terms, ...],
+    requests_per_minute: int | None = None,
+    **more: str,
+) -> Iterator[Place]:
+    """A server with these customers and models; ended in the end."""
+    environ = settings(url, folder, **more)
+    keys, account_ids = _furnish(environ, upstream, customers, terms, requests_per_minute)
+    for one in terms:
+        upstream.plays(one.name, **one.script)
+    place = Place(url, folder, upstream, environ, keys, account_ids, Books(url))
+    place.start()
+    try:
+        yield place
+    finally:
+        if place.served is not None and place.served.process.poll() is None:
+            place.kill_all()
+
+
+def _furnish(
+    environ: Mapping[str, str],
+    upstream: Upstream,
+    customers: tuple[Customer, ...],
+    terms: tuple[Terms, ...],
+    requests_per_minute: int | None,
+) -> tuple[dict[str, str], dict[str, int]]:
+    """Sets it up through SolRouter's own services, before the server runs."""
+    app = create_app(environ)
+    plan = {"slug": LIMITED_PLAN, "name": "Limited", "requests_per_minute": requests_per_minute}
+    with app.app_context():
+        statement = Plan.__table__.insert().values(**plan)  # type: ignore[attr-defined]
+        database.transact(lambda connection: connection.execute(statement).rowcount)
+    people = [
+        make_person(app, one.email, credit=one.credit, plan=one.plan) for one in customers
+    ]
+    for one in terms:
+        make_offer(
+            app,
+            upstream.url(one.name),
+            model=one.model,
+            provider=one.name,
+            input_usd=one.input_usd,
+            output_usd=one.output_usd,
+        )
+    with app.app_context():
+        database.current().close()
+    keys = {person.email: person.key_text for person in people}
+    return keys, {person.email: person.account_id for person in people}
+
+
+def until(holds: Callable[[], bool], within_s: float) -> float | None:
+    """Waits until it holds and says after how many seconds; None when it never did."""
+    began_s = time.monotonic()
+    while time.monotonic() - began_s < within_s:
+        if holds():
+            return time.monotonic() - began_s
+        time.sleep(0.1)
+    return None

@@ -1,0 +1,538 @@
+"""Any order of the ledger's verbs keeps every invariant: a model of the books beside the books.
+
+Hypothesis plays an account's life through the services and this file reckons along in plain Python,
+every ledger account included. After each step the audit is clean, the database says what the model
+says, and nothing but a refund can have brought what is available below zero. The run counts what it
+really did and fails when a verb was too rare; tests/services/mutants.py shows that it notices bugs.
+"""
+
+import os
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any
+
+import pytest
+from flask import Flask
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from sqlalchemy import Connection, func, select, union_all, update
+from sqlalchemy.exc import IntegrityError
+
+from solrouter import database
+from solrouter.chat import Usage
+from solrouter.clock import new_id, utcnow
+from solrouter.errors import BalanceInUse, InsufficientCredit, RequestInProgress
+from solrouter.models import Account, Completion, Hold, Plan, Transfer
+from solrouter.services import accounts, admission, billing, catalogue, keys, repeats
+from solrouter.services.admission import Admitted, Ask, Ending
+from solrouter.services.billing import Charge
+from solrouter.services.keys import Principal
+from solrouter.services.repeats import Answered, Repeat
+from tests.factories import MODEL, make_offer
+
+STEPS = 40
+EXAMPLES = {"sqlite": 40, "postgresql": 8}
+# So many instead, for whoever runs it against mutants; then it does not count what it did.
+EXAMPLES_ASKED = int(os.environ.get("LEDGER_MACHINE_EXAMPLES", "0"))
+# To make a failure small takes minutes, so only who asks for it waits.
+PHASES = (
+    (Phase.generate, Phase.shrink) if "LEDGER_MACHINE_SHRINK" in os.environ else (Phase.generate,)
+)
+# How often the full run on SQLite must really have done each thing.
+FLOORS = {
+    "granted": 60,
+    "topped up": 50,
+    "topped up twice": 15,
+    "admitted": 150,
+    "admitted at exactly what is free": 30,
+    "lowered to the balance": 10,
+    "refused: too poor": 20,
+    "refused: in use": 25,
+    "refused: same name running": 15,
+    "answered again": 10,
+    "grown": 10,
+    "refused to grow": 10,
+    "settled below": 15,
+    "settled at the hold": 15,
+    "settled above": 15,
+    "overrun": 20,
+    "released": 15,
+    "cancelled": 15,
+    "late": 40,
+    "expired": 30,
+    "expired past its deadline": 8,
+    "settled after its expiry": 15,
+    "refunded": 30,
+    "refunded below zero": 5,
+    "charged while paid is below zero": 3,
+}
+DEAD, LIVING = "dead-worker", "living-worker"
+NANOS_PER_TOKEN_USD = "0.001"  # $0.001 a million: each token of output costs one nanodollar
+amounts = st.one_of(st.integers(1, 600), st.integers(1, 100_000), st.integers(1, 10**9))
+percents = st.one_of(st.sampled_from([100, 100, 50, 10]), st.integers(0, 130))
+picks = st.integers(0, 999)
+names = count()
+
+
+@dataclass
+class Request:
+    """An admitted request as the model sees it."""
+
+    admitted: Admitted
+    repeat: Repeat
+    worker: str
+    held: int
+    covered: int
+    limit: int
+    dies: bool
+
+
+@dataclass
+class Bench:
+    """What all examples share: one app, one offer, one count of what was done."""
+
+    seen: Counter[str] = field(default_factory=Counter)
+
+    def person(self) -> Principal:
+        """A fresh account and its key."""
+        email = f"person-{next(names)}@example.com"
+        user, is_new = accounts.ensure_user(email)
+        assert is_new
+        row = accounts.find_user(email)
+        assert row is not None
+        key = keys.create(row.account_id, user_id=user.id, name="The key")
+        return keys.authenticate(key.text)
+
+
+class LedgerMachine(RuleBasedStateMachine):
+    """One account's life, and the books that it should have left."""
+
+    def __init__(self, bench: Bench) -> None:
+        super().__init__()
+        self.seen = bench.seen
+        self.principal = bench.person()
+        self.account_id = self.principal.account_id
+        self.snapshot = catalogue.current()
+        self.names = count()
+        self.paid = self.granted = self.refunded = 0
+        self.books: Counter[str] = Counter()
+        self.references: dict[int, uuid.UUID] = {}
+        self.live: dict[uuid.UUID, Request] = {}
+        self.expired: dict[uuid.UUID, Request] = {}
+        self.ended: dict[uuid.UUID, Request] = {}
+        self.answered: list[Repeat] = []
+        self.receipts: dict[uuid.UUID, tuple[str, int, int]] = {}
+        self.sums_before = ledger_sums()
+        admission.beat(LIVING)
+
+    # What the model knows.
+
+    @property
+    def held(self) -> int:
+        return sum(request.held for request in self.live.values())
+
+    @property
+    def posted(self) -> int:
+        return self.paid + self.granted
+
+    @property
+    def free(self) -> int:
+        return self.posted - self.held
+
+    def move(self, debit: str, credit: str, amount: int) -> None:
+        """Mirrors one transfer."""
+        self.books[debit] -= amount
+        self.books[credit] += amount
+
+    def own(self, part: str) -> str:
+        return f"customer:{self.account_id}:{part}"
+
+    # Money comes and goes.
+
+    @initialize(amount=amounts)
+    def begin(self, amount: int) -> None:
+        self.grant(amount)
+
+    @rule(amount=amounts)
+    def grant(self, amount: int) -> None:
+        admission.credit(self.account_id, amount, actor="test", note="A gift")
+        self.granted += amount
+        self.move("promo", self.own("granted"), amount)
+        self.seen["granted"] += 1
+
+    @rule(amount=amounts, reference=st.integers(0, 9))
+    def top_up(self, amount: int, reference: int) -> None:
+        """References repeat on purpose: a payment provider tells the same news again."""
+        is_new = reference not in self.references
+        identifier = self.references.setdefault(reference, new_id())
+        try:
+            transfer(self.account_id, identifier, "cash:test", self.own("paid"), amount)
+        except IntegrityError:
+            assert not is_new
+            self.seen["topped up twice"] += 1
+            return
+        assert is_new
+        self.paid += amount
+        self.move("cash:test", self.own("paid"), amount)
+        self.seen["topped up"] += 1
+
+    @precondition(lambda self: self.paid > 0)
+    @rule(percent=st.integers(1, 150))
+    def refund(self, percent: int) -> None:
+        """A refund or a dispute takes what was paid, spent or not."""
+        amount = self.paid * percent // 100
+        if amount == 0:
+            return
+        transfer(self.account_id, new_id(), self.own("paid"), "refunds", amount)
+        self.paid -= amount
+        self.refunded += amount
+        self.move(self.own("paid"), "refunds", amount)
+        self.seen["refunded"] += 1
+        self.seen["refunded below zero"] += self.paid < 0
+
+    # Requests begin and grow.
+
+    @rule(
+        percent=percents,
+        more=st.sampled_from([0, 0, 1]),
+        is_named=st.sampled_from([True, True, False]),
+        fate=st.sampled_from(["lives", "lives", "worker dies", "too late"]),
+    )
+    def admit(self, percent: int, more: int, is_named: bool, fate: str) -> None:
+        """0 to 130 % of what is free, a nanodollar more now and then."""
+        size = max(self.free, 0) * percent // 100 + more
+        ask = self.ask(size, is_named=is_named, fate=fate)
+        limit, hold = self.expected_hold(size, is_named=is_named)
+        if isinstance(hold, type):
+            with pytest.raises(hold):
+                admission.admit(ask)
+            self.seen["refused: in use" if hold is BalanceInUse else "refused: too poor"] += 1
+            return
+        exactly = hold == self.free > 0
+        admitted = admission.admit(ask)
+        assert (admitted.output_limit, admitted.covered_tokens, admitted.held_nanos) == (
+            limit,
+            hold,
+            hold,
+        )
+        assert ask.repeat is not None
+        self.live[admitted.id] = Request(
+            admitted, ask.repeat, ask.worker_id, hold, hold, limit, dies=fate != "lives"
+        )
+        self.seen["admitted"] += 1
+        self.seen["admitted at exactly what is free"] += exactly
+        self.seen["lowered to the balance"] += limit < size
+
+    def ask(self, size: int, *, is_named: bool, fate: str, repeat: Repeat | None = None) -> Ask:
+        return Ask(
+            principal=self.principal,
+            requested_model=MODEL,
+            offer=self.snapshot.models[MODEL].offers[0],
+            catalogue_version=self.snapshot.version,
+            prompt_bound=0,
+            output_limit=size,
+            is_named=is_named,
+            choices=1,
+            streamed=False,
+            worker_id=DEAD if fate == "worker dies" else LIVING,
+            lifetime_s=-1 if fate == "too late" else 600,
+            at=utcnow(),
+            repeat=repeat or self.repeat(f"request {next(self.names)}"),
+        )
+
+    def repeat(self, name: str) -> Repeat:
+        return repeats.name(
+            account_id=self.account_id, api_key="sr_test", idempotency_key=name, body=b"{}"
+        )
+
+    def expected_hold(self, size: int, *, is_named: bool) -> tuple[int, int | type[Exception]]:
+        """DESIGN §4 in a nutshell: the output limit, and the hold or the refusal."""
+        affordable = min(size, self.posted) if self.posted >= 0 else -1
+        if affordable < min(admission.OUTPUT_TOKENS_FLOOR, size):
+            return affordable, InsufficientCredit
+        is_whole = is_named or 4 * affordable <= self.free
+        hold = affordable if is_whole else min(affordable, admission.OUTPUT_TOKENS_ASSUMED)
+        return affordable, hold if hold <= self.free else BalanceInUse
+
+    @precondition(lambda self: self.live)
+    @rule(pick=picks)
+    def admit_the_same_again(self, pick: int) -> None:
+        request = picked(self.live, pick)
+        with pytest.raises(RequestInProgress):
+            admission.admit(self.ask(0, is_named=True, fate="lives", repeat=request.repeat))
+        self.seen["refused: same name running"] += 1
+
+    @precondition(lambda self: self.answered)
+    @rule(pick=picks)
+    def ask_what_was_answered(self, pick: int) -> None:
+        repeat = self.answered[pick % len(self.answered)]
+        with pytest.raises(Answered):
+            admission.admit(self.ask(1, is_named=True, fate="lives", repeat=repeat))
+        self.seen["answered again"] += 1
+
+    @precondition(lambda self: any(one.covered < one.limit for one in self.live.values()))
+    @rule(pick=picks)
+    def grow(self, pick: int) -> None:
+        partial = {key: one for key, one in self.live.items() if one.covered < one.limit}
+        request = picked(partial, pick)
+        covered = min(2 * request.covered, request.limit)
+        more = covered - request.held
+        grown = admission.grow(request.admitted)
+        assert (grown is not None) == (more <= self.free)
+        self.seen["refused to grow" if grown is None else "grown"] += 1
+        if grown is not None:
+            assert grown.held_nanos == covered
+            request.admitted, request.held, request.covered = grown, covered, covered
+
+    @precondition(lambda self: self.expired)
+    @rule(pick=picks)
+    def grow_what_has_expired(self, pick: int) -> None:
+        assert admission.grow(picked(self.expired, pick).admitted) is None
+
+    # Requests end.
+
+    @precondition(lambda self: self.live)
+    @rule(pick=picks, percent=st.integers(0, 99))
+    def settle_below(self, pick: int, percent: int) -> None:
+        request = picked(self.live, pick)
+        self.seen["settled below"] += 1
+        self.end(request, request.held * percent // 100, admission.FINISHED)
+
+    @precondition(lambda self: self.live)
+    @rule(pick=picks)
+    def settle_at_the_hold(self, pick: int) -> None:
+        request = picked(self.live, pick)
+        self.seen["settled at the hold"] += 1
+        self.end(request, request.held, admission.STOPPED)
+
+    @precondition(lambda self: self.live)
+    @rule(pick=picks, over=st.one_of(st.sampled_from([1, 10**9]), st.integers(1, 10**6)))
+    def settle_above(self, pick: int, over: int) -> None:
+        request = picked(self.live, pick)
+        self.seen["settled above"] += 1
+        self.end(request, request.held + over, admission.FINISHED)
+
+    @precondition(lambda self: self.live)
+    @rule(pick=picks)
+    def release(self, pick: int) -> None:
+        self.seen["released"] += 1
+        self.end(picked(self.live, pick), 0, admission.FAILED)
+
+    @precondition(lambda self: self.live)
+    @rule(pick=picks, percent=st.integers(0, 100))
+    def cancel(self, pick: int, percent: int) -> None:
+        request = picked(self.live, pick)
+        self.seen["cancelled"] += 1
+        self.end(request, request.held * percent // 100, admission.CANCELLED)
+
+    @precondition(lambda self: self.ended)
+    @rule(
+        pick=picks,
+        cost=st.integers(0, 10**9),
+        outcome=st.sampled_from([admission.FINISHED, admission.CANCELLED, admission.FAILED]),
+    )
+    def settle_again(self, pick: int, cost: int, outcome: str) -> None:
+        """Whatever the second settlement says, the first one stands."""
+        request = picked(self.ended, pick)
+        _, charged, written_off = self.receipts[request.admitted.id]
+        told = admission.settle(request.admitted, ending(request.admitted, cost, outcome))
+        assert (told.total_nanos, told.write_off_nanos) == (charged, written_off)
+        self.seen["late"] += 1
+
+    @rule()
+    def expire(self) -> None:
+        """The dead worker's requests and those past their deadline, no others."""
+        admission.beat(LIVING)
+        doomed = {key: one for key, one in self.live.items() if one.dies}
+        assert admission.expire() == len(doomed)
+        for identifier, request in doomed.items():
+            del self.live[identifier]
+            self.expired[identifier] = request
+            self.receipts[identifier] = (admission.INTERRUPTED, 0, 0)
+            self.seen["expired" if request.worker == DEAD else "expired past its deadline"] += 1
+
+    @precondition(lambda self: self.expired)
+    @rule(pick=picks, percent=st.integers(0, 200))
+    def settle_after_the_expiry(self, pick: int, percent: int) -> None:
+        """The worker was alive after all: its settlement counts once, from what is free."""
+        request = picked(self.expired, pick)
+        self.seen["settled after its expiry"] += 1
+        self.end(request, request.held * percent // 100, admission.FINISHED)
+
+    def end(self, request: Request, cost: int, outcome: str) -> None:
+        """Settles and mirrors it: gifts first, then what was paid, never what others hold."""
+        identifier = request.admitted.id
+        self.live.pop(identifier, None)
+        self.expired.pop(identifier, None)
+        paid_before = self.paid
+        charge = min(cost, max(self.free, 0))
+        from_granted = min(charge, self.granted)
+        expected = Charge(from_granted, charge - from_granted, cost - charge)
+        told = admission.settle(
+            request.admitted,
+            ending(request.admitted, cost, outcome),
+            transcript=lambda charge: str(charge.total_nanos).encode(),
+        )
+        assert told == expected
+        self.granted -= expected.granted_nanos
+        self.paid -= expected.paid_nanos
+        assert self.granted >= 0, "usage overdrew what was granted"
+        assert self.paid >= min(paid_before, 0), "usage overdrew what was paid in"
+        self.move(self.own("granted"), "revenue", expected.granted_nanos)
+        self.move(self.own("paid"), "revenue", expected.paid_nanos)
+        self.move("writeoff", "revenue", expected.write_off_nanos)
+        self.ended[identifier] = request
+        self.receipts[identifier] = (outcome, charge, expected.write_off_nanos)
+        if outcome in (admission.FINISHED, admission.STOPPED):
+            self.answered.append(request.repeat)
+        self.seen["overrun"] += expected.write_off_nanos > 0
+        self.seen["charged while paid is below zero"] += paid_before < 0 < charge
+
+    # What always holds.
+
+    @invariant()
+    def the_audit_is_clean(self) -> None:
+        assert list(billing.audit()) == []
+
+    @invariant()
+    def the_database_says_what_the_model_says(self) -> None:
+        with database.read() as connection:
+            assert balance_row(connection, self.account_id) == (self.paid, self.granted, self.held)
+            assert holds(connection, self.account_id) == {
+                identifier: request.held for identifier, request in self.live.items()
+            }
+            assert receipts(connection, self.account_id) == self.receipts
+        moved = ledger_sums()
+        moved.subtract(self.sums_before)
+        assert nonzero(moved) == nonzero(self.books)
+        assert sum(self.books.values()) == 0
+
+    @invariant()
+    def only_a_refund_overdraws(self) -> None:
+        assert self.free >= -self.refunded
+        assert self.granted >= 0
+
+    def teardown(self) -> None:
+        """Lets go of what still runs, so that the next example finds nothing to expire."""
+        for request in self.live.values():
+            admission.settle(request.admitted, ending(request.admitted, 0, admission.FAILED))
+        assert billing.balance(self.account_id).held_nanos == 0
+
+
+def ending(admitted: Admitted, cost: int, outcome: str) -> Ending:
+    return Ending(
+        model=MODEL,
+        offer=admitted.ask.offer,
+        outcome=outcome,
+        reason="stop",
+        usage=Usage(output=cost),
+        usage_source="upstream",
+        cost_nanos=cost,
+        upstream_cost_nanos=cost,
+        attempts=[],
+        duration_ms=1,
+    )
+
+
+def picked(requests: dict[uuid.UUID, Request], pick: int) -> Request:
+    return list(requests.values())[pick % len(requests)]
+
+
+def transfer(account_id: int, identifier: uuid.UUID, debit: str, credit: str, amount: int) -> None:
+    """Moves real money to or from what was paid, as a payment's news will: both or neither."""
+    own = billing.customer(account_id, "paid")
+    raised = amount if credit == own else -amount
+    terms = {"kind": billing.GRANT, "actor": "test", "note": ""}
+    row = {
+        **billing.credit_transfer(identifier, account_id, amount, **terms),
+        "debit": debit,
+        "credit": credit,
+        "kind": "payment" if raised > 0 else "refund",
+    }
+    change = update(Account).where(Account.id == account_id)
+    change = change.values(paid_nanos=Account.paid_nanos + raised)
+
+    def verb(connection: Connection) -> None:
+        connection.execute(billing.insert_transfers(), [row])
+        connection.execute(change)
+
+    database.transact(verb)
+
+
+def ledger_sums() -> Counter[str]:
+    """What every ledger account has, by replay."""
+    legs = union_all(
+        select(Transfer.credit.label("name"), Transfer.amount_nanos.label("amount")),
+        select(Transfer.debit, -Transfer.amount_nanos),
+    ).subquery()
+    query = select(legs.c.name, func.sum(legs.c.amount)).group_by(legs.c.name)
+    with database.read() as connection:
+        return Counter({name: int(total) for name, total in connection.execute(query)})
+
+
+def nonzero(sums: Counter[str]) -> dict[str, int]:
+    return {name: total for name, total in sums.items() if total}
+
+
+def balance_row(connection: Connection, account_id: int) -> tuple[Any, ...]:
+    columns = select(Account.paid_nanos, Account.granted_nanos, Account.held_nanos)
+    return tuple(connection.execute(columns.where(Account.id == account_id)).one())
+
+
+def holds(connection: Connection, account_id: int) -> dict[uuid.UUID, int]:
+    query = select(Hold.id, Hold.amount_nanos).where(Hold.account_id == account_id)
+    return {row.id: row.amount_nanos for row in connection.execute(query)}
+
+
+def receipts(connection: Connection, account_id: int) -> dict[uuid.UUID, tuple[str, int, int]]:
+    query = select(
+        Completion.id, Completion.outcome, Completion.charge_nanos, Completion.write_off_nanos
+    ).where(Completion.account_id == account_id)
+    return {row.id: tuple(row[1:]) for row in connection.execute(query)}
+
+
+@pytest.fixture
+def bench(context_on_both: Flask) -> Iterator[Bench]:
+    make_offer(
+        context_on_both,
+        "http://127.0.0.1:9/v1",
+        input_usd=NANOS_PER_TOKEN_USD,
+        output_usd=NANOS_PER_TOKEN_USD,
+    )
+    unlimited = {"requests_per_minute": None, "tokens_per_minute": None, "concurrency": None}
+    database.transact(lambda connection: connection.execute(update(Plan).values(**unlimited)))
+    yield Bench()
+
+
+def test_any_order_of_the_ledgers_verbs_keeps_every_invariant(bench: Bench) -> None:
+    dialect = "sqlite" if database.current().is_sqlite else "postgresql"
+    profile = settings(
+        max_examples=EXAMPLES_ASKED or EXAMPLES[dialect],
+        stateful_step_count=STEPS,
+        derandomize=True,
+        database=None,
+        deadline=None,
+        phases=PHASES,
+        suppress_health_check=list(HealthCheck),
+    )
+    run_state_machine_as_test(lambda: LedgerMachine(bench), settings=profile)
+    if EXAMPLES_ASKED:
+        return
+    share = EXAMPLES["sqlite"] // EXAMPLES[dialect]
+    rare = {
+        name: (bench.seen[name], floor // share)
+        for name, floor in FLOORS.items()
+        if bench.seen[name] < floor // share
+    }
+    assert rare == {}, f"too rare to prove anything: {rare} in {dict(bench.seen)}"
