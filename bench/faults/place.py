@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,6 +20,8 @@ from tests import served as serving
 from tests.factories import make_offer, make_person
 from tests.served import Served
 
+# Words of the server's log that somebody should read.
+ALARMING = ("Traceback", "Error:", "unexpected fault", "for good", "WORKER TIMEOUT")
 LIMITED_PLAN = "limited"
 
 
@@ -115,8 +118,11 @@ def open_place(
     try:
         yield place
     finally:
-        if place.served is not None and place.served.process.poll() is None:
+        assert place.served is not None
+        if place.served.process.poll() is None:
             place.kill_all()
+        for line in _faults_told(place.served.log):
+            sys.stderr.write(f"       the server's log: {line}\n")
 
 
 def _furnish(
@@ -148,6 +154,11 @@ def _furnish(
         database.current().close()
     keys = {person.email: person.key_text for person in people}
     return keys, {person.email: person.account_id for person in people}
+
+
+def _faults_told(log: str) -> list[str]:
+    """The last lines of the log that no check should bring about."""
+    return [line for line in log.splitlines() if any(word in line for word in ALARMING)][-8:]
 
 
 def until(holds: Callable[[], bool], within_s: float) -> float | None:

@@ -8,7 +8,7 @@ from solrouter.models.catalogue import (
     Provider,
     Version,
 )
-from solrouter.models.keys import ApiKey, Bucket, Budget, Plan, SecretFingerprint
+from solrouter.models.keys import ApiKey, Bucket, Budget, Plan, Refusal, SecretFingerprint
 from solrouter.models.ledger import Payment, PaymentEvent, Transfer
 from solrouter.models.people import Account, Identity, Membership, Session, User
 from solrouter.models.requests import AuditEvent, Completion, Hold, IdempotencyKey, Lease, Worker
@@ -33,6 +33,7 @@ __all__ = [
     "Plan",
     "PriceCard",
     "Provider",
+    "Refusal",
     "SecretFingerprint",
     "Session",
     "Transfer",

@@ -1,9 +1,9 @@
 """API keys and what limits them: plans, budgets in money, buckets in requests and tokens."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, LargeBinary, String, text
+from sqlalchemy import BigInteger, CheckConstraint, Date, ForeignKey, LargeBinary, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from solrouter.extensions import Base
@@ -87,6 +87,17 @@ class Bucket(Base):
     subject: Mapped[str] = mapped_column(String(120), primary_key=True)
     kind: Mapped[str] = mapped_column(String(30), primary_key=True)
     tat_us: Mapped[int] = mapped_column(BigInteger)
+
+
+class Refusal(Base):
+    """How often a key's requests were refused on a day, by reason (UTC)."""
+
+    __tablename__ = "refusals"
+
+    day: Mapped[date] = mapped_column(Date, primary_key=True)
+    key_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    code: Mapped[str] = mapped_column(String(60), primary_key=True)
+    count: Mapped[int] = mapped_column(BigInteger)
 
 
 class SecretFingerprint(Base):

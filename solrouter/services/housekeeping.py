@@ -1,7 +1,9 @@
-"""Periodic work of each web process: its lease renewed, the holds of the dead released, and the
-last streams ended when the server is told to stop.
+"""Periodic work of each web process: its lease renewed, the holds of the dead released, writes made
+that were due while the database did not answer, and the last streams ended when the server is told
+to stop.
 """
 
+import atexit
 import logging
 import time
 
@@ -9,18 +11,21 @@ from solrouter import config, interruptions, process
 from solrouter.clock import monotonic_s
 from solrouter.errors import SolRouterError
 from solrouter.interruptions import ServerStopping
-from solrouter.services import admission, sessions
+from solrouter.services import admission, refusals, sessions
 
 log = logging.getLogger(__name__)
 
-EVERY_S = 10
+ROUNDS_PER_LEASE = 3
 LOOK_EVERY_S = 0.5
+# A process that ends owes the database its late settlements; gunicorn allows it about so long.
+FINISH_S = 20.0
 
 
 def tick() -> None:
     """One round. A database that does not answer is for the next round."""
     try:
         admission.beat(process.worker_id())
+        refusals.flush()
         if not admission.lead(process.worker_id()):
             return
         released = admission.expire()
@@ -34,19 +39,43 @@ def tick() -> None:
 
 def run_for_ever() -> None:
     """Rounds until the process ends."""
-    next_round_s = monotonic_s() + EVERY_S
+    atexit.register(finish)
+    rounds = _Rounds()
     while not process.is_draining():
-        time.sleep(LOOK_EVERY_S)
-        if monotonic_s() >= next_round_s:
-            tick()
-            next_round_s = monotonic_s() + EVERY_S
-    drain()
+        rounds.go_on()
+    drain(rounds)
 
 
-def drain() -> None:
+def drain(rounds: "_Rounds") -> None:
     """Lets running requests go on for a while, then ends those that are left, honestly."""
     drain_s = config.current()["SOLROUTER_DRAIN_S"]
     log.info("told to stop: running requests have %.0f s to finish", drain_s)
-    time.sleep(drain_s)
+    until_s = monotonic_s() + drain_s
+    while monotonic_s() < until_s:
+        rounds.go_on(until_s)
     interrupted = interruptions.interrupt_all(ServerStopping)
     log.info("ended %d requests that were still running", interrupted)
+
+
+def finish() -> None:
+    """Makes the writes that are late, as the last act of a process."""
+    until_s = monotonic_s() + FINISH_S
+    while admission.late_writes() and monotonic_s() < until_s:
+        admission.catch_up()
+        time.sleep(0.1)
+
+
+class _Rounds:
+    """Looks often, and keeps house a few times in each lease, also while the server drains."""
+
+    def __init__(self) -> None:
+        self._every_s = config.current()["SOLROUTER_LEASE_S"] / ROUNDS_PER_LEASE
+        self._next_s = monotonic_s() + self._every_s
+
+    def go_on(self, until_s: float = float("inf")) -> None:
+        """Waits a moment, then does what is due."""
+        time.sleep(max(min(LOOK_EVERY_S, self._every_s, until_s - monotonic_s()), 0))
+        admission.catch_up()
+        if monotonic_s() >= self._next_s:
+            tick()
+            self._next_s = monotonic_s() + self._every_s

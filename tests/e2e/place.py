@@ -1,5 +1,6 @@
 """What the end-to-end tests share: a running server, a customer of it, the operator's commands."""
 
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -75,6 +76,25 @@ def make_customer(served: Served, email: str, *options: str) -> str:
     """A user with these options, and the text of a key of theirs."""
     command(served, "users", "create", email, *options)
     return command(served, "keys", "create", email, "--name", "For the tests").removesuffix("\n")
+
+
+def browser() -> requests.Session:
+    """A browser that stands on a page of the server's own."""
+    session = requests.Session()
+    session.headers["Sec-Fetch-Site"] = "same-origin"
+    return session
+
+
+def sign_up(served: Served, email: str, visitor: requests.Session) -> str:
+    """Signs up by the form, makes a key by the form, and returns the key as the page shows it."""
+    form = {"email": email, "password": "correct horse battery staple"}
+    account = visitor.post(f"{served.url}/signup", data=form, timeout=WAIT_S)
+    assert account.url == f"{served.url}/account"
+    page = visitor.post(f"{served.url}/account/keys", data={"name": "laptop"}, timeout=WAIT_S)
+    assert page.status_code == 200
+    key, *others = set(re.findall(r"\bsr_[0-9A-Za-z]{44}\b", page.text))
+    assert others == []
+    return key
 
 
 def add_tiny_model(served: Served, base_url: str) -> None:

@@ -19,7 +19,7 @@ from openai import (
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from pydantic import BaseModel
 
-from tests.e2e.place import DEMO_MODEL, TINY_MODEL, Place, make_customer, until
+from tests.e2e.place import DEMO_MODEL, TINY_MODEL, Place, browser, make_customer, sign_up, until
 from tests.fakes.upstream import FakeUpstream
 from tests.samples import DOCS_PAGES, samples
 
@@ -307,7 +307,8 @@ def test_a_request_that_does_not_fit_is_refused_by_name(
 
 
 def test_an_empty_balance_is_refused_with_402(place: Place) -> None:
-    key = make_customer(place.served, "paula@example.com")
+    with browser() as visitor:
+        key = sign_up(place.served, "paula@example.com", visitor)
     with (
         OpenAI(base_url=place.served.api, api_key=key) as client,
         pytest.raises(APIStatusError) as caught,

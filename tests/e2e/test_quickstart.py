@@ -13,14 +13,24 @@ import sys
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import pytest
 from openai import OpenAI, Stream
 from openai.types.chat import ChatCompletionChunk
 
 from tests.conftest import ROOT
-from tests.e2e.place import DEMO_MODEL, LLAMA_MODEL, TINY_MODEL, Place, make_customer, until
+from tests.e2e.place import (
+    DEMO_MODEL,
+    LLAMA_MODEL,
+    TINY_MODEL,
+    Place,
+    browser,
+    command,
+    make_customer,
+    sign_up,
+    until,
+)
 from tests.fakes.upstream import FakeUpstream
 from tests.samples import DOCS_PAGES, samples
 
@@ -157,6 +167,31 @@ def _with_node(project: Project, node: str) -> Project:
 
 
 # Setting up.
+
+
+def test_sign_up_key_credit_and_first_answer(place: Place, upstream: FakeUpstream) -> None:
+    """Steps one to three as the page tells them, and what follows."""
+    email, url = "nora@example.com", place.served.url
+    upstream.answers(TINY_ANSWER)
+    with browser() as visitor:
+        key = sign_up(place.served, email, visitor)
+        assert key not in visitor.get(f"{url}/account/keys").text
+        command(place.served, "credits", "grant", email, "2.50", "--note", "Welcome")
+        assert "$2.50" in visitor.get(f"{url}/account/balance").text
+        with OpenAI(base_url=place.served.api, api_key=key) as client:
+            question: Any = [{"role": "user", "content": MEANING}]
+            answer = client.chat.completions.create(model=TINY_MODEL, messages=question)
+        assert answer.choices[0].message.content == TINY_ANSWER
+        assert TINY_MODEL in visitor.get(f"{url}/account/activity").text
+
+
+def test_the_line_that_make_run_prints_works_when_pasted(place: Place, tmp_path: Path) -> None:
+    project = Project(tmp_path, place, DEMO_MODEL, "")
+    welcome = command(place.served, "demo")
+    line = welcome[welcome.index("curl ") :]
+    answer = json.loads(project.run("bash", "-c", line).stdout)
+    assert project.said(MEANING) in answer["choices"][0]["message"]["content"]
+    assert "exists; its password and key were printed" in command(place.served, "demo")
 
 
 def test_the_key_stays_out_of_version_control(project: Project) -> None:

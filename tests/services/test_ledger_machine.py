@@ -214,6 +214,11 @@ class LedgerMachine(RuleBasedStateMachine):
         size = max(self.free, 0) * percent // 100 + more
         ask = self.ask(size, is_named=is_named, fate=fate)
         limit, hold = self.expected_hold(size, is_named=is_named)
+        if isinstance(hold, type) and self.doomed:
+            # Before it refuses for money, an admission lets go of what the account's dead hold.
+            self.mirror_expiry()
+            self.seen["released the dead before refusing"] += 1
+            limit, hold = self.expected_hold(size, is_named=is_named)
         if isinstance(hold, type):
             with pytest.raises(hold):
                 admission.admit(ask)
@@ -354,9 +359,17 @@ class LedgerMachine(RuleBasedStateMachine):
     def expire(self) -> None:
         """The dead worker's requests and those past their deadline, no others."""
         admission.beat(LIVING)
-        doomed = {key: one for key, one in self.live.items() if one.dies}
-        assert admission.expire() == len(doomed)
-        for identifier, request in doomed.items():
+        expected = len(self.doomed)
+        assert admission.expire() == expected
+        self.mirror_expiry()
+
+    @property
+    def doomed(self) -> dict[uuid.UUID, Request]:
+        """What the next expiry ends."""
+        return {key: one for key, one in self.live.items() if one.dies}
+
+    def mirror_expiry(self) -> None:
+        for identifier, request in self.doomed.items():
             del self.live[identifier]
             self.expired[identifier] = request
             self.receipts[identifier] = (admission.INTERRUPTED, 0, 0)

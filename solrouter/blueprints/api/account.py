@@ -8,7 +8,7 @@ from flask import Response, request
 from solrouter.blueprints.api import api, authenticate
 from solrouter.errors import BadRequest, NotFound
 from solrouter.money import decimal_usd, float_usd
-from solrouter.services import activity, billing, keys
+from solrouter.services import activity, billing, keys, refusals
 from solrouter.services.activity import Receipt
 
 
@@ -29,6 +29,7 @@ def show_key() -> Response:
                 "usage": None if key.limit_nanos is None else float_usd(key.spent_nanos),
                 "created_at": key.created_at.isoformat(),
                 "disabled": key.status != "active",
+                "refused_today": refusals.today(principal.account_id),
             }
         }
     )

@@ -31,6 +31,7 @@ from solrouter.errors import (
     Unavailable,
     UnsupportedMediaType,
 )
+from solrouter.services import refusals
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +59,8 @@ TABLE: tuple[tuple[type[SolRouterError], int, str], ...] = (
 )
 # Trying the same again cannot help.
 NOT_RETRYABLE = frozenset((400, 401, 402, 403, 404, 405, 413, 415))
+# Above it the fault is not the caller's, and a receipt tells of it.
+REFUSED_MAX = 429
 HTTP_ERRORS: dict[int, tuple[type[SolRouterError], str]] = {
     404: (NotFound, "There is no such address. The API is described at /docs/api-reference."),
     405: (MethodNotAllowed, "This address does not take that method."),
@@ -76,6 +79,9 @@ def respond(error: Exception) -> Response:
     if ours.metadata:
         body["error"]["metadata"] = ours.metadata  # type: ignore[assignment]
     response = Response(orjson.dumps(body), status=status, mimetype="application/json")
+    principal = g.get("principal")
+    if principal is not None and 400 <= status <= REFUSED_MAX:
+        refusals.note(principal.key_id, ours.code)
     retry_after_s = getattr(ours, "retry_after_s", None)
     if retry_after_s is not None:
         response.headers["Retry-After"] = str(retry_after_s)

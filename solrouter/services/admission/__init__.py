@@ -45,6 +45,7 @@ from solrouter.services.admission.asks import (
     with_offer,
 )
 from solrouter.services.admission.late import catch_up
+from solrouter.services.admission.late import waiting as late_writes
 from solrouter.services.admission.settling import Transcript
 from solrouter.services.billing import Charge
 
@@ -69,6 +70,7 @@ __all__ = [
     "credit",
     "expire",
     "grow",
+    "late_writes",
     "lead",
     "settle",
     "with_offer",

@@ -12,6 +12,7 @@ from solrouter.clock import monotonic_s, utcnow
 from solrouter.errors import (
     BadRequest,
     ContextTooLong,
+    DatabaseUnavailable,
     Forbidden,
     InsufficientCredit,
     ModelUnavailable,
@@ -146,8 +147,8 @@ class _Opening:
         )
         try:
             admission.settle(self._admitted, ending)
-        except SolRouterError:
-            log.exception("request %s was not settled; its hold will expire", self._admitted.id)
+        except DatabaseUnavailable:
+            log.warning("request %s will be settled when the database answers", self._admitted.id)
 
     def _payable(self, offers: list[Offer]) -> list[Offer]:
         """The offers that the hold covers; a dearer fallback is skipped."""

@@ -11,7 +11,13 @@ import orjson
 
 from solrouter.assembly import Assembly
 from solrouter.chat import CHAT_COMPLETION, CHAT_COMPLETION_CHUNK, ChatRequest, Chunk, Usage
-from solrouter.errors import NoProviderAvailable, ShuttingDown, SolRouterError
+from solrouter.clock import monotonic_s
+from solrouter.errors import (
+    DatabaseUnavailable,
+    NoProviderAvailable,
+    ShuttingDown,
+    SolRouterError,
+)
 from solrouter.interruptions import Interruption, ServerStopping, Wait
 from solrouter.money import decimal_usd, float_usd
 from solrouter.providers.base import Upstream
@@ -28,6 +34,8 @@ log = logging.getLogger(__name__)
 
 # The hold grows once this share of what it covers has been said, so that it stays ahead.
 GROW_AT = 2
+# How long to wait before asking again for a hold that the database could not take.
+GROW_AGAIN_S = 2.0
 # The last payloads of an answer, which are known once it is settled.
 Tail = Callable[[], Iterable[dict[str, Any]]]
 FAULT = "The provider failed in the middle of its answer: "
@@ -80,6 +88,7 @@ class Completion:
         self._keeps_what_it_says = admitted.ask.repeat is not None
         self._settled = False
         self._stopped_by: str | None = None
+        self._grows_from_s = 0.0
         # Settling needs the app's database, and a stream outlives the request that made it.
         self._context = contextvars.copy_context()
 
@@ -144,7 +153,11 @@ class Completion:
         if self._settled or not self._running.offer.bills_after_cancel:
             return False
         account_id = self._admitted.ask.principal.account_id
-        return self._context.run(admission.allowance_is_spent, account_id)
+        try:
+            return self._context.run(admission.allowance_is_spent, account_id)
+        except SolRouterError:
+            # Nobody can tell at the moment. The request must be settled all the same.
+            return False
 
     def _read_on(self) -> None:
         """Reads the answer of a client who left to its end, for the usage that we are billed by."""
@@ -197,7 +210,14 @@ class Completion:
         said = self._tally.output_tokens * GROW_AT
         if admitted.is_whole or said < admitted.covered_tokens * admitted.ask.choices:
             return
-        grown = self._context.run(admission.grow, admitted)
+        if monotonic_s() < self._grows_from_s:
+            return
+        try:
+            grown = self._context.run(admission.grow, admitted)
+        except DatabaseUnavailable:
+            # An answer outlives a restart of the database; what it says meanwhile is our risk.
+            self._grows_from_s = monotonic_s() + GROW_AGAIN_S
+            return
         if grown is None:
             self._running.upstream.close()
             raise _OutOfMoney
@@ -282,7 +302,7 @@ class Completion:
         error_code: str | None = None,
         tail: Tail | None = None,
     ) -> None:
-        """Settles once. A database that does not answer leaves the hold to expire, uncharged."""
+        """Settles once; later, if the database does not answer now."""
         if self._settled:
             return
         self._settled = True
@@ -293,12 +313,12 @@ class Completion:
             return orjson.dumps([*self._said, *(tail() if tail else ())])
 
         settle = partial(admission.settle, transcript=transcript if tail else None)
-        charged_nanos = 0
+        # What it will come to, as far as anybody can know before it is settled.
+        charged_nanos = ending.cost_nanos
         try:
-            charge = self._context.run(settle, self._admitted, ending)
-            charged_nanos = charge.total_nanos
-        except SolRouterError:
-            log.exception("request %s was not settled; its hold will expire", self.id)
+            charged_nanos = self._context.run(settle, self._admitted, ending).total_nanos
+        except DatabaseUnavailable:
+            log.warning("request %s will be settled when the database answers", self.id)
         self._usage = usage_object(usage, charged_nanos)
 
     def _ending(
