@@ -38,6 +38,7 @@ from solrouter.models import Account, Completion, Hold, Transfer
 from solrouter.models.columns import db_now
 
 REVENUE, PROMO, WRITE_OFF = "revenue", "promo", "writeoff"
+REFUNDS, DISPUTES = "refunds", "disputes"
 GRANT, USAGE = "grant", "usage"
 # Where each kind of credit comes from, and which of the customer's two balances it raises.
 CREDIT_SOURCES = {GRANT: (PROMO, "granted")}
@@ -264,8 +265,20 @@ def _holds_that_drift(connection: Connection) -> Iterator[str]:
 
 
 def _overdrawn(connection: Connection) -> Iterator[str]:
+    """Only what refunds and disputes took may have brought an account below zero."""
+    sums = (
+        select(Transfer.account_id, func.sum(Transfer.amount_nanos).label("total"))
+        .where(Transfer.credit.in_((REFUNDS, DISPUTES)))
+        .group_by(Transfer.account_id)
+        .subquery()
+    )
+    returned = cast(func.coalesce(sums.c.total, 0), BigInteger)
     available = Account.paid_nanos + Account.granted_nanos - Account.held_nanos
-    query = select(Account.public_id, available).where(available < 0, Account.paid_nanos >= 0)
+    query = (
+        select(Account.public_id, available + returned)
+        .outerjoin(sums, sums.c.account_id == Account.id)
+        .where(available + returned < 0)
+    )
     for row in connection.execute(query):
         yield f"{row[0]}: overdrawn by {-row[1]} nanodollars"
 

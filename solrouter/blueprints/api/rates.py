@@ -13,6 +13,7 @@ KINDS = (limits.REQUESTS, limits.TOKENS)
 
 def headers(states: Iterable[RateState]) -> Iterator[tuple[str, str]]:
     """The headers for the tightest limit of each kind."""
+    g.rates_told = True
     known = list(states)
     for kind in KINDS:
         of_kind = [state for state in known if state.kind == kind]
@@ -27,7 +28,7 @@ def headers(states: Iterable[RateState]) -> Iterator[tuple[str, str]]:
 def add_missing(response: Response) -> Response:
     """Adds the headers to an answer that was not admitted, if we know who asked."""
     principal = g.get("principal")
-    if principal is None or "x-ratelimit-limit-requests" in response.headers:
+    if principal is None or g.get("rates_told"):
         return response
     try:
         states = limits.standing(account_id=principal.account_id, key_id=principal.key_id)
