@@ -8,7 +8,7 @@ DEVELOPMENT := SOLROUTER_ENV=$${SOLROUTER_ENV:-development}
 T ?= tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run dev test test-real check lint fix migration reset stream lock clean
+.PHONY: help setup setup-dev run dev test test-real mutants faults check lint fix migration reset stream lock clean
 
 help: ## List the tasks
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,10 +39,16 @@ dev: setup-dev ## Serve with fake upstreams and a fake GitHub beside, reloading
 	@export $(DEVELOPMENT); $(BIN)/python -m tools.dev
 
 test: setup-dev ## Run the whole suite; make test T=tests/services for a part
-	$(BIN)/python -m pytest -m "not real" $(T)
+	$(BIN)/python -m pytest -n auto --dist loadfile -m "not real and not mutants" $(T)
 
 test-real: setup-dev .venv-real/installed ## Test against llama.cpp's own server (downloads 132 MB)
 	$(BIN)/python -m pytest -m real $(T)
+
+mutants: setup-dev ## Plant bugs in a copy of the ledger: the tests must notice each
+	$(BIN)/python -m pytest -m mutants -n 2 tests/services/test_mutants.py
+
+faults: setup-dev ## Break things under load and prove the money: make faults F="--short --only kill"
+	$(BIN)/python -m bench.faults $(F)
 
 lint: setup-dev ## Judge format, style, types and architecture
 	$(BIN)/python -m ruff format --check .
@@ -50,7 +56,7 @@ lint: setup-dev ## Judge format, style, types and architecture
 	$(BIN)/python -m mypy
 	$(BIN)/lint-imports --no-cache
 
-check: lint test test-real ## What CI runs
+check: lint test mutants test-real ## What CI runs
 
 fix: setup-dev ## Mend what a machine can mend
 	$(BIN)/python -m ruff format .

@@ -6,12 +6,14 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench.faults import overspend
-from bench.faults.databases import POSTGRESQL, SQLITE, Databases
+from bench.faults import kill, leave, outage, overspend, receipts
+from bench.faults.databases import POSTGRESQL, SQLITE, Databases, postgresql_programs
+from bench.faults.place import Stage
 from bench.faults.report import Report
 from bench.faults.upstream import Upstream
 
-ON_EACH = {"overspend": overspend}
+ON_EACH = {"overspend": overspend, "receipts": receipts, "leave": leave, "kill": kill}
+OUTAGE = "outage"
 
 
 def main() -> int:
@@ -29,6 +31,8 @@ def main() -> int:
                     report.check(False, "a PostgreSQL server answers", "none does")
                     continue
                 _on_each(report, databases, kind, folder, options)
+        if POSTGRESQL in kinds and options.only in (None, OUTAGE):
+            _outage(report, databases, folder, is_short=options.short)
     took_s = time.monotonic() - began_s
     sys.stdout.write(
         f"\n{report.passed} checks held, {len(report.failed)} failed, in {took_s:.0f} s\n"
@@ -43,14 +47,24 @@ def _on_each(
         if options.only not in (None, name):
             continue
         with Upstream.start() as upstream:
-            size = module.SHORT if options.short else module.LONG
-            module.run(report, databases, kind, upstream, folder, size)
+            stage = Stage(databases, kind, upstream, folder)
+            module.run(report, stage, module.SHORT if options.short else module.LONG)
+
+
+def _outage(report: Report, databases: Databases, folder: Path, *, is_short: bool) -> None:
+    if postgresql_programs() is None:
+        report.begin(OUTAGE)
+        report.check(False, "initdb and pg_ctl are on this machine", "they are not")
+        return
+    with Upstream.start() as upstream:
+        stage = Stage(databases, POSTGRESQL, upstream, folder)
+        outage.run(report, stage, outage.SHORT if is_short else outage.LONG)
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.faults", description=__doc__)
     parser.add_argument("--short", action="store_true", help="a minute instead of many")
-    parser.add_argument("--only", choices=[*ON_EACH, "outage"], help="one check alone")
+    parser.add_argument("--only", choices=[*ON_EACH, OUTAGE], help="one check alone")
     parser.add_argument("--database", choices=[SQLITE, POSTGRESQL, "both"], default="both")
     return parser.parse_args()
 

@@ -2,20 +2,22 @@
 
 import asyncio
 import math
+import time
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 
 from bench.faults.books import Sampler
 from bench.faults.client import Answer, Caller, Crowd
-from bench.faults.databases import SQLITE, Databases
-from bench.faults.place import LIMITED_PLAN, Customer, Place, Terms, open_place
+from bench.faults.place import LIMITED_PLAN, Customer, Place, Stage, Terms, open_place
 from bench.faults.report import Report
-from bench.faults.upstream import Upstream
 
 ALICE, PROBE, LIMITED = "alice@example.com", "probe@example.com", "limited@example.com"
 MAX_TOKENS = 100
 PER_MINUTE = 12
 STEP_S = 60 / PER_MINUTE
+# SQLite's clock has milliseconds.
+CLOCK_S = 0.01
 AT_ONCE = 300
 IN_FLIGHT_MIN = 256
 ALLOWED = {"200", "402 insufficient_balance", "429 balance_in_use"}
@@ -32,14 +34,12 @@ class Size:
 
 
 LONG = Size(requests=10_000, affordable=3_000, limited=3_000)
-SHORT = Size(requests=600, affordable=150, limited=300)
+SHORT = Size(requests=400, affordable=100, limited=150)
 
 
-def run(
-    report: Report, databases: Databases, kind: str, upstream: Upstream, folder: Path, size: Size
-) -> None:
+def run(report: Report, stage: Stage, size: Size) -> None:
     """Both halves on one server: one worker on SQLite, four on PostgreSQL."""
-    workers = 1 if kind == SQLITE else 4
+    kind, workers = stage.kind, stage.workers
     report.begin(f"overspend, {kind}, {workers} worker{'s' * (workers > 1)}")
     customers = (
         Customer(ALICE, credit="0.000000001"),
@@ -47,13 +47,10 @@ def run(
         Customer(LIMITED, plan=LIMITED_PLAN),
     )
     with open_place(
-        databases.fresh(kind),
-        folder,
-        upstream,
+        stage,
         customers=customers,
         terms=(PLAIN, EXACT),
         requests_per_minute=PER_MINUTE,
-        WEB_CONCURRENCY=str(workers),
     ) as place:
         _spend_all(report, place, size)
         _run_into_the_limit(report, place, size)
@@ -64,9 +61,8 @@ def run(
 def _spend_all(report: Report, place: Place, size: Size) -> None:
     price = _price(place)
     usd = f"{(price * size.affordable - 1) / 10**9:.9f}"
-    assert place.served is not None
-    granted = place.served.flask("credits", "grant", ALICE, usd, "--note", "For the check")
-    assert granted.returncode == 0, granted.stderr
+    granted, said = place.command("credits", "grant", ALICE, usd, "--note", "For the check")
+    assert granted == 0, said
     account_id = place.account_ids[ALICE]
     before = place.books.balance(account_id)[0]
     assert before == price * size.affordable, (before, price)
@@ -93,9 +89,7 @@ def _spend_all(report: Report, place: Place, size: Size) -> None:
 
 def _price(place: Place) -> int:
     """What one request holds; from here on its upstream says that it cost as much."""
-    probe = asyncio.run(
-        place.caller(PROBE).chat(PLAIN.model, stream=False, max_tokens=MAX_TOKENS)
-    )
+    probe = asyncio.run(place.caller(PROBE).chat(PLAIN.model, stream=False, max_tokens=MAX_TOKENS))
     assert probe.status == 200, probe.data
     [row] = place.books.receipts()
     prompt, rest = divmod(row.held_nanos - MAX_TOKENS * 2_000, 1_000)
@@ -104,45 +98,41 @@ def _price(place: Place) -> int:
     return row.held_nanos
 
 
-def _requests(caller: Caller, count: int):  # type: ignore[no-untyped-def]
+def _requests(caller: Caller, count: int) -> Iterator[Callable[[], Awaitable[Answer]]]:
     for number in range(count):
-        yield lambda stream=number % 2 == 0: caller.chat(
-            EXACT.model, stream=stream, max_tokens=MAX_TOKENS
-        )
+        yield partial(caller.chat, EXACT.model, stream=number % 2 == 0, max_tokens=MAX_TOKENS)
 
 
 def _run_into_the_limit(report: Report, place: Place, size: Size) -> None:
-    crowd = Crowd()
-    asyncio.run(crowd.run(_requests(place.caller(LIMITED), size.limited), at_once=AT_ONCE))
+    caller, crowd, began_s = place.caller(LIMITED), Crowd(), time.time()
+    asyncio.run(crowd.run(_requests(caller, size.limited - 1), at_once=AT_ONCE))
+    # The last try comes alone, so that its time is known closely.
+    last_from_s = time.time()
+    asyncio.run(crowd.run(_requests(caller, 1), at_once=1))
+    last_by_s = time.time()
     admitted = [answer for answer in crowd.answers if answer.status == 200]
     refused = [answer for answer in crowd.answers if answer.code == "requests_per_minute"]
     report.equal(
         len(admitted) + len(refused), size.limited, "with a limit: served, or told of the limit"
     )
-    least, most = _admissible(admitted, refused)
-    took_s = max(a.ended_s for a in crowd.answers) - min(a.sent_s for a in crowd.answers)
+    account_id = place.account_ids[LIMITED]
+    bucket = f"SELECT tat_us FROM buckets WHERE subject = 'account:{account_id}'"
+    # The bucket has moved one step for each that it let in, since the first of them.
+    first_s = place.books.number(f"{bucket} AND kind = 'requests'") / 10**6
+    first_s -= len(admitted) * STEP_S
+    soonest_s = min(answer.took_s for answer in admitted)
+    report.check(
+        began_s - CLOCK_S <= first_s <= began_s + CLOCK_S + max(a.took_s for a in admitted),
+        "the bucket's steps lead back to the first request",
+        f"{first_s - began_s:.3f} s after the first was sent, answers from {soonest_s:.3f} s on",
+    )
+    # All of it at once, then one for each step since.
+    least = PER_MINUTE + math.floor((last_from_s - first_s) / STEP_S)
+    most = PER_MINUTE + math.floor((last_by_s - first_s) / STEP_S)
     report.check(
         least <= len(admitted) <= most,
-        f"{PER_MINUTE} a minute, {size.limited} tries in {took_s:.1f} s: admitted",
-        f"{len(admitted)}, where {least}" + (f" to {most}" if most > least else "") + " are due",
+        f"{PER_MINUTE} a minute, {size.limited} tries in {last_by_s - began_s:.1f} s: admitted",
+        f"{len(admitted)}, where {least}" + (f" or {most}" if most > least else "") + " are due",
     )
-    rows = place.books.receipts(f"account_id = {place.account_ids[LIMITED]}")
+    rows = place.books.receipts(f"account_id = {account_id}")
     report.equal(len(rows), len(admitted), "receipts under the limit")
-
-
-def _admissible(admitted: list[Answer], refused: list[Answer]) -> tuple[int, int]:
-    """How many a bucket lets in: all of it at once, then one for each step since the first.
-
-    The server's clock is not ours, so that the first and the last try are known by bounds; they
-    agree unless a step lies between them.
-    """
-    if not admitted or not refused:
-        return PER_MINUTE, PER_MINUTE
-    first_by_s = min(answer.ended_s for answer in admitted)
-    first_from_s = min(answer.sent_s for answer in admitted)
-    tries = [*admitted, *refused]
-    last_from_s = max(answer.sent_s for answer in tries)
-    last_by_s = max(answer.ended_s for answer in tries)
-    least = math.floor(max(last_from_s - first_by_s, 0) / STEP_S)
-    most = math.floor((last_by_s - first_from_s) / STEP_S)
-    return PER_MINUTE + least, PER_MINUTE + most

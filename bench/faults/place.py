@@ -8,20 +8,23 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from bench.faults.books import Books
 from bench.faults.client import Caller
-from bench.faults.databases import settings
+from bench.faults.databases import SQLITE, Databases, settings
 from bench.faults.upstream import Upstream
 from solrouter import create_app, database
 from solrouter.models import Plan
+from solrouter.services import startup
 from tests import served as serving
 from tests.factories import make_offer, make_person
 from tests.served import Served
 
 # Words of the server's log that somebody should read.
 ALARMING = ("Traceback", "Error:", "unexpected fault", "for good", "WORKER TIMEOUT")
+READY_S = 60.0
 LIMITED_PLAN = "limited"
 
 
@@ -49,6 +52,22 @@ class Terms:
         return f"faults/{self.name}"
 
 
+@dataclass(frozen=True)
+class Stage:
+    """Where a check plays: which databases, which of the two kinds, which upstream."""
+
+    databases: Databases
+    kind: str
+    upstream: Upstream
+    folder: Path
+    workers_max: int = 4
+
+    @property
+    def workers(self) -> int:
+        """SQLite has always one."""
+        return 1 if self.kind == SQLITE else self.workers_max
+
+
 @dataclass
 class Place:
     """A database, the people in it, and the server that runs on it at the moment."""
@@ -64,8 +83,17 @@ class Place:
 
     def start(self) -> Served:
         """Starts a server; the one before must have ended."""
-        self.served = serving.start(self.settings, ready_s=40)
+        self.served = serving.start(self.settings, ready_s=READY_S)
+        # The first worker answers while the others are still on their way.
+        wanted = 1 if self.url.startswith("sqlite") else int(self.settings["WEB_CONCURRENCY"])
+        ready_s = until(lambda: self._leases() == wanted, READY_S)
+        assert ready_s is not None, f"{wanted} workers did not start:\n{self.served.log[-2000:]}"
         return self.served
+
+    def _leases(self) -> int:
+        """How many of the server's workers have told the database that they live."""
+        names = [str(row[0]) for row in self.books.rows("SELECT id FROM workers")]
+        return sum(any(f"-{pid}-" in name for name in names) for pid in self.workers())
 
     @property
     def port(self) -> int:
@@ -79,9 +107,15 @@ class Place:
 
     def audit(self) -> tuple[int, str]:
         """What `flask ledger audit` says."""
-        assert self.served is not None
-        result = self.served.flask("ledger", "audit")
-        return result.returncode, (result.stdout + result.stderr).strip()[-300:]
+        return self.command("ledger", "audit")
+
+    def command(self, *arguments: str) -> tuple[int, str]:
+        """Runs a command of the operator's beside the server: its exit code and what it says."""
+        app = create_app(self.settings)
+        result = app.test_cli_runner().invoke(args=list(arguments))
+        with app.app_context():
+            database.current().close()
+        return result.exit_code, result.output.strip()[-300:]
 
     def workers(self) -> list[int]:
         """The process ids of the server's workers."""
@@ -99,28 +133,31 @@ class Place:
 
 @contextmanager
 def open_place(
-    url: str,
-    folder: Path,
-    upstream: Upstream,
+    stage: Stage,
     *,
     customers: tuple[Customer, ...] = (Customer("alice@example.com"),),
     terms: tuple[Terms, ...],
     requests_per_minute: int | None = None,
-    **more: str,
+    url: str | None = None,
+    more: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[Place]:
     """A server with these customers and models; ended in the end."""
-    environ = settings(url, folder, **more)
+    url = url or stage.databases.fresh(stage.kind)
+    environ = settings(url, stage.folder, WEB_CONCURRENCY=str(stage.workers), **more)
+    upstream = stage.upstream
     keys, account_ids = _furnish(environ, upstream, customers, terms, requests_per_minute)
     for one in terms:
         upstream.plays(one.name, **one.script)
-    place = Place(url, folder, upstream, environ, keys, account_ids, Books(url))
+    place = Place(url, stage.folder, upstream, environ, keys, account_ids, Books(url))
     place.start()
     try:
         yield place
     finally:
         assert place.served is not None
-        if place.served.process.poll() is None:
+        if (code := place.served.process.poll()) is None:
             place.kill_all()
+        elif code != 0:
+            sys.stderr.write("       the server had ended by itself:\n" + place.served.log[-3000:])
         for line in _faults_told(place.served.log):
             sys.stderr.write(f"       the server's log: {line}\n")
 
@@ -138,9 +175,7 @@ def _furnish(
     with app.app_context():
         statement = Plan.__table__.insert().values(**plan)  # type: ignore[attr-defined]
         database.transact(lambda connection: connection.execute(statement).rowcount)
-    people = [
-        make_person(app, one.email, credit=one.credit, plan=one.plan) for one in customers
-    ]
+    people = [make_person(app, one.email, credit=one.credit, plan=one.plan) for one in customers]
     for one in terms:
         make_offer(
             app,
@@ -151,6 +186,7 @@ def _furnish(
             output_usd=one.output_usd,
         )
     with app.app_context():
+        startup.begin()
         database.current().close()
     keys = {person.email: person.key_text for person in people}
     return keys, {person.email: person.account_id for person in people}

@@ -41,10 +41,13 @@ def ahead_us(connection: Connection, *, subject: str, kind: str) -> int:
     return int(connection.execute(query).scalar() or 0)
 
 
-def shift(*, subject: str, kind: str, by_us: int) -> Any:
-    """The statement that moves the arrival time, back for what is returned."""
-    return (
-        update(Bucket)
-        .where(Bucket.subject == subject, Bucket.kind == kind)
-        .values(tat_us=Bucket.tat_us + by_us)
-    )
+def shift(*, subject: str, kind: str, by_us: int, window_us: int | None = None) -> Any:
+    """The statement that moves the arrival time, back for what is returned.
+
+    With a window never further ahead than that, so that nobody waits longer than one.
+    """
+    moved: Any = Bucket.tat_us + by_us
+    if window_us is not None:
+        latest = db_now_us() + window_us
+        moved = case((moved > latest, latest), else_=moved)
+    return update(Bucket).where(Bucket.subject == subject, Bucket.kind == kind).values(tat_us=moved)

@@ -81,7 +81,12 @@ def take(connection: Connection, limit: RateLimit, units: int) -> RateState:
 def give_back(limit: RateLimit, units: int) -> Any:
     """The statement that corrects a limit by units once the truth is known; negative takes more."""
     by_us = limit.step_us(abs(units))
-    return gcra.shift(subject=limit.subject, kind=limit.kind, by_us=-by_us if units > 0 else by_us)
+    return gcra.shift(
+        subject=limit.subject,
+        kind=limit.kind,
+        by_us=-by_us if units > 0 else by_us,
+        window_us=limit.period_us,
+    )
 
 
 def standing(*, account_id: int, key_id: int) -> tuple[RateState, ...]:

@@ -59,7 +59,9 @@ class Tally:
         """
         if self.usage is not None:
             return self.usage, UPSTREAM
-        output = tokens.count("".join(self.texts)) + (self._silent_tokens() if is_cut else 0)
+        # Before the count, whose first use may take a second: that is no silence of the upstream.
+        silent = self._silent_tokens() if is_cut else 0
+        output = tokens.count("".join(self.texts)) + silent
         prompt = min(tokens.count_prompt(request.body), request.prompt_bound)
         return Usage(input=prompt, output=min(output, output_max)), ESTIMATED
 

@@ -1,0 +1,77 @@
+"""The ledger's tests notice every bug of a list: each is planted in a copy, where they must fail.
+
+Slow, so that `make test` leaves them out and `make mutants` runs them, two at a time.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from operator import attrgetter
+from pathlib import Path
+
+import pytest
+
+from tests.services.mutants import MUTANTS, Mutant
+
+ROOT = Path(__file__).resolve().parents[2]
+COPIED = ("solrouter", "tests", "migrations", "tools")
+MACHINE = "tests/services/test_ledger_machine.py"
+ADMISSION = "tests/services/test_admission.py"
+SUBSET = "ledger or settle or hold or balance"
+EXAMPLES = 8
+TIMEOUT_S = 120
+
+pytestmark = pytest.mark.mutants
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """A copy of the tree to plant a bug in."""
+    root = tmp_path / "copy"
+    for name in COPIED:
+        ignored = shutil.ignore_patterns("__pycache__", "static", "e2e")
+        shutil.copytree(ROOT / name, root / name, ignore=ignored)
+    shutil.copy(ROOT / "pyproject.toml", root)
+    return root
+
+
+def run_tests(copy: Path) -> subprocess.CompletedProcess[str]:
+    """The machine, in a small profile, then the admission's own tests, until one fails."""
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(copy),
+        "LEDGER_MACHINE_EXAMPLES": str(EXAMPLES),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    command = [sys.executable, "-m", "pytest", "-p", "no:randomly", "-p", "no:xdist", "-x", "-rf"]
+    command += ["--tb=line", "-m", "not postgresql", "-k", SUBSET, MACHINE, ADMISSION]
+    return subprocess.run(
+        command,
+        check=False,
+        cwd=copy,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+    )
+
+
+def failures(output: str, path: str) -> int:
+    return len(re.findall(rf"^FAILED {re.escape(path)}", output, re.MULTILINE))
+
+
+def test_the_sound_copy_passes(copy: Path) -> None:
+    result = run_tests(copy)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert " passed" in result.stdout
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=attrgetter("name"))
+def test_the_bug_is_noticed(copy: Path, mutant: Mutant) -> None:
+    """By the machine itself, which runs first."""
+    mutant.plant(copy)
+    result = run_tests(copy)
+    assert result.returncode == pytest.ExitCode.TESTS_FAILED, result.stdout + result.stderr
+    assert failures(result.stdout, MACHINE), result.stdout
