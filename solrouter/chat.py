@@ -69,7 +69,8 @@ class ChatRequest:
 
     `prompt_bound` is the most input tokens that this prompt can be (UTF-8 bytes of all text plus a
     named maximum for each part that is not text); `output_limit` is the caller's own, or None.
-    `unknown` are fields that are not OpenAI's: some providers take them, the others never see them.
+    `input_classes` are the priced classes beyond text that it can cause. `unknown` are fields that
+    are not OpenAI's: some providers take them, the others never see them.
     """
 
     model: str
@@ -80,6 +81,7 @@ class ChatRequest:
     choices: int
     prompt_bound: int
     unknown: Mapping[str, Any] = field(default_factory=dict)
+    input_classes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
 

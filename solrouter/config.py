@@ -254,13 +254,6 @@ SETTINGS: tuple[Setting, ...] = (
         "SOLROUTER_ATTEMPTS_MAX", "4", whole, "The most offers tried for one request.", "Upstreams"
     ),
     Setting(
-        "SOLROUTER_KEEP_ALIVE_S",
-        "10",
-        seconds,
-        "Silence on a stream after which a comment line keeps proxies from cutting it.",
-        "Upstreams",
-    ),
-    Setting(
         "SOLROUTER_DEMO",
         "",
         flag,

@@ -39,6 +39,9 @@ DEADLOCK_TRIES_MAX = 5
 # How long a request may stand in line for a connection while the database answers others.
 LINE_S_MAX = 15.0
 IDLE_IN_TRANSACTION_MS = 10_000
+# PostgreSQL: connection exception, invalid transaction state (read-only, timed out), insufficient
+# resources, operator intervention.
+ABSENT_SQLSTATE_CLASSES = frozenset(("08", "25", "53", "57"))
 # PostgreSQL: deadlock_detected, serialization_failure. Nothing was changed, so trying again is
 # sane.
 TRANSIENT_SQLSTATES = frozenset(("40P01", "40001"))
@@ -208,7 +211,7 @@ class Database:
             try:
                 with _translated():
                     self._commit_together(batch)
-            except Exception as error:
+            except BaseException as error:
                 for member in batch:
                     member.error = member.error or error
             for member in batch:
@@ -229,18 +232,32 @@ def _run_member(connection: Connection, member: _Write) -> None:
     try:
         with connection.begin_nested():
             member.value = member.verb(connection)
-    except Exception as error:
-        member.error = _as_ours(error)
+    except BaseException as error:
+        member.error = _as_ours(error) if isinstance(error, Exception) else error
+        raw = cast(sqlite3.Connection, connection.connection.dbapi_connection)
+        if not raw.in_transaction:
+            # A full disk and its like undo the whole transaction, the neighbours' writes too.
+            raise member.error from error
 
 
 def _as_ours(error: Exception) -> Exception:
     """DatabaseUnavailable if the database does not answer; else the error itself."""
-    if not isinstance(error, OperationalError | InterfaceError | PoolTimeout) or _transient(error):
+    if not _means_absent(error) or _transient(error):
         return error
     log.error("the database does not answer: %s", getattr(error, "orig", error))
     ours = DatabaseUnavailable("The database does not answer at the moment. Please try again.")
     ours.__cause__ = error
     return ours
+
+
+def _means_absent(error: Exception) -> bool:
+    """Whether the error says that there is no database to write to, rather than that we erred."""
+    if isinstance(error, OperationalError | InterfaceError | PoolTimeout):
+        return True
+    sqlstate = getattr(getattr(error, "orig", None), "sqlstate", None) or ""
+    return isinstance(error, DBAPIError) and (
+        error.connection_invalidated or sqlstate[:2] in ABSENT_SQLSTATE_CLASSES
+    )
 
 
 def _transient(error: Exception) -> bool:
@@ -251,17 +268,26 @@ def _transient(error: Exception) -> bool:
 def _translated() -> Iterator[None]:
     try:
         yield
-    except (OperationalError, InterfaceError, PoolTimeout) as error:
-        raise _as_ours(error) from error
+    except (DBAPIError, PoolTimeout) as error:
+        ours = _as_ours(error)
+        if ours is error:
+            raise
+        raise ours from error
 
 
 def _sqlite_engine(url: str, *, writes: bool, is_command: bool) -> Engine:
     arguments: dict[str, Any] = {"check_same_thread": False, "timeout": SQLITE_BUSY_S}
     if writes:
-        engine = create_engine(url, poolclass=StaticPool, connect_args=arguments)
+        engine = create_engine(
+            url, poolclass=StaticPool, connect_args=arguments, hide_parameters=True
+        )
     else:
         engine = create_engine(
-            url, pool_size=SQLITE_READERS_MAX, max_overflow=0, connect_args=arguments
+            url,
+            pool_size=SQLITE_READERS_MAX,
+            max_overflow=0,
+            connect_args=arguments,
+            hide_parameters=True,
         )
 
     @event.listens_for(engine, "connect")
@@ -297,7 +323,16 @@ def _postgresql_engine(url: str, *, pool_size: int, timeout_s: float) -> Engine:
         max_overflow=0,
         pool_timeout=timeout_s,
         pool_pre_ping=True,
-        connect_args={"connect_timeout": max(1, int(timeout_s)), "options": options},
+        hide_parameters=True,
+        connect_args={
+            "connect_timeout": max(1, int(timeout_s)),
+            "options": options,
+            # A server that vanishes without a word is noticed in seconds, not in TCP's minutes.
+            "keepalives_idle": 5,
+            "keepalives_interval": 2,
+            "keepalives_count": 3,
+            "tcp_user_timeout": int(timeout_s * 5_000),
+        },
     )
 
 

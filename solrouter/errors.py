@@ -79,6 +79,12 @@ class ContextTooLong(BadRequest):
     code = "context_length_exceeded"
 
 
+class ExceedsLimit(BadRequest):
+    """The request alone is larger than a whole limit: waiting would not help."""
+
+    code = "request_exceeds_limit"
+
+
 class KeyInvalid(SolRouterError):
     """No key, a malformed key, or one that we never made."""
 

@@ -7,7 +7,8 @@ greenlet.
 """
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
 from weakref import WeakSet
@@ -17,6 +18,7 @@ from gevent import getcurrent
 
 PEEK = socket.MSG_PEEK | socket.MSG_DONTWAIT
 READABLE = 1
+SEND_S_MAX = 60.0
 
 
 class Interruption(BaseException):
@@ -52,6 +54,11 @@ class Wait:
     ) -> None:
         self._greenlet = None
 
+    @property
+    def has_left(self) -> bool:
+        """Whether the client is known to have left."""
+        return isinstance(self._pending, ClientLeft)
+
     def interrupt(self, reason: Interruption) -> None:
         """Ends the wait now. For the hub's own callbacks; others use `interrupt_soon`."""
         self._pending = self._pending or reason
@@ -75,6 +82,17 @@ def interrupt_all(reason: Callable[[], Interruption]) -> int:
     return len(waits)
 
 
+class TooSlow(Exception):
+    """Something was not done in its time."""
+
+
+@contextmanager
+def deadline(seconds: float) -> Iterator[None]:
+    """Ends what waits within it once the time is over. Raises TooSlow. For sockets only."""
+    with gevent.Timeout(seconds, TooSlow("the time is over")):
+        yield
+
+
 class ClientWatch:
     """Watches the client's socket while its request runs: when it closes, the wait is interrupted.
 
@@ -85,6 +103,8 @@ class ClientWatch:
     def __init__(self, client: Any, wait: Wait) -> None:
         self._client = client
         self._wait = wait
+        # A client that takes nothing more of its answer must not keep it open for ever.
+        client.settimeout(SEND_S_MAX)
         self._watcher = gevent.get_hub().loop.io(client.fileno(), READABLE)
         self._watcher.start(self._readable)
 
@@ -94,6 +114,7 @@ class ClientWatch:
             self._watcher.stop()
             self._watcher.close()
             self._watcher = None
+            self._client.settimeout(None)
 
     def _readable(self) -> None:
         try:

@@ -13,6 +13,7 @@ from solrouter.blueprints import (
     request_ids,
     security_headers,
     sessions,
+    slow_clients,
 )
 from solrouter.blueprints.account import account
 from solrouter.blueprints.admin import admin
@@ -30,6 +31,7 @@ def init_app(app: Flask) -> None:
     mounts.init_app(app)
     request_ids.init_app(app)
     security_headers.init_app(app)
+    slow_clients.init_app(app)
     sessions.init_app(app)
     guards.init_app(app)
     cross_origin.init_app(app)

@@ -26,7 +26,7 @@ def tick() -> None:
     try:
         admission.beat(process.worker_id())
         refusals.flush()
-        if not admission.lead(process.worker_id()):
+        if not _leads_for_a_lease():
             return
         released = admission.expire()
         sessions.forget_expired()
@@ -35,6 +35,26 @@ def tick() -> None:
         return
     if released:
         log.warning("%d interrupted requests were released, uncharged", released)
+
+
+def _leads_for_a_lease() -> bool:
+    """Whether this process has done the periodic work for a whole lease.
+
+    Before that it expires nothing: after an outage its neighbours may not have had their say yet.
+    """
+    if not admission.lead(process.worker_id()):
+        _Lead.since_s = None
+        return False
+    if _Lead.since_s is None:
+        _Lead.since_s = monotonic_s()
+    lease_s: float = config.current()["SOLROUTER_LEASE_S"]
+    return monotonic_s() - _Lead.since_s >= lease_s
+
+
+class _Lead:
+    """Since when this process leads, by its own clock."""
+
+    since_s: float | None = None
 
 
 def run_for_ever() -> None:
@@ -75,7 +95,11 @@ class _Rounds:
     def go_on(self, until_s: float = float("inf")) -> None:
         """Waits a moment, then does what is due."""
         time.sleep(max(min(LOOK_EVERY_S, self._every_s, until_s - monotonic_s()), 0))
-        admission.catch_up()
-        if monotonic_s() >= self._next_s:
-            tick()
-            self._next_s = monotonic_s() + self._every_s
+        try:
+            admission.catch_up()
+            if monotonic_s() >= self._next_s:
+                self._next_s = monotonic_s() + self._every_s
+                tick()
+        except Exception:
+            # A bug in one round must not end all of them: the lease hangs on this.
+            log.exception("a round of housekeeping failed")

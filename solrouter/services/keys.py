@@ -30,7 +30,7 @@ from sqlalchemy import (
 from solrouter import config, database, secrets
 from solrouter.clock import utcnow
 from solrouter.errors import Forbidden, KeyExpired, KeyInvalid, KeyRevoked, NotFound, Refused
-from solrouter.models import ApiKey, Budget
+from solrouter.models import ApiKey, Budget, User
 from solrouter.models.columns import db_now
 
 PREFIX = "sr_"
@@ -203,12 +203,18 @@ def authenticate(text: str) -> Principal:
         ApiKey.models_allowed,
         ApiKey.digest_version,
         *state_columns(),
-    ).where(tuple_(ApiKey.digest_version, ApiKey.digest).in_(pairs))
+        User.disabled_at.label("user_disabled_at"),
+    )
+    statement = statement.join(User, User.id == ApiKey.user_id).where(
+        tuple_(ApiKey.digest_version, ApiKey.digest).in_(pairs)
+    )
     with database.read() as connection:
         row = connection.execute(statement).one_or_none()
     if row is None:
         raise KeyInvalid(INVALID)
     require_live(row)
+    if row.user_disabled_at is not None:
+        raise KeyRevoked("The user who made this API key has been disabled.")
     if row.digest_version != pairs[0][0]:
         _rewrite_digest(row.id, version=pairs[0][0], digest=pairs[0][1])
     return Principal(

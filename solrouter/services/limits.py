@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Select, func, select
 
 from solrouter import database
-from solrouter.errors import BadRequest, RateLimited
+from solrouter.errors import ExceedsLimit, RateLimited
 from solrouter.models import Account, ApiKey, Bucket, Hold, Plan
 from solrouter.models.columns import db_now_us
 from solrouter.services import gcra
@@ -62,7 +62,7 @@ class RateState:
 def take(connection: Connection, limit: RateLimit, units: int) -> RateState:
     """Takes units from a limit, or raises RateLimited and changes nothing.
 
-    Raises BadRequest for more units than the whole limit, since no waiting would help.
+    Raises ExceedsLimit for more units than the whole limit, since no waiting would help.
     """
     if limit.kind == TOKENS and units > limit.units_max:
         raise _larger_than_all(limit, units)
@@ -78,13 +78,16 @@ def take(connection: Connection, limit: RateLimit, units: int) -> RateState:
     return _state(limit, ahead)
 
 
-def give_back(limit: RateLimit, units: int) -> Any:
-    """The statement that corrects a limit by units once the truth is known; negative takes more."""
+def give_back(limit: RateLimit, units: int, *, taken_ago_us: int = 0) -> Any:
+    """The statement that corrects a limit by units once the truth is known; negative takes more.
+
+    What has refilled since the units were taken is not given back a second time.
+    """
     by_us = limit.step_us(abs(units))
     return gcra.shift(
         subject=limit.subject,
         kind=limit.kind,
-        by_us=-by_us if units > 0 else by_us,
+        by_us=-max(by_us - taken_ago_us, 0) if units > 0 else by_us,
         window_us=limit.period_us,
     )
 
@@ -134,11 +137,10 @@ def too_many_running(limit: int, *, subject: str) -> RateLimited:
     )
 
 
-def _larger_than_all(limit: RateLimit, units: int) -> BadRequest:
-    return BadRequest(
+def _larger_than_all(limit: RateLimit, units: int) -> ExceedsLimit:
+    return ExceedsLimit(
         f"This request needs up to {units} tokens, more than your limit of {limit.units_max} a "
         "minute. Shorten the prompt, lower max_tokens or change your plan.",
-        code="request_exceeds_limit",
         metadata={"limit": limit.units_max, "required": units, "kind": limit.kind},
     )
 

@@ -7,7 +7,7 @@ whole request when its input is larger than the tier's threshold; a *window* whe
 within it (UTC).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -35,6 +35,8 @@ FALLBACK_CLASSES = {
     "output_audio": "output",
     "output_image": "output",
 }
+# What is affordable of an output that costs nothing.
+TOKENS_WITHOUT_END = 2**31
 # What any text request can cause: a prompt may be read from or written to a provider's cache.
 TEXT_INPUT_CLASSES = ("input", "cache_read", "cache_write_5m")
 
@@ -93,21 +95,39 @@ def in_window(window: Mapping[str, Any], at: datetime) -> bool:
 
 
 def worst_case_nanos(
-    card: PriceCard, *, prompt_tokens: int, output_tokens: int, at: datetime
+    card: PriceCard,
+    *,
+    prompt_tokens: int,
+    output_tokens: int,
+    at: datetime,
+    input_classes: Sequence[str] = TEXT_INPUT_CLASSES,
 ) -> int:
     """The most that a request within these bounds can cost: what its hold must cover."""
     return max(
-        _bound(card, rates, prompt_tokens=prompt_tokens, output_tokens=output_tokens)
+        divide_up(
+            prompt_tokens * _dearest_input(card, rates, input_classes)
+            + output_tokens * card.rate("output", rates),
+            UNITS_PER_PRICE,
+        )
         for rates in _reachable_rates(card, prompt_tokens=prompt_tokens, at=at)
     )
 
 
 def affordable_output_tokens(
-    card: PriceCard, *, prompt_tokens: int, budget_nanos: int, at: datetime
+    card: PriceCard,
+    *,
+    prompt_tokens: int,
+    budget_nanos: int,
+    at: datetime,
+    input_classes: Sequence[str] = TEXT_INPUT_CLASSES,
 ) -> int:
     """The most output tokens whose worst case stays within the budget; negative when none does."""
     return min(
-        _affordable(card, rates, prompt_tokens=prompt_tokens, budget_nanos=budget_nanos)
+        _affordable(
+            budget_nanos * UNITS_PER_PRICE
+            - prompt_tokens * _dearest_input(card, rates, input_classes),
+            card.rate("output", rates),
+        )
         for rates in _reachable_rates(card, prompt_tokens=prompt_tokens, at=at)
     )
 
@@ -134,22 +154,12 @@ def _reachable_rates(
     return [rates_for(card, input_tokens=size, at=at) for size in sorted(sizes)]
 
 
-def _dearest_input(card: PriceCard, rates: Mapping[str, int]) -> int:
-    return max(card.rate(name, rates) for name in TEXT_INPUT_CLASSES)
+def _dearest_input(card: PriceCard, rates: Mapping[str, int], classes: Sequence[str]) -> int:
+    return max(card.rate(name, rates) for name in classes)
 
 
-def _bound(
-    card: PriceCard, rates: Mapping[str, int], *, prompt_tokens: int, output_tokens: int
-) -> int:
-    total = prompt_tokens * _dearest_input(card, rates) + output_tokens * card.rate("output", rates)
-    return divide_up(total, UNITS_PER_PRICE)
-
-
-def _affordable(
-    card: PriceCard, rates: Mapping[str, int], *, prompt_tokens: int, budget_nanos: int
-) -> int:
-    left = budget_nanos * UNITS_PER_PRICE - prompt_tokens * _dearest_input(card, rates)
-    output_rate = card.rate("output", rates)
+def _affordable(left: int, output_rate: int) -> int:
+    """How many output tokens are left to pay, in nanodollars times UNITS_PER_PRICE."""
     if left < 0:
         return -1
-    return left // output_rate if output_rate else 2**31
+    return left // output_rate if output_rate else TOKENS_WITHOUT_END

@@ -97,21 +97,28 @@ def take(connection: Connection, repeat: Repeat, completion_id: uuid.UUID) -> No
         _refuse(connection, repeat)
 
 
-def keep(connection: Connection, repeat: Repeat, answer: bytes | None) -> None:
-    """Keeps the finished request's sealed answer under its name."""
-    statement = update(IdempotencyKey).where(*_is(repeat))
+def keep(
+    connection: Connection, repeat: Repeat, completion_id: uuid.UUID, answer: bytes | None
+) -> None:
+    """Keeps the finished request's sealed answer under its name, if the name is still its own."""
+    statement = update(IdempotencyKey).where(*_is(repeat), _stands_for(completion_id))
     connection.execute(statement.values(is_finished=True, answer=answer))
 
 
-def free(connection: Connection, repeat: Repeat) -> None:
-    """Frees the name of a request that failed, was cancelled or interrupted."""
-    connection.execute(delete(IdempotencyKey).where(*_is(repeat)))
+def free(connection: Connection, repeat: Repeat, completion_id: uuid.UUID) -> None:
+    """Frees the name of a request that failed or was cancelled, if it is still its own."""
+    statement = delete(IdempotencyKey).where(*_is(repeat), _stands_for(completion_id))
+    connection.execute(statement)
 
 
 def forget(connection: Connection) -> int:
     """Deletes what is older than a day; says how many."""
     statement = delete(IdempotencyKey).where(IdempotencyKey.expires_at < db_now())
     return connection.execute(statement).rowcount
+
+
+def _stands_for(completion_id: uuid.UUID) -> ColumnElement[bool]:
+    return IdempotencyKey.completion_id == completion_id
 
 
 def _is(repeat: Repeat) -> tuple[ColumnElement[bool], ...]:

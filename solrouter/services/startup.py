@@ -1,33 +1,59 @@
-"""What a server proves before it serves: the tables are there, and the root secret is the right
-one.
+"""What a server proves before it serves: there are tables, and the root secret is the right one.
 
-A wrong secret must be an error on the console, never a 401 for every customer.
+A wrong secret must be an error on the console, never a 401 for every customer. A database that does
+not answer yet is waited for: the other workers may be serving well.
 """
 
-from sqlalchemy import Connection, insert, select
+import logging
+import time
+
+from sqlalchemy import Connection, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import ProgrammingError
 
 from solrouter import database, process, secrets
-from solrouter.clock import utcnow
+from solrouter.clock import monotonic_s, utcnow
 from solrouter.config import UnsafeConfiguration
 from solrouter.errors import DatabaseUnavailable
 from solrouter.models import SecretFingerprint
 from solrouter.services import admission
 
+log = logging.getLogger(__name__)
+
+WAIT_S_MAX = 40.0
+NO_TABLES = "The database has no tables yet. Run: flask db upgrade"
+
 
 def begin() -> None:
-    """Checks the database and the secret, and takes this process's lease. Raises
-    UnsafeConfiguration.
+    """Checks the database and the secret, and takes this process's lease.
+
+    Raises UnsafeConfiguration, and DatabaseUnavailable after WAIT_S_MAX of waiting.
     """
+    until_s = monotonic_s() + WAIT_S_MAX
+    while True:
+        try:
+            return _prove()
+        except ProgrammingError as error:
+            raise UnsafeConfiguration(NO_TABLES) from error
+        except DatabaseUnavailable as error:
+            if database.current().is_sqlite:
+                raise UnsafeConfiguration(
+                    "The SQLite file cannot be used, or has no tables yet. Check DATABASE_URL, "
+                    "then run: flask db upgrade"
+                ) from error
+            if monotonic_s() > until_s:
+                raise
+            log.warning("waiting for the database")
+            time.sleep(1)
+
+
+def _prove() -> None:
     newest, *former = (root.fingerprint for root in secrets.current().roots)
-    try:
-        database.transact(lambda connection: _recognise(connection, newest, former))
-        admission.beat(process.worker_id())
+    database.transact(lambda connection: _recognise(connection, newest, former))
+    admission.beat(process.worker_id())
+    if database.current().is_sqlite:
+        # The only worker there ever is has just begun: whatever ran before it is dead.
         admission.expire()
-    except DatabaseUnavailable as error:
-        raise UnsafeConfiguration(
-            "The database does not answer, or has no tables yet. Check DATABASE_URL, then run: "
-            f"flask db upgrade ({type(error.__cause__).__name__})"
-        ) from error
 
 
 def _recognise(connection: Connection, newest: str, former: list[str]) -> None:
@@ -39,4 +65,6 @@ def _recognise(connection: Connection, newest: str, former: list[str]) -> None:
             "SECRET_KEY is not the one that this database was used with, so no API key would be "
             "recognised. Set the former secret again, or list it in SECRET_KEY_FALLBACKS."
         )
-    connection.execute(insert(SecretFingerprint).values(fingerprint=newest, created_at=utcnow()))
+    upsert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    statement = upsert(SecretFingerprint).values(fingerprint=newest, created_at=utcnow())
+    connection.execute(statement.on_conflict_do_nothing())

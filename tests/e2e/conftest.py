@@ -45,6 +45,7 @@ def place(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> It
             key = make_customer(served, "alice@example.com", *plan)
             assert re.fullmatch(r"sr_[0-9A-Za-z]{44}", key)
             yield Place(served, upstream, key)
+            assert served.process.poll() is None, f"the server has ended by itself:\n{served.log}"
             command(served, "ledger", "audit")
             assert key not in served.log
             assert PROVIDER_KEY not in served.log

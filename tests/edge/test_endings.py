@@ -8,10 +8,12 @@ from flask.testing import FlaskClient
 from sqlalchemy import update
 
 from solrouter import database
+from solrouter.blueprints.api.schemas import parse_chat
+from solrouter.interruptions import ClientLeft, Wait
 from solrouter.models import Offer
-from solrouter.services import accounts, admission, keys
+from solrouter.services import accounts, admission, catalogue, completions, keys
 from solrouter.services.admission import OUTPUT_TOKENS_ASSUMED
-from tests.edge.test_chat import balance, chunks, newest, post, text_of
+from tests.edge.test_chat import HELLO, balance, chunks, newest, post, text_of
 from tests.factories import Person, fund, make_offer, make_person
 from tests.fakes.upstream import FakeUpstream
 
@@ -132,6 +134,30 @@ def test_a_cancelled_call_is_read_on_where_cancelling_does_not_help(
     receipt = newest(app, alice)
     assert (receipt.outcome, receipt.usage_source) == ("cancelled", "upstream")
     assert receipt.charge_nanos == 12_000 + 40_000
+    assert upstream.aborted == []
+
+
+def test_it_is_read_on_too_when_the_server_notices_the_departure(
+    make_app: Callable[..., Flask], upstream: FakeUpstream
+) -> None:
+    app = make_app(SOLROUTER_UNRECOVERED_PER_DAY="0", SOLROUTER_UNRECOVERED_PERCENT="0")
+    offered = make_offer(app, upstream.url)
+    alice = make_person(app, "alice@example.com", credit="5.00")
+    upstream.streams(*["word "] * 20, usage=(12, 20))
+    with app.app_context():
+        mark = update(Offer).values(bills_after_cancel=True)
+        database.transact(lambda connection: connection.execute(mark))
+        catalogue.reload()
+        wait = Wait()
+        request = parse_chat({"model": offered, "messages": HELLO, "stream": True}, messages_max=10)
+        principal = keys.authenticate(alice.key_text)
+        completion = completions.start(principal, request, wait)
+        said = completion.chunks()
+        next(said)
+        wait.interrupt(ClientLeft())
+        assert list(said) == []
+    receipt = newest(app, alice)
+    assert (receipt.outcome, receipt.usage_source) == ("cancelled", "upstream")
     assert upstream.aborted == []
 
 

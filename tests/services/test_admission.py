@@ -26,7 +26,7 @@ from solrouter.errors import (
 )
 from solrouter.models import Account, ApiKey, Budget, Completion, Hold, Plan, Transfer, Worker
 from solrouter.money import parse_usd
-from solrouter.services import activity, admission, billing, catalogue, keys
+from solrouter.services import accounts, activity, admission, billing, catalogue, keys
 from solrouter.services.admission import Admitted, Ask, CatalogueChanged, Ending
 from tests.factories import Person, fund, make_offer, make_person
 
@@ -296,11 +296,38 @@ def test_a_key_spends_its_own_limit_and_no_more(person: Person) -> None:
     fund(person.account_id, "1")
     limited = limited_key(person, limit_nanos=HOLD)
     admitted = admission.admit(ask(limited))
-    with pytest.raises(KeyLimitReached):
+    with pytest.raises(BalanceInUse):
         admission.admit(ask(limited))
     admission.settle(admitted, ending(admitted, 1_000))
     shown = keys.find(person.account_id, admitted.ask.principal.key_public_id)
     assert (shown.limit_nanos, shown.spent_nanos) == (HOLD, 1_000)
+    admission.settle(second := admission.admit(ask(limited)), ending(second, HOLD - 1_000))
+    with pytest.raises(KeyLimitReached):
+        admission.admit(ask(limited))
+
+
+def test_a_key_with_a_small_limit_may_ask_a_large_model(person: Person) -> None:
+    fund(person.account_id, "5")
+    limited = limited_key(person, limit_nanos=10_000_000)
+    admitted = admission.admit(ask(limited, output_limit=100_000, is_named=False))
+    assert admitted.output_limit == (10_000_000 - 1_000_000) // 2_000
+
+
+def test_an_unnamed_limit_binds_no_more_tokens_than_the_plan_has(person: Person) -> None:
+    fund(person.account_id, "5")
+    set_plan(tokens_per_minute=3_000)
+    admitted = admission.admit(ask(person, output_limit=100_000, is_named=False))
+    assert (admitted.output_limit, admitted.covered_tokens) == (100_000, 2_000)
+
+
+def test_a_disabled_users_key_is_dead(person: Person) -> None:
+    fund(person.account_id, "1")
+    wanted = ask(person)
+    accounts.set_disabled(person.user_id, True)
+    with pytest.raises(KeyRevoked):
+        admission.admit(wanted)
+    with pytest.raises(KeyRevoked):
+        keys.authenticate(person.key_text)
 
 
 @pytest.mark.parametrize("period", ["day", "week", "month"])
@@ -318,9 +345,9 @@ def test_a_budget_begins_anew_with_its_period_and_without_a_job(
     )
     database.transact(lambda connection: connection.execute(change))
     admitted = admission.admit(ask(limited))
+    admission.settle(admitted, ending(admitted, HOLD))
     with pytest.raises(KeyLimitReached):
         admission.admit(ask(limited))
-    admission.settle(admitted, ending(admitted, 0))
 
 
 def test_the_requests_of_a_dead_worker_are_released_uncharged(person: Person) -> None:

@@ -60,10 +60,12 @@ def show_generation() -> Response:
     identifier = request.args.get("id", "")
     if not identifier:
         raise BadRequest("Name the id: /generation?id=…", code="missing_parameter", param="id")
+    # Looked for first among those that run: one that ends meanwhile is found in the second look.
+    is_running = activity.is_running(principal.account_id, identifier)
     try:
         receipt = activity.find(principal.account_id, identifier)
     except NotFound:
-        if not activity.is_running(principal.account_id, identifier):
+        if not is_running:
             raise
         return _json({"data": {"id": identifier, "status": activity.PENDING}})
     return _json({"data": receipt_object(receipt)})

@@ -5,10 +5,13 @@ from typing import Any
 import orjson
 from flask import current_app, request
 
+from solrouter.blueprints import slow_clients
 from solrouter.errors import BadRequest, BodyTooLarge, UnsupportedMediaType
 
 JSON_TYPES = ("application/json", "")
 JSON_DEPTH_MAX = 64
+JSON_NODES_MAX = 200_000
+JSON_ITEMS_MAX = 1_000_000
 
 
 def read() -> bytes:
@@ -20,7 +23,7 @@ def read() -> bytes:
     most = current_app.config["SOLROUTER_BODY_BYTES_MAX"]
     if (request.content_length or 0) > most:
         raise BodyTooLarge(f"The request body has at most {most} bytes.")
-    return request.get_data(cache=False)
+    return slow_clients.body()
 
 
 def json_object(data: bytes) -> dict[str, Any]:
@@ -35,6 +38,9 @@ def json_object(data: bytes) -> dict[str, Any]:
 def _parse(data: bytes) -> Any:
     if not data.strip():
         raise BadRequest("The request body is empty: send a JSON object.", code="invalid_json")
+    # Counted before anything is built of it: a body of brackets alone would fill the memory.
+    if data.count(b"[") + data.count(b"{") > JSON_NODES_MAX or data.count(b",") > JSON_ITEMS_MAX:
+        raise BadRequest("The request body has too many parts.", code="invalid_json")
     try:
         return orjson.loads(data)
     except orjson.JSONDecodeError as error:
@@ -52,8 +58,8 @@ def _refuse_depth(value: Any) -> None:
         level = [
             child
             for item in level
-            if isinstance(item, dict | list)
             for child in (item.values() if isinstance(item, dict) else item)
+            if isinstance(child, dict | list)
         ]
         if not level:
             return

@@ -10,6 +10,7 @@ USER_PARTS = ("text", "image_url", "input_audio", "file")
 OTHER_PARTS = ("text", "refusal")
 PARTS_PER_MESSAGE_MAX = 1024
 # The most tokens that one part which is not text can become, over all providers that we know.
+MEDIA_CLASSES = {"image_url": "input_image", "input_audio": "input_audio", "file": "input_image"}
 IMAGE_TOKENS_MAX = 50_000
 AUDIO_BYTES_PER_TOKEN = 16
 FILE_TOKENS_MIN = 4_096
@@ -48,6 +49,23 @@ def part_tokens(messages: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], i
         else:
             stripped.append(message)
     return stripped, total
+
+
+def input_classes(messages: list[dict[str, Any]]) -> tuple[str, ...]:
+    """The priced classes of input, beyond text, that these messages can cause."""
+    parts = [
+        part
+        for message in messages
+        if isinstance(message.get("content"), list)
+        for part in message["content"]
+    ]
+    kinds = {part.get("type") for part in parts}
+    found = [name for kind, name in MEDIA_CLASSES.items() if kind in kinds]
+    asks_an_hour = any(
+        isinstance(item.get("cache_control"), dict) and item["cache_control"].get("ttl") == "1h"
+        for item in (*messages, *parts)
+    )
+    return (*found, "cache_write_1h") if asks_an_hour else tuple(found)
 
 
 def _media_tokens(part: Mapping[str, Any]) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from solrouter.blueprints.api.messages import parse_messages, part_tokens
+from solrouter.blueprints.api.messages import input_classes, parse_messages, part_tokens
 from solrouter.chat import ChatRequest
 from solrouter.errors import BadRequest, UnsupportedParameter
 
@@ -178,6 +178,7 @@ def parse_chat(body: Mapping[str, Any], *, messages_max: int) -> ChatRequest:
         choices=choices,
         prompt_bound=prompt_bound(written, unknown),
         unknown=unknown,
+        input_classes=input_classes(messages),
     )
 
 

@@ -112,7 +112,7 @@ def _admit(ask: Ask) -> Admitted:
 def grow(admitted: Admitted) -> Admitted | None:
     """Doubles what a hold covers, up to the output limit; None when the balance cannot follow."""
     covered = min(admitted.covered_tokens * 2, admitted.output_limit)
-    more = admitted.ask.cost_bound(covered) - admitted.held_nanos
+    more = max(admitted.ask.cost_bound(covered) - admitted.held_nanos, 0)
     grown = replace(admitted, covered_tokens=covered, held_nanos=admitted.held_nanos + more)
     try:
         database.transact(

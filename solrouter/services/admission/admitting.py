@@ -1,5 +1,6 @@
 """Admitting a request and growing its hold: the statements of each transaction, in order."""
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -12,6 +13,7 @@ from solrouter.errors import (
     InsufficientCredit,
     KeyInvalid,
     KeyLimitReached,
+    KeyRevoked,
 )
 from solrouter.models import Account, ApiKey, Budget, Hold, Plan, User
 from solrouter.models.columns import db_now
@@ -28,12 +30,22 @@ from solrouter.services.billing import Balance
 from solrouter.services.limits import RateLimit, RateState
 
 
+@dataclass(frozen=True, slots=True)
+class Purse:
+    """What may be spent: all, and what running requests leave free; whether the key decides."""
+
+    all_nanos: int
+    free_nanos: int
+    is_keys: bool
+
+
 def admit(connection: Connection, ask: Ask) -> Admitted:
+    """Admits a request or raises; see `admission.admit`."""
     facts = _facts(connection, ask)
     hold_id = new_id()
     if ask.repeat is not None:
         repeats.take(connection, ask.repeat, hold_id)
-    output_limit, covered, amount = _hold_money(connection, ask)
+    output_limit, covered, amount = _hold_money(connection, ask, _token_room(ask, facts))
     _hold_budget(connection, ask, amount)
     tokens = ask.prompt_bound + covered * ask.choices
     rates = _take_allowances(connection, ask, facts, tokens)
@@ -70,6 +82,7 @@ def _facts(connection: Connection, ask: Ask) -> Row[*tuple[Any, ...]]:
             Plan.free_requests_per_day,
             Plan.free_concurrency,
             User.email_verified_at,
+            User.disabled_at.label("user_disabled_at"),
             ApiKey.requests_per_minute.label("key_requests_per_minute"),
             ApiKey.tokens_per_minute.label("key_tokens_per_minute"),
             ApiKey.concurrency.label("key_concurrency"),
@@ -79,11 +92,16 @@ def _facts(connection: Connection, ask: Ask) -> Row[*tuple[Any, ...]]:
         .join(Plan, Plan.slug == Account.plan_slug)
         .join(User, User.id == ApiKey.user_id)
         .where(ApiKey.id == ask.principal.key_id)
+        # On PostgreSQL admissions of one account queue here, before the next statement looks
+        # around; on SQLite all writes queue anyway. No balance is decided by what is read here.
+        .with_for_update(of=Account)
     )
     row = connection.execute(statement).one_or_none()
     if row is None:
         raise KeyInvalid(keys.INVALID)
     keys.require_live(row)
+    if row.user_disabled_at is not None:
+        raise KeyRevoked("The user who made this API key has been disabled.")
     if row.frozen_at is not None:
         raise Forbidden("This account is frozen. Please write to the operator.", code="frozen")
     if row.version != ask.catalogue_version:
@@ -91,14 +109,22 @@ def _facts(connection: Connection, ask: Ask) -> Row[*tuple[Any, ...]]:
     return row
 
 
-def _hold_money(connection: Connection, ask: Ask) -> tuple[int, int, int]:
+def _token_room(ask: Ask, facts: Row[*tuple[Any, ...]]) -> int | None:
+    """The most output tokens that the token limits let one request bind; None: no such limit."""
+    limits_there = (facts.tokens_per_minute, facts.key_tokens_per_minute)
+    known = [limit for limit in limits_there if limit is not None]
+    return (min(known) - ask.prompt_bound) // ask.choices if known else None
+
+
+def _hold_money(connection: Connection, ask: Ask, token_room: int | None) -> tuple[int, int, int]:
     """Takes the hold by one conditional UPDATE; returns output limit, covered tokens and amount.
 
     The balance read first only chooses how much to ask for. What decides is the UPDATE's condition.
     """
     while True:
         now = _balance(connection, ask.principal.account_id)
-        output_limit, covered = _output_limit(ask, now)
+        purse = _purse(connection, ask, now)
+        output_limit, covered = _output_limit(ask, now, purse, token_room)
         amount = ask.cost_bound(covered)
         if _take_money(connection, ask.principal.account_id, amount):
             return output_limit, covered, amount
@@ -117,20 +143,47 @@ def _take_money(connection: Connection, account_id: int, amount: int) -> bool:
     return connection.execute(taken).rowcount == 1
 
 
-def _output_limit(ask: Ask, now: Balance) -> tuple[int, int]:
-    """The output limit that the posted balance can pay, and how much of it to hold for now.
+def _purse(connection: Connection, ask: Ask, now: Balance) -> Purse:
+    """What the account has and what the key may spend of it, with and without what is running."""
+    subject = keys.budget_subject(ask.principal.key_id)
+    start = _period_start(connection.dialect.name)
+    carried = case((Budget.period_start < start, 0), else_=Budget.spent_nanos)
+    left = connection.execute(
+        select(func.min(Budget.limit_nanos - carried)).where(Budget.subject == subject)
+    ).scalar()
+    if left is None:
+        return Purse(now.posted_nanos, now.available_nanos, is_keys=False)
+    held = connection.execute(
+        select(func.coalesce(func.sum(Hold.amount_nanos), 0)).where(
+            Hold.key_id == ask.principal.key_id
+        )
+    ).scalar_one()
+    return Purse(
+        min(now.posted_nanos, int(left) + int(held)),
+        min(now.available_nanos, int(left)),
+        is_keys=int(left) + int(held) < now.posted_nanos,
+    )
+
+
+def _output_limit(ask: Ask, now: Balance, purse: Purse, token_room: int | None) -> tuple[int, int]:
+    """The output limit that the purse can pay, and how much of it to hold for now.
 
     All of it where the caller named a limit, or where four such holds fit; else a start, so that an
-    unnamed limit does not shut out the account's next requests. Raises InsufficientCredit and
-    BalanceInUse.
+    unnamed limit does not shut out the account's next requests. Raises InsufficientCredit,
+    KeyLimitReached and BalanceInUse.
     """
-    affordable = min(ask.output_limit, ask.affordable(now.posted_nanos))
+    affordable = min(ask.output_limit, ask.affordable(purse.all_nanos))
     if affordable < ask.floor:
-        raise _too_poor(ask, now)
-    if ask.is_named or HOLDS_THAT_MUST_FIT * ask.cost_bound(affordable) <= now.available_nanos:
+        raise _key_too_poor(ask, purse) if purse.is_keys else _too_poor(ask, now)
+    if ask.is_named:
+        if ask.cost_bound(affordable) > purse.free_nanos:
+            raise _in_use(ask, now)
         return affordable, affordable
-    start = min(affordable, OUTPUT_TOKENS_ASSUMED)
-    if ask.cost_bound(start) > now.available_nanos:
+    room = affordable if token_room is None else max(min(affordable, token_room), ask.floor)
+    if HOLDS_THAT_MUST_FIT * ask.cost_bound(room) <= purse.free_nanos:
+        return affordable, room
+    start = min(room, OUTPUT_TOKENS_ASSUMED)
+    if ask.cost_bound(start) > purse.free_nanos:
         raise _in_use(ask, now)
     return affordable, start
 
@@ -171,6 +224,20 @@ def _too_poor(ask: Ask, now: Balance) -> InsufficientCredit:
     )
 
 
+def _key_too_poor(ask: Ask, purse: Purse) -> KeyLimitReached:
+    error = _key_limit_reached(ask.cost_bound(ask.floor))
+    error.metadata["available"] = decimal_usd(max(purse.all_nanos, 0))
+    return error
+
+
+def _key_limit_reached(amount: int) -> KeyLimitReached:
+    return KeyLimitReached(
+        "This API key has reached its spend limit. Raise the limit or use another key, "
+        "under Account → API Keys.",
+        metadata={"required": decimal_usd(amount)},
+    )
+
+
 def _in_use(ask: Ask, now: Balance) -> BalanceInUse:
     return BalanceInUse(
         f"Your running requests hold ${decimal_usd(now.held_nanos)} of your balance of "
@@ -196,11 +263,7 @@ def _hold_budget(connection: Connection, ask: Ask, amount: int) -> None:
     )
     all_of_them = select(func.count()).select_from(Budget).where(Budget.subject == subject)
     if connection.execute(taken).rowcount != connection.execute(all_of_them).scalar_one():
-        raise KeyLimitReached(
-            "This API key has reached its spend limit. Raise the limit or use another key, "
-            "under Account → API Keys.",
-            metadata={"required": decimal_usd(amount)},
-        )
+        raise _key_limit_reached(amount)
 
 
 def _period_start(dialect: str) -> ColumnElement[datetime]:

@@ -44,6 +44,7 @@ class Ask:
     lifetime_s: int
     at: datetime
     repeat: Repeat | None = None
+    input_classes: tuple[str, ...] = pricing.TEXT_INPUT_CLASSES
 
     def cost_bound(self, output_limit: int) -> int:
         """The most that the request can cost with this output limit."""
@@ -52,6 +53,7 @@ class Ask:
             prompt_tokens=self.prompt_bound,
             output_tokens=output_limit * self.choices,
             at=self.at,
+            input_classes=self.input_classes,
         )
 
     def affordable(self, budget_nanos: int) -> int:
@@ -61,6 +63,7 @@ class Ask:
             prompt_tokens=self.prompt_bound,
             budget_nanos=budget_nanos,
             at=self.at,
+            input_classes=self.input_classes,
         )
         return tokens // self.choices
 

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, and_, case, delete, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from solrouter.clock import utcnow
 from solrouter.models import Account, ApiKey, Budget, Completion, Hold, Plan, Worker
 from solrouter.models.columns import db_now
 from solrouter.services import billing, keys, limits, repeats
@@ -16,7 +17,6 @@ from solrouter.services.admission.allowance import Allowance
 from solrouter.services.admission.asks import FINISHED, INTERRUPTED, STOPPED, Admitted, Ending
 from solrouter.services.billing import Balance, Charge
 from solrouter.services.limits import RateLimit
-from solrouter.services.repeats import Repeat
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ def settle(
         _correct_tokens(connection, hold, ending.usage.total_tokens)
     connection.execute(keys.touch(admitted.ask.principal.key_id))
     if admitted.ask.repeat is not None:
-        _end_repeat(connection, admitted.ask.repeat, ending, charge, transcript)
+        _end_repeat(connection, admitted, ending, charge, transcript)
     return charge
 
 
@@ -70,16 +70,18 @@ def _forgiven(connection: Connection, account_id: int, ending: Ending, terms: Al
 
 def _end_repeat(
     connection: Connection,
-    repeat: Repeat,
+    admitted: Admitted,
     ending: Ending,
     charge: Charge,
     transcript: Transcript | None,
 ) -> None:
     """Keeps the answer of a request that got one; frees the name of one that did not."""
+    repeat = admitted.ask.repeat
+    assert repeat is not None
     if transcript is None or ending.outcome not in (FINISHED, STOPPED):
-        repeats.free(connection, repeat)
+        repeats.free(connection, repeat, admitted.id)
         return
-    repeats.keep(connection, repeat, repeat.seal(transcript(charge)))
+    repeats.keep(connection, repeat, admitted.id, repeat.seal(transcript(charge)))
 
 
 def expire(connection: Connection, lease_s: int, account_id: int | None = None) -> int:
@@ -221,11 +223,13 @@ def _correct_tokens(connection: Connection, hold: Row[*tuple[Any, ...]], used: i
     row = connection.execute(plan).one_or_none()
     if row is None:
         return
+    taken_ago_us = max(int((utcnow() - hold.created_at).total_seconds() * 1_000_000), 0)
     subjects = ((f"account:{hold.account_id}", row[0]), (f"key:{hold.key_id}", row[1]))
     for subject, per_minute in subjects:
         if per_minute:
             limit = RateLimit(subject, limits.TOKENS, per_minute)
-            connection.execute(limits.give_back(limit, hold.tokens - used))
+            statement = limits.give_back(limit, hold.tokens - used, taken_ago_us=taken_ago_us)
+            connection.execute(statement)
 
 
 def _release(connection: Connection, hold: Row[*tuple[Any, ...]]) -> None:

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-from sqlalchemy import Connection, Row, func, insert, select
+from sqlalchemy import Connection, Row, func, insert, select, update
 
 from solrouter import database, secrets
 from solrouter.clock import utcnow
@@ -113,13 +113,24 @@ def add_provider(
         ).one_or_none()
         if found is not None:
             if (found.kind, found.base_url) == (kind, base_url):
-                return False
+                return _take_key(connection, found, api_key)
             raise Refused(f"There is another provider “{slug}” at {found.base_url}.", param="slug")
         connection.execute(insert(Provider).values(**values))
         snapshot.bump_version(connection)
         return True
 
     return database.transact(verb)
+
+
+def _take_key(connection: Connection, found: Row[*tuple[Any, ...]], api_key: str | None) -> bool:
+    """Stores another key for a provider that is there; False when it has that key already."""
+    if api_key is None or snapshot.provider_key(found) == api_key:
+        return False
+    encrypted = secrets.current().encrypt(api_key)
+    changed = update(Provider).where(Provider.id == found.id).values(key_encrypted=encrypted)
+    connection.execute(changed)
+    snapshot.bump_version(connection)
+    return True
 
 
 def add_offer(terms: OfferTerms) -> bool:
@@ -180,7 +191,8 @@ def _check_terms(terms: OfferTerms) -> None:
         raise Refused("A model id is AUTHOR/NAME, such as acme/tiny-1.", param="model")
     if not terms.upstream_model.strip():
         raise Refused("Say what the provider calls the model.", param="upstream")
-    if min(terms.input_nanos, terms.output_nanos) < 0:
+    costs = (terms.cost_input_nanos or 0, terms.cost_output_nanos or 0)
+    if min(terms.input_nanos, terms.output_nanos, *costs) < 0:
         raise Refused("A price cannot be negative.", param="input")
     if terms.context_tokens <= 0:
         raise Refused("A context length is a number of tokens.", param="context")

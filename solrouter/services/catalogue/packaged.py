@@ -26,6 +26,7 @@ FILES = ("catalogue.json", "demo.json")
 BRING_IN_LOCK = 7_105_202_612
 # The sale price of a packaged offer begins with its cost price, or now if that began before us.
 SOURCE = "package"
+OPERATOR_SOURCE = "operator"
 
 
 def bring_in_packaged() -> int:
@@ -87,13 +88,24 @@ def _add_offers(
         (row.language_model_id, row.provider_id, row.upstream_model): row.id
         for row in connection.execute(select(*Offer.__table__.columns))
     }
+    own = _priced_by_operator(connection)
     cards = [
         card
         for key, offer in wanted.items()
         for price in offer["prices"]
         for card in _cards(ids[key], price, margin, now)
+        # An operator's own sale price stands, whatever the package says later.
+        if not (card["side"] == "sale" and ids[key] in own)
     ]
     return added + _add_missing(connection, PriceCard, ("offer_id", "side", "effective_at"), cards)
+
+
+def _priced_by_operator(connection: Connection) -> set[int]:
+    """The offers whose sale price an operator has set."""
+    query = select(PriceCard.offer_id).where(
+        PriceCard.side == "sale", PriceCard.source == OPERATOR_SOURCE
+    )
+    return set(connection.execute(query).scalars())
 
 
 def _cards(

@@ -3,6 +3,7 @@
 import itertools
 import logging
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -13,12 +14,17 @@ from solrouter.errors import (
     BadRequest,
     ContextTooLong,
     DatabaseUnavailable,
+    ExceedsLimit,
     Forbidden,
     InsufficientCredit,
+    KeyLimitReached,
+    ModelRetired,
     ModelUnavailable,
     NoProviderAvailable,
     ShuttingDown,
     SolRouterError,
+    Unavailable,
+    UnknownModel,
 )
 from solrouter.interruptions import Interruption, ServerStopping, Wait
 from solrouter.providers import ADAPTERS
@@ -44,6 +50,8 @@ log = logging.getLogger(__name__)
 HOLD_MARGIN_S = 60
 # Other vendors' tokenizers make up to this much of our count of a prompt.
 COUNT_MARGIN_PERCENT = 150
+CATALOGUE_TRIES_MAX = 4
+STALE = (admission.CatalogueChanged, UnknownModel, ModelUnavailable, ModelRetired)
 CONTEXT_CODES = frozenset(("context_length_exceeded",))
 STOPPING = "This server is restarting. Please try again."
 
@@ -74,6 +82,11 @@ def start(
     except Interruption:
         opening.settle(CANCELLED, "client_left", opening.offer or offers[0])
         raise
+    except Exception:
+        opening.settle(FAILED, SolRouterError.code, offers[0])
+        raise
+    # From here on the prices are those of the offer that serves.
+    admitted = replace(admitted, ask=admission.with_offer(admitted.ask, running.offer))
     return Completion(
         admitted=admitted,
         resolution=resolution,
@@ -164,15 +177,17 @@ class _Opening:
             # The hold must be able to grow ahead of the output, so the output must be seen.
             upstream_request = replace(request, stream=True)
         call = self._call(offer, upstream_request)
-        with self._wait:
+        patience = self._patience(offer)
+        with patience:
             upstream = ADAPTERS[offer.kind].open(call)
         seen: list[Chunk] = []
         try:
             chunks = iter(upstream)
-            while chunk := self._next(chunks):
+            while chunk := _next(chunks, patience):
                 seen.append(chunk)
                 if chunk.has_content or chunk.finish:
-                    return Running(offer, upstream, itertools.chain(seen, chunks), request)
+                    chain = itertools.chain(seen, chunks)
+                    return Running(offer, upstream, chain, request, patience)
             raise UpstreamEmpty("The provider ended its answer without saying anything.")
         except BaseException as error:
             upstream.close()
@@ -181,9 +196,16 @@ class _Opening:
             log.exception("the adapter %s failed", offer.kind)
             raise UpstreamBroken("The provider's answer could not be read.") from error
 
-    def _next(self, chunks: Iterator[Chunk]) -> Chunk | None:
-        with self._wait:
-            return next(chunks, None)
+    def _patience(self, offer: Offer) -> AbstractContextManager[None]:
+        """How to wait for this offer: ready to be called away, unless leaving helps nobody.
+
+        Where a cancelled call is billed to its end, and the account has used up its allowance, the
+        answer is read on without its client.
+        """
+        account_id = self._admitted.ask.principal.account_id
+        if offer.bills_after_cancel and admission.allowance_is_spent(account_id):
+            return nullcontext()
+        return self._wait
 
     def _call(self, offer: Offer, request: ChatRequest) -> UpstreamCall:
         settings = config.current()
@@ -199,22 +221,34 @@ class _Opening:
                 connect_s=settings["SOLROUTER_CONNECT_S"],
                 first_token_s=settings["SOLROUTER_FIRST_TOKEN_S"],
                 between_chunks_s=settings["SOLROUTER_BETWEEN_CHUNKS_S"],
-                total_s=settings["SOLROUTER_TOTAL_S"],
+                # What is left of the whole: attempts share one deadline, and one hold.
+                total_s=max(settings["SOLROUTER_TOTAL_S"] - self._tally.elapsed_ms() / 1000, 0.1),
             ),
             capabilities=offer.capabilities,
             model_facts=self._model.facts,
         )
 
 
+def _next(chunks: Iterator[Chunk], patience: AbstractContextManager[None]) -> Chunk | None:
+    with patience:
+        return next(chunks, None)
+
+
 def _admitted(
     principal: Principal, request: ChatRequest, repeat: Repeat | None
 ) -> tuple[Resolution, list[Offer], Admitted]:
-    """Ranks and admits; once more if the catalogue turned out to have changed."""
+    """Ranks and admits; anew whenever the catalogue turns out to have changed."""
     snapshot = catalogue.current()
-    try:
-        return _admit(snapshot, principal, request, repeat)
-    except admission.CatalogueChanged:
-        return _admit(catalogue.reload(), principal, request, repeat)
+    for _ in range(CATALOGUE_TRIES_MAX):
+        try:
+            return _admit(snapshot, principal, request, repeat)
+        except STALE as error:
+            # What memory does not know may just have been added.
+            newer = catalogue.fresh()
+            if newer is snapshot and not isinstance(error, admission.CatalogueChanged):
+                raise
+            snapshot = newer
+    raise Unavailable("The catalogue is changing. Please try again.")
 
 
 def _admit(
@@ -242,10 +276,13 @@ def _admit(
         lifetime_s=int(config.current()["SOLROUTER_TOTAL_S"]) + HOLD_MARGIN_S,
         at=at,
         repeat=repeat,
+        input_classes=(*pricing.TEXT_INPUT_CLASSES, *request.input_classes),
     )
     try:
         admitted = admission.admit(ask)
-    except InsufficientCredit:
+    except KeyLimitReached:
+        raise
+    except (InsufficientCredit, ExceedsLimit):
         admitted = _admit_counted(ask, request)
     return resolution, offers, admitted
 

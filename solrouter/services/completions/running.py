@@ -3,6 +3,7 @@
 import contextvars
 import logging
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -16,12 +17,11 @@ from solrouter.errors import (
     DatabaseUnavailable,
     NoProviderAvailable,
     ShuttingDown,
-    SolRouterError,
 )
-from solrouter.interruptions import Interruption, ServerStopping, Wait
+from solrouter.interruptions import ClientLeft, Interruption, ServerStopping, Wait
 from solrouter.money import decimal_usd, float_usd
 from solrouter.providers.base import Upstream
-from solrouter.providers.errors import ProviderError, UpstreamTimedOut
+from solrouter.providers.errors import ProviderError, UpstreamBroken, UpstreamTimedOut
 from solrouter.services import activity, admission, pricing
 from solrouter.services.admission import CANCELLED, FAILED, FINISHED, STOPPED, Admitted, Ending
 from solrouter.services.billing import Charge
@@ -50,6 +50,7 @@ class Running:
     upstream: Upstream
     chunks: Iterator[Chunk]
     request: ChatRequest
+    patience: AbstractContextManager[None]
 
 
 class _OutOfMoney(Exception):
@@ -150,14 +151,7 @@ class Completion:
 
     def _must_be_read_on(self) -> bool:
         """Whether leaving now would cost us the whole answer, once too often today."""
-        if self._settled or not self._running.offer.bills_after_cancel:
-            return False
-        account_id = self._admitted.ask.principal.account_id
-        try:
-            return self._context.run(admission.allowance_is_spent, account_id)
-        except SolRouterError:
-            # Nobody can tell at the moment. The request must be settled all the same.
-            return False
+        return not self._settled and self._running.patience is not self._wait
 
     def _read_on(self) -> None:
         """Reads the answer of a client who left to its end, for the usage that we are billed by."""
@@ -168,12 +162,26 @@ class Completion:
             log.info("request %s broke off after its client had left", self.id)
 
     def _next(self) -> Chunk | None:
-        with self._wait:
-            chunk = next(self._running.chunks, None)
+        chunk = self._pulled()
         if chunk is not None:
             self._tally.note(chunk)
             self._keep_covered()
         return chunk
+
+    def _pulled(self) -> Chunk | None:
+        try:
+            with self._running.patience:
+                chunk = next(self._running.chunks, None)
+            if self._wait.has_left:
+                if chunk is not None:
+                    self._tally.note(chunk)
+                raise ClientLeft
+            return chunk
+        except ProviderError:
+            raise
+        except Exception as error:
+            log.exception("the adapter %s failed", self._running.offer.kind)
+            raise UpstreamBroken("The provider's answer could not be read.") from error
 
     def _relayed(self, waiting: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         """Chunks as they come. The finish chunk stays in `waiting`, since usage may follow it."""
@@ -305,8 +313,8 @@ class Completion:
         """Settles once; later, if the database does not answer now."""
         if self._settled:
             return
-        self._settled = True
         ending = self._ending(outcome, reason, usage=usage, source=source, error_code=error_code)
+        self._settled = True
 
         def transcript(charge: Charge) -> bytes:
             self._usage = usage_object(usage, charge.total_nanos)
@@ -332,16 +340,17 @@ class Completion:
             reason=reason[:60],
             usage=usage,
             usage_source=source,
-            cost_nanos=pricing.cost_nanos(usage, offer.sale, at=at),
+            cost_nanos=(
+                0 if reason == ShuttingDown.code else pricing.cost_nanos(usage, offer.sale, at=at)
+            ),
             upstream_cost_nanos=pricing.cost_nanos(usage, offer.cost, at=at),
             attempts=self._attempts,
             duration_ms=self._tally.elapsed_ms(),
             first_content_ms=self._tally.first_content_ms,
             finish_reason=self._tally.finish_reason,
             error_code=error_code,
-            # A restart of ours, and a fault before anything was shown, cost nothing whatever came
-            # before; the daily allowance is for what was delivered.
-            is_forgivable=outcome == FAILED,
+            # The daily allowance is for providers' faults; a restart of ours costs nothing ever.
+            is_forgivable=outcome == FAILED and reason != ShuttingDown.code,
             upstream_id=(self._running.upstream.upstream_id or "")[:200] or None,
         )
 
