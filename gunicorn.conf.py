@@ -10,7 +10,9 @@ from dotenv import dotenv_values
 
 settings = {**dotenv_values(Path(__file__).parent / ".env"), **os.environ}
 is_sqlite = (settings.get("DATABASE_URL") or "sqlite:").startswith("sqlite:")
-asked_workers = int(settings.get("WEB_CONCURRENCY") or 1)
+# What is not a number is told by the app's own check of its settings.
+asked = settings.get("WEB_CONCURRENCY") or "1"
+asked_workers = int(asked) if asked.isdecimal() else 1
 
 bind = f"{settings.get('SOLROUTER_BIND') or '0.0.0.0'}:{settings.get('PORT') or '8000'}"
 # SQLite has one writer, and before 3.51.3 two processes that checkpoint can corrupt the file.

@@ -5,6 +5,7 @@ Answers that a script wants stand alone on standard output; everything else goes
 """
 
 import secrets
+import socket
 import sys
 from collections.abc import Callable
 from functools import wraps
@@ -106,6 +107,8 @@ def create_user(
     email: str, password: str | None, credit: int, plan: str | None, admin: bool
 ) -> None:
     """Makes a user with an account; for one who is there, sets what is given."""
+    if credit < 0:
+        raise click.ClickException("A credit cannot be negative.")
     default_plan = current_app.config["SOLROUTER_DEFAULT_PLAN"]
     user, created = accounts.ensure_user(
         email, password, plan=plan, operator=admin, default_plan=default_plan
@@ -238,6 +241,7 @@ def make_demo() -> None:
     if accounts.find_user(DEMO_EMAIL) is not None:
         click.echo(DEMO_AGAIN.format(url=url, email=DEMO_EMAIL))
         return
+    _require_free_port()
     password = secrets.token_urlsafe(PASSWORD_BYTES)
     accounts.ensure_user(DEMO_EMAIL, password, operator=True)
     row = _user(DEMO_EMAIL)
@@ -245,6 +249,18 @@ def make_demo() -> None:
     admission.credit(row.account_id, credit, actor=OPERATOR, note="Credit of the demo account")
     new = keys.create(row.account_id, user_id=row.user_id, name="First key")
     click.echo(DEMO.format(url=url, email=DEMO_EMAIL, password=password, key=new.text))
+
+
+def _require_free_port() -> None:
+    """Before a key is made that would be shown by a server which cannot start."""
+    address = (current_app.config["SOLROUTER_BIND"], current_app.config["PORT"])
+    try:
+        socket.create_server(address).close()
+    except OSError as error:
+        port = current_app.config["PORT"]
+        raise click.ClickException(
+            f"Port {port} cannot be used ({error.strerror}). Try another: PORT=8001 make run"
+        ) from error
 
 
 def _user(email: str) -> UserRow:

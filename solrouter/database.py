@@ -119,15 +119,19 @@ class Database:
         self._line = _Line(pool_size)
         self._unreachable_at_s = 0.0
 
-    def transact(self, verb: Callable[[Connection], T], *, durable: bool = True) -> T:
+    def transact(
+        self, verb: Callable[[Connection], T], *, durable: bool = True, ahead: bool = False
+    ) -> T:
         """Runs the verb in one transaction and returns what it returns; any exception undoes it.
 
         With `durable=False` the commit need not reach the disk before this returns (an admission).
+        With `ahead` it passes those who stand in line for a connection: a process that could not
+        say that it lives, for being busy, would lose its holds.
         Raises DatabaseUnavailable when the database does not answer.
         """
         if self.is_sqlite:
             return self._queued(verb, durable=durable)
-        return self._direct(verb, durable=durable)
+        return self._direct(verb, durable=durable, ahead=ahead)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -157,13 +161,13 @@ class Database:
         self.reader.dispose()
 
     @contextmanager
-    def _connected(self) -> Iterator[Connection]:
+    def _connected(self, *, ahead: bool = False) -> Iterator[Connection]:
         """A connection, in turn.
 
         Those who stood in line while the database could not be reached do not try it again one
         after another: they are told at once.
         """
-        if self.is_sqlite:
+        if self.is_sqlite or ahead:
             with self.reader.connect() as connection:
                 yield connection
             return
@@ -179,10 +183,14 @@ class Database:
             with connection:
                 yield connection
 
-    def _direct(self, verb: Callable[[Connection], T], *, durable: bool) -> T:
+    def _direct(self, verb: Callable[[Connection], T], *, durable: bool, ahead: bool) -> T:
         for tries_left in reversed(range(DEADLOCK_TRIES_MAX)):
             try:
-                with _translated(), self._connected() as connection, connection.begin():
+                with (
+                    _translated(),
+                    self._connected(ahead=ahead) as connection,
+                    connection.begin(),
+                ):
                     if not durable:
                         connection.execute(text("SET LOCAL synchronous_commit = off"))
                     return verb(connection)
@@ -319,7 +327,8 @@ def _postgresql_engine(url: str, *, pool_size: int, timeout_s: float) -> Engine:
     )
     return create_engine(
         url,
-        pool_size=pool_size,
+        # One more than the line lets in, for what goes ahead of it.
+        pool_size=pool_size + 1,
         max_overflow=0,
         pool_timeout=timeout_s,
         pool_pre_ping=True,
@@ -360,9 +369,9 @@ def current() -> Database:
     return cast(Database, current_app.extensions[EXTENSION])
 
 
-def transact(verb: Callable[[Connection], T], *, durable: bool = True) -> T:
+def transact(verb: Callable[[Connection], T], *, durable: bool = True, ahead: bool = False) -> T:
     """`Database.transact` of the current app."""
-    return current().transact(verb, durable=durable)
+    return current().transact(verb, durable=durable, ahead=ahead)
 
 
 def read_apart(query: Callable[[Connection], T]) -> T:

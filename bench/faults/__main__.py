@@ -1,6 +1,7 @@
 """`python -m bench.faults [--short] [--only NAME] [--database sqlite|postgresql|both]`."""
 
 import argparse
+import signal
 import sys
 import tempfile
 import time
@@ -19,6 +20,8 @@ OUTAGE = "outage"
 def main() -> int:
     """Runs the checks; 1 when one failed."""
     options = _options()
+    # Whoever ends this program must not leave servers and databases behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     began_s = time.monotonic()
     report = Report()
     kinds = (SQLITE, POSTGRESQL) if options.database == "both" else (options.database,)

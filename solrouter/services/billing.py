@@ -286,8 +286,9 @@ def _overdrawn(connection: Connection) -> Iterator[str]:
 def _charges_that_drift(connection: Connection) -> Iterator[str]:
     """Every charge belongs to one completion, and every completion's charge is in the ledger."""
     paid = case((Transfer.debit != WRITE_OFF, Transfer.amount_nanos), else_=0)
+    lost = case((Transfer.debit == WRITE_OFF, Transfer.amount_nanos), else_=0)
     sums = (
-        select(Transfer.id, func.sum(paid).label("total"))
+        select(Transfer.id, func.sum(paid).label("total"), func.sum(lost).label("lost"))
         .where(Transfer.kind == USAGE)
         .group_by(Transfer.id)
         .subquery()
@@ -300,6 +301,14 @@ def _charges_that_drift(connection: Connection) -> Iterator[str]:
     )
     for row in connection.execute(receipts):
         yield f"completion {row[0]}: its receipt says {row[1]} nanodollars, the ledger {row[2]}"
+    written_off = cast(func.coalesce(sums.c.lost, 0), BigInteger)
+    losses = (
+        select(Completion.id, Completion.write_off_nanos, written_off)
+        .outerjoin(sums, sums.c.id == Completion.id)
+        .where(Completion.write_off_nanos != written_off)
+    )
+    for row in connection.execute(losses):
+        yield f"completion {row[0]}: its receipt wrote off {row[1]}, the ledger {row[2]}"
     orphans = (
         select(sums.c.id, total)
         .outerjoin(Completion, Completion.id == sums.c.id)

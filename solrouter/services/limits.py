@@ -44,6 +44,14 @@ class RateLimit:
         return self.period_us * units // self.units_max if self.units_max else self.period_us + 1
 
     @property
+    def window_us(self) -> int:
+        """How far ahead the arrival time may be: for counted requests exactly so many steps.
+
+        A step is rounded down to a microsecond, so a whole period would hold one too many of some.
+        """
+        return self.period_us if self.kind == TOKENS else self.step_us(1) * self.units_max
+
+    @property
     def scope(self) -> str:
         """`account` or `key`."""
         return self.subject.partition(":")[0]
@@ -71,7 +79,7 @@ def take(connection: Connection, limit: RateLimit, units: int) -> RateState:
         subject=limit.subject,
         kind=limit.kind,
         step_us=limit.step_us(units),
-        window_us=limit.period_us,
+        window_us=limit.window_us,
     )
     if ahead is None:
         raise _refusal(connection, limit, units)
@@ -147,7 +155,7 @@ def _larger_than_all(limit: RateLimit, units: int) -> ExceedsLimit:
 
 def _refusal(connection: Connection, limit: RateLimit, units: int) -> RateLimited:
     ahead = gcra.ahead_us(connection, subject=limit.subject, kind=limit.kind)
-    wait_us = max(ahead, 0) + limit.step_us(units) - limit.period_us
+    wait_us = max(ahead, 0) + limit.step_us(units) - limit.window_us
     # A millisecond more than the arithmetic, since SQLite's clock has no finer grain.
     seconds = min(max(-(-(wait_us + 1000) // 1_000_000), 1), limit.period_us // 1_000_000)
     return RateLimited(

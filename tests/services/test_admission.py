@@ -372,6 +372,16 @@ def test_a_settlement_after_the_expiry_replaces_its_receipt_once(person: Person)
     assert billing.balance(person.account_id).posted_nanos == parse_usd("1") - 20_000
 
 
+def test_a_late_settlement_is_charged_to_the_keys_limit_too(person: Person) -> None:
+    fund(person.account_id, "1")
+    limited = limited_key(person, limit_nanos=10_000_000)
+    admitted = admission.admit(ask(limited, worker_id="dead-worker"))
+    admission.expire()
+    admission.settle(admitted, ending(admitted, 20_000))
+    shown = keys.find(person.account_id, admitted.ask.principal.key_public_id)
+    assert shown.spent_nanos == 20_000
+
+
 def test_the_requests_of_a_living_worker_stay(person: Person) -> None:
     fund(person.account_id, "1")
     admission.admit(ask(person))
@@ -431,6 +441,7 @@ def test_the_statement_adds_up_to_the_balance(person: Person) -> None:
         ("UPDATE accounts SET paid_nanos = paid_nanos + 1", "paid balance"),
         ("UPDATE accounts SET held_nanos = held_nanos + 1", "marked as held"),
         ("UPDATE completions SET charge_nanos = charge_nanos + 1", "its receipt says"),
+        ("UPDATE completions SET write_off_nanos = 1", "wrote off"),
         ("DELETE FROM completions", "without a receipt"),
     ],
 )

@@ -20,7 +20,7 @@ COPIED = ("solrouter", "tests", "migrations", "tools")
 MACHINE = "tests/services/test_ledger_machine.py"
 ADMISSION = "tests/services/test_admission.py"
 SUBSET = "ledger or settle or hold or balance"
-EXAMPLES = 12
+EXAMPLES = 10
 TIMEOUT_S = 120
 
 pytestmark = pytest.mark.mutants

@@ -194,7 +194,7 @@ def beat(worker_id: str) -> None:
             statement.on_conflict_do_update(index_elements=[Worker.id], set_={"seen_at": db_now()})
         )
 
-    database.transact(verb, durable=False)
+    database.transact(verb, durable=False, ahead=True)
 
 
 def lead(worker_id: str) -> bool:
@@ -212,7 +212,7 @@ def lead(worker_id: str) -> bool:
         )
         return connection.execute(statement.returning(Lease.name)).first() is not None
 
-    return database.transact(verb, durable=False)
+    return database.transact(verb, durable=False, ahead=True)
 
 
 def expire() -> int:

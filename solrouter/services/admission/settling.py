@@ -49,7 +49,9 @@ def settle(
     transfers = billing.usage_transfers(admitted.id, account_id, charge, note=ending.model)
     if transfers:
         connection.execute(billing.insert_transfers(), transfers)
-    if hold is not None:
+    if hold is None:
+        _charge_budget(connection, admitted.ask.principal.key_id, charge.total_nanos)
+    else:
         _correct_budget(connection, hold, charge.total_nanos)
         _correct_tokens(connection, hold, ending.usage.total_tokens)
     connection.execute(keys.touch(admitted.ask.principal.key_id))
@@ -208,6 +210,15 @@ def _correct_budget(connection: Connection, hold: Row[*tuple[Any, ...]], charged
         .where(Budget.subject == keys.budget_subject(hold.key_id))
         .where(Budget.period_start <= hold.created_at)
         .values(spent_nanos=case((left < 0, 0), else_=left))
+    )
+
+
+def _charge_budget(connection: Connection, key_id: int, charged: int) -> None:
+    """Charges the key's budgets for a request whose hold has been given back already."""
+    connection.execute(
+        update(Budget)
+        .where(Budget.subject == keys.budget_subject(key_id))
+        .values(spent_nanos=Budget.spent_nanos + charged)
     )
 
 
