@@ -18,7 +18,7 @@ from flask_migrate.cli import db as migration_commands
 
 from solrouter.errors import SolRouterError
 from solrouter.money import NotMoney, display_per_million, display_usd, parse_usd
-from solrouter.services import accounts, admission, billing, catalogue, keys
+from solrouter.services import accounts, admission, billing, catalogue, keys, plans
 from solrouter.services.accounts import UserRow
 from solrouter.services.catalogue import OfferTerms
 
@@ -52,7 +52,8 @@ credits_ = AppGroup("credits", help="Credit of accounts.")
 providers = AppGroup("providers", help="Who serves the models.")
 models = AppGroup("models", help="What can be asked for, and its prices.")
 ledger = AppGroup("ledger", help="The books.")
-GROUPS = (users, api_keys, credits_, providers, models, ledger)
+plans_ = AppGroup("plans", help="What accounts may use at once.")
+GROUPS = (plans_, users, api_keys, credits_, providers, models, ledger)
 
 
 class Dollars(click.ParamType[int]):
@@ -67,6 +68,7 @@ class Dollars(click.ParamType[int]):
             self.fail(str(error), param, ctx)
 
 
+NO_LIMIT = -1
 USD = Dollars()
 
 
@@ -215,6 +217,45 @@ def list_models() -> None:
         prices = f"{paid_in} in, {display_per_million(model.output_nanos)} out"
         instead = f"\t→ {model.replaced_by}" if model.replaced_by else ""
         click.echo(f"{model.id}\t{state}\t{prices}{instead}")
+
+
+class Limit(click.ParamType[int]):
+    """A whole number, or `none` for no limit."""
+
+    name = "N|none"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        text = str(value).lower()
+        if text != "none" and not text.isdecimal():
+            self.fail(f"{value!r} is neither a number nor none", param, ctx)
+        return NO_LIMIT if text == "none" else int(text)
+
+
+@plans_.command("list")
+@told
+def list_plans() -> None:
+    """Lists the plans with their limits."""
+    for plan in plans.list_of():
+        limits = (f"{name}={getattr(plan, name)}" for name in plans.LIMITS)
+        click.echo("\t".join((plan.slug, plan.name, *limits)))
+
+
+@plans_.command("set")
+@click.argument("slug")
+@click.option("--name", help="What people see.")
+@click.option("--requests-per-minute", type=Limit())
+@click.option("--tokens-per-minute", type=Limit())
+@click.option("--concurrency", type=Limit())
+@click.option("--free-requests-per-day", type=Limit())
+@click.option("--free-concurrency", type=Limit())
+@told
+def set_plan(slug: str, name: str | None, **limits: int | None) -> None:
+    """Makes a plan, or changes what is given of one; it holds from the next request on."""
+    given = {
+        key: None if value == -1 else value for key, value in limits.items() if value is not None
+    }
+    plan = plans.define(slug, given, name=name)
+    say(f"The plan {plan.slug} is set.")
 
 
 @ledger.command("audit")

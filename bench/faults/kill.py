@@ -51,7 +51,7 @@ def run(report: Report, stage: Stage, size: Size) -> None:
         "SOLROUTER_DRAIN_S": str(size.drain_s),
     }
     acts = [KILL_WORKER, KILL_SERVER, STOP_SERVER]
-    if workers > 1:
+    if workers > 1 and size.rounds > 1:
         acts.insert(1, STOP_WORKER)
     with open_place(stage, terms=terms, more=more) as place:
         for number in range(size.rounds):

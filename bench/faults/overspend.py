@@ -34,7 +34,7 @@ class Size:
 
 
 LONG = Size(requests=10_000, affordable=3_000, limited=3_000)
-SHORT = Size(requests=400, affordable=100, limited=150)
+SHORT = Size(requests=320, affordable=60, limited=40)
 
 
 def run(report: Report, stage: Stage, size: Size) -> None:

@@ -89,7 +89,7 @@ class Size:
 
 # Statuses of a request that was not admitted; none of them is due here.
 REFUSED = (401, 402, 429, 503)
-LONG, SHORT = Size(10_000), Size(240)
+LONG, SHORT = Size(10_000), Size(160)
 
 
 def run(report: Report, stage: Stage, size: Size) -> None:

@@ -85,7 +85,7 @@ def test_every_command_has_help(app: Flask) -> None:
         for name, child in getattr(command, "commands", {}).items():
             walk(child, f"{path} {name}")
 
-    for name in ("users", "keys", "credits", "providers", "models", "ledger", "demo"):
+    for name in ("users", "keys", "credits", "providers", "models", "ledger", "plans", "demo"):
         walk(app.cli.commands[name], name)
 
 
