@@ -20,7 +20,7 @@ setup: .venv/installed ## Install what the server needs into .venv
 run: setup ## Migrate, seed and serve on PORT (default 8000)
 	@export $(DEVELOPMENT); \
 	$(BIN)/python -m flask db upgrade && \
-	SOLROUTER_WELCOME="$$($(BIN)/python -m flask demo)" && export SOLROUTER_WELCOME && \
+	SOLROUTER_WELCOME="$$($(BIN)/python -m flask demo --before-start)" && export SOLROUTER_WELCOME && \
 	exec $(BIN)/python -m gunicorn wsgi:app
 
 stream: ## Stream one answer from a running `make run`: make stream KEY=sr_…

@@ -272,9 +272,10 @@ def audit_ledger() -> None:
 
 
 @click.command("demo")
+@click.option("--before-start", is_flag=True, help="Refuse if PORT is taken already.")
 @with_appcontext
 @told
-def make_demo() -> None:
+def make_demo(before_start: bool) -> None:
     """Development only: makes the demo account and prints how to use it."""
     if current_app.config["SOLROUTER_ENV"] == "production":
         raise click.ClickException("The demo account is for development: production makes none.")
@@ -282,7 +283,8 @@ def make_demo() -> None:
     if accounts.find_user(DEMO_EMAIL) is not None:
         click.echo(DEMO_AGAIN.format(url=url, email=DEMO_EMAIL))
         return
-    _require_free_port()
+    if before_start:
+        _require_free_port()
     password = secrets.token_urlsafe(PASSWORD_BYTES)
     accounts.ensure_user(DEMO_EMAIL, password, operator=True)
     row = _user(DEMO_EMAIL)

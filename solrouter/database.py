@@ -38,6 +38,8 @@ SLOW_READERS_MAX = 4
 DEADLOCK_TRIES_MAX = 5
 # How long a request may stand in line for a connection while the database answers others.
 LINE_S_MAX = 15.0
+# Connections beyond those of the line: one to say that the process lives, one for late settlements.
+PLACES_AHEAD = 2
 IDLE_IN_TRANSACTION_MS = 10_000
 # PostgreSQL: connection exception, invalid transaction state (read-only, timed out), insufficient
 # resources, operator intervention.
@@ -327,8 +329,7 @@ def _postgresql_engine(url: str, *, pool_size: int, timeout_s: float) -> Engine:
     )
     return create_engine(
         url,
-        # One more than the line lets in, for what goes ahead of it.
-        pool_size=pool_size + 1,
+        pool_size=pool_size + PLACES_AHEAD,
         max_overflow=0,
         pool_timeout=timeout_s,
         pool_pre_ping=True,

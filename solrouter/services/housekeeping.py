@@ -5,6 +5,7 @@ to stop.
 
 import atexit
 import logging
+import threading
 import time
 
 from solrouter import config, interruptions, process
@@ -60,6 +61,8 @@ class _Lead:
 def run_for_ever() -> None:
     """Rounds until the process ends."""
     atexit.register(finish)
+    # Apart: a write that waits must not keep the process from saying that it lives.
+    threading.Thread(target=catch_up_for_ever, name="late-writes", daemon=True).start()
     rounds = _Rounds()
     while not process.is_draining():
         rounds.go_on()
@@ -75,6 +78,13 @@ def drain(rounds: "_Rounds") -> None:
         rounds.go_on(until_s)
     interrupted = interruptions.interrupt_all(ServerStopping)
     log.info("ended %d requests that were still running", interrupted)
+
+
+def catch_up_for_ever() -> None:
+    """Makes late writes as soon as the database takes them."""
+    while True:
+        time.sleep(LOOK_EVERY_S)
+        admission.catch_up()
 
 
 def finish() -> None:
@@ -96,7 +106,6 @@ class _Rounds:
         """Waits a moment, then does what is due."""
         time.sleep(max(min(LOOK_EVERY_S, self._every_s, until_s - monotonic_s()), 0))
         try:
-            admission.catch_up()
             if monotonic_s() >= self._next_s:
                 self._next_s = monotonic_s() + self._every_s
                 tick()

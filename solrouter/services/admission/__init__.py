@@ -105,7 +105,8 @@ def _admit(ask: Ask) -> Admitted:
         # All went well but the commit's answer: the hold may stand, and nobody knows of it.
         for admitted in made:
             undo = partial(settling.forget, hold_id=admitted.id)
-            late.keep(f"undo {admitted.id}", partial(database.current().transact, undo))
+            write = partial(database.current().transact, undo, ahead=True)
+            late.keep(f"undo {admitted.id}", write)
         raise
 
 
@@ -139,7 +140,8 @@ def settle(admitted: Admitted, ending: Ending, *, transcript: Transcript | None 
     try:
         return database.transact(verb)
     except DatabaseUnavailable:
-        late.keep(f"settle {admitted.id}", partial(database.current().transact, verb))
+        write = partial(database.current().transact, verb, ahead=True)
+        late.keep(f"settle {admitted.id}", write)
         raise
 
 

@@ -89,7 +89,7 @@ def add_provider(
     api_key: str | None = None,
     name: str | None = None,
 ) -> bool:
-    """Adds a provider, or does nothing if the same one is there. Returns whether it was added.
+    """Adds a provider, or gives one that is there another key. Returns whether anything changed.
 
     Raises Refused when the words do not fit or another provider has the slug.
     """
@@ -107,13 +107,18 @@ def add_provider(
         "created_at": utcnow(),
     }
 
+    # Read before the transaction: its thread has no app, and so no secrets.
+    is_new_key = api_key is not None and api_key != _known_key(slug)
+
     def verb(connection: Connection) -> bool:
         found = connection.execute(
-            select(*Provider.__table__.columns).where(Provider.slug == slug)
+            select(Provider.kind, Provider.base_url).where(Provider.slug == slug)
         ).one_or_none()
         if found is not None:
             if (found.kind, found.base_url) == (kind, base_url):
-                return _take_key(connection, found, api_key)
+                if is_new_key:
+                    _change_key(connection, slug, values["key_encrypted"])
+                return is_new_key
             raise Refused(f"There is another provider “{slug}” at {found.base_url}.", param="slug")
         connection.execute(insert(Provider).values(**values))
         snapshot.bump_version(connection)
@@ -122,15 +127,18 @@ def add_provider(
     return database.transact(verb)
 
 
-def _take_key(connection: Connection, found: Row[*tuple[Any, ...]], api_key: str | None) -> bool:
-    """Stores another key for a provider that is there; False when it has that key already."""
-    if api_key is None or snapshot.provider_key(found) == api_key:
-        return False
-    encrypted = secrets.current().encrypt(api_key)
-    changed = update(Provider).where(Provider.id == found.id).values(key_encrypted=encrypted)
+def _known_key(slug: str) -> str | None:
+    """The key that a provider has already."""
+    query = select(*Provider.__table__.columns).where(Provider.slug == slug)
+    with database.read() as connection:
+        row = connection.execute(query).one_or_none()
+    return None if row is None else snapshot.provider_key(row)
+
+
+def _change_key(connection: Connection, slug: str, encrypted: bytes) -> None:
+    changed = update(Provider).where(Provider.slug == slug).values(key_encrypted=encrypted)
     connection.execute(changed)
     snapshot.bump_version(connection)
-    return True
 
 
 def add_offer(terms: OfferTerms) -> bool:
