@@ -27,7 +27,7 @@ def tick() -> None:
     try:
         admission.beat(process.worker_id())
         refusals.flush()
-        if not _leads_for_a_lease():
+        if not _has_led_for_a_round():
             return
         released = admission.expire()
         sessions.forget_expired()
@@ -38,10 +38,10 @@ def tick() -> None:
         log.warning("%d interrupted requests were released, uncharged", released)
 
 
-def _leads_for_a_lease() -> bool:
-    """Whether this process has done the periodic work for a whole lease.
+def _has_led_for_a_round() -> bool:
+    """Whether this process has led for a round, in which every living neighbour has had its say.
 
-    Before that it expires nothing: after an outage its neighbours may not have had their say yet.
+    Before that it expires nothing: after an outage nobody has been heard of for a while.
     """
     if not admission.lead(process.worker_id()):
         _Lead.since_s = None
@@ -49,7 +49,8 @@ def _leads_for_a_lease() -> bool:
     if _Lead.since_s is None:
         _Lead.since_s = monotonic_s()
     lease_s: float = config.current()["SOLROUTER_LEASE_S"]
-    return monotonic_s() - _Lead.since_s >= lease_s
+    # A little less, so that the next round is the one.
+    return monotonic_s() - _Lead.since_s >= 0.9 * lease_s / ROUNDS_PER_LEASE
 
 
 class _Lead:
