@@ -42,8 +42,3 @@ def first_id_at(at: datetime) -> uuid.UUID:
 def start_of_day(at: datetime) -> datetime:
     """Midnight before that instant, UTC."""
     return at.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-
-
-def id_time(identifier: uuid.UUID) -> datetime:
-    """When a UUIDv7 was made, to the millisecond."""
-    return datetime.fromtimestamp((identifier.int >> 80) / 1000, UTC)

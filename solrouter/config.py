@@ -454,8 +454,6 @@ SETTINGS: tuple[Setting, ...] = (
     ),
 )
 
-PROVIDER_KEY_SETTINGS = frozenset(s.name for s in SETTINGS if s.group == "Provider keys")
-
 
 def read_environment(root: Path) -> dict[str, str]:
     """The process environment over the `.env` file of `root`, as text."""

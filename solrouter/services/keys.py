@@ -167,12 +167,6 @@ def find(account_id: int, public_id: str) -> Key:
     return _key(row)
 
 
-def find_named(account_id: int, name: str) -> Key | None:
-    """The account's newest active key of that name."""
-    found = (key for key in list_of(account_id) if key.name == name and key.status == "active")
-    return next(found, None)
-
-
 def revoke(account_id: int, public_id: str) -> Key:
     """Ends a key, from the next request on; again does nothing. Raises NotFound."""
     statement = (
