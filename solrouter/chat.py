@@ -64,13 +64,34 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
+class Preferences:
+    """What the caller wants of the route: OpenRouter's `provider` object and the model's variant.
+
+    Providers are named by slug. `max_rates` are nanodollars per 1,000,000 units by price class.
+    `sort` is `price`, `throughput`, `latency` or None for the router's own order.
+    """
+
+    order: tuple[str, ...] = ()
+    only: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
+    allow_fallbacks: bool = True
+    sort: str | None = None
+    max_rates: Mapping[str, int] = field(default_factory=dict)
+    require_parameters: bool = False
+    deny_data_collection: bool = False
+    free_only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class ChatRequest:
     """A validated request. `body` is OpenAI's schema, rebuilt from what we parsed.
 
     `prompt_bound` is the most input tokens that this prompt can be (UTF-8 bytes of all text plus a
     named maximum for each part that is not text); `output_limit` is the caller's own, or None.
     `input_classes` are the priced classes beyond text that it can cause. `unknown` are fields that
-    are not OpenAI's: some providers take them, the others never see them.
+    are not OpenAI's: some providers take them, the others never see them. `fallback_models` are
+    tried in order when no provider of `model` answers. With `is_strict` nothing may be ignored:
+    what would be a warning is a refusal. `max_cost_nanos` is the most that it may cost.
     """
 
     model: str
@@ -83,6 +104,10 @@ class ChatRequest:
     unknown: Mapping[str, Any] = field(default_factory=dict)
     input_classes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    fallback_models: tuple[str, ...] = ()
+    preferences: Preferences = field(default_factory=Preferences)
+    is_strict: bool = False
+    max_cost_nanos: int | None = None
 
 
 @dataclass(slots=True)
@@ -101,3 +126,7 @@ class Chunk:
     usage: Usage | None = None
     output_bytes: int = 0
     warnings: tuple[str, ...] = field(default=())
+
+
+# No step at all: the upstream has been quiet for as long as its call says. Compare by identity.
+SILENCE = Chunk({})

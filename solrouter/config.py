@@ -19,6 +19,8 @@ from flask import current_app
 from solrouter.money import NotMoney, parse_usd
 
 SECRET_KEY_BYTES_MIN = 32
+# Heroku's router gives up after 30 s without a byte.
+HEROKU_FIRST_BYTE_S = 25.0
 ENVIRONMENTS = ("production", "development", "test")
 # What the platforms themselves say of the address they serve us at, in the order we believe them.
 PLATFORM_URL_VARIABLES = ("RENDER_EXTERNAL_URL",)
@@ -58,6 +60,10 @@ def seconds(value: str) -> float:
     if not 0 <= number < 10**7:
         raise ValueError("must be a number of seconds")
     return number
+
+
+def seconds_or_none(value: str) -> float | None:
+    return seconds(value) if value.strip() else None
 
 
 def dollars(value: str) -> int:
@@ -175,6 +181,22 @@ SETTINGS: tuple[Setting, ...] = (
         "Server",
     ),
     Setting(
+        "SOLROUTER_KEEP_ALIVE_S",
+        "10",
+        seconds,
+        "How long a waiting caller hears nothing before we say that the line is alive.",
+        "Server",
+    ),
+    Setting(
+        "SOLROUTER_FIRST_BYTE_S",
+        "",
+        seconds_or_none,
+        "How long a router in front of us waits for the first byte of an answer that is not "
+        "streamed; past it the status goes out and spaces keep the line open. 0: for ever. "
+        "Unset: 25 on Heroku, else 0.",
+        "Server",
+    ),
+    Setting(
         "SOLROUTER_LEASE_S",
         "30",
         whole,
@@ -252,6 +274,13 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("SOLROUTER_TOTAL_S", "900", seconds, "Deadline for a whole answer.", "Upstreams"),
     Setting(
         "SOLROUTER_ATTEMPTS_MAX", "4", whole, "The most offers tried for one request.", "Upstreams"
+    ),
+    Setting(
+        "SOLROUTER_FAILOVER_S",
+        "180",
+        seconds,
+        "How long after its start a request may still turn to another offer.",
+        "Upstreams",
     ),
     Setting(
         "SOLROUTER_DEMO",
@@ -449,7 +478,8 @@ SETTINGS: tuple[Setting, ...] = (
         "DYNO",
         "",
         text,
-        "Set by Heroku, whose disk forgets: then `DATABASE_URL` is required.",
+        "Set by Heroku, whose disk forgets (then `DATABASE_URL` is required) and whose router "
+        "waits 30 s for a first byte.",
         "Platform",
     ),
 )
@@ -471,6 +501,8 @@ def load(environ: Mapping[str, str], *, instance_path: Path) -> dict[str, Any]:
     config["SECRET_KEY"] = _secret_key(config, instance_path=instance_path)
     config["SOLROUTER_BASE_URL"] = config["SOLROUTER_BASE_URL"] or _guessed_base_url(environ)
     config["SOLROUTER_DEMO"] = config["SOLROUTER_DEMO"] or config["SOLROUTER_ENV"] != "production"
+    if config["SOLROUTER_FIRST_BYTE_S"] is None:
+        config["SOLROUTER_FIRST_BYTE_S"] = HEROKU_FIRST_BYTE_S if config["DYNO"] else 0.0
     config["SQLALCHEMY_DATABASE_URI"] = config["DATABASE_URL"]
     config["MAX_CONTENT_LENGTH"] = config["SOLROUTER_BODY_BYTES_MAX"]
     return config

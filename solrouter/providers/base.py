@@ -27,7 +27,8 @@ class UpstreamCall:
 
     `output_limit` is the most output tokens a choice may have: what the hold paid for. It is always
     sent. `capabilities` are the provider's flags, `model_facts` the model's (`system_role`,
-    `output_tokens_max`, …).
+    `output_tokens_max`, …). With `quiet_s` the answer says SILENCE whenever it has brought nothing
+    else for so many seconds, so that whoever relays it can keep its own line open.
     """
 
     request: ChatRequest
@@ -39,6 +40,7 @@ class UpstreamCall:
     deadlines: Deadlines
     capabilities: Mapping[str, Any] = field(default_factory=dict)
     model_facts: Mapping[str, Any] = field(default_factory=dict)
+    quiet_s: float | None = None
 
 
 class Upstream(Protocol):
@@ -46,7 +48,8 @@ class Upstream(Protocol):
 
     A streamed request yields `chat.completion.chunk` payloads; the last ones bring the finish
     reason and, if the upstream tells it, the usage. A request that is not streamed yields exactly
-    one chunk with the whole `chat.completion`. Raises ProviderError, never a library's own error.
+    one chunk with the whole `chat.completion`. Between them stands SILENCE, where the call asks for
+    it. Raises ProviderError, never a library's own error.
     An end without a finish reason raises UpstreamBroken (UpstreamEmpty when nothing came).
     `upstream_id` is the provider's own id of the answer, once known.
     """
@@ -63,8 +66,9 @@ class Adapter(Protocol):
     """One dialect."""
 
     def open(self, call: UpstreamCall) -> Upstream:
-        """Sends the request and returns the running answer once its status is a success.
+        """Sends the request and returns its running answer.
 
-        Raises ProviderError for everything else.
+        Raises ProviderError for what goes wrong until then. The upstream's status is known once the
+        answer is iterated, which raises what this status means if it is no success.
         """
         ...

@@ -5,7 +5,8 @@ turns every fault into a ProviderError. Knows HTTP through the transport only, a
 
 A streamed answer has until `first_token_s` after the opening to bring content; pings and empty
 chunks do not count. After that any byte within `between_chunks_s` is a sign of life. An answer that
-is not streamed shows nothing until it is whole, so only `total_s` bounds it.
+is not streamed shows nothing until it is whole, so only `total_s` bounds it. Whenever nothing was
+handed on for `quiet_s`, whatever the upstream sent meanwhile, SILENCE is.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,7 +15,7 @@ from typing import Any, Protocol
 import orjson
 
 from solrouter import sse
-from solrouter.chat import Chunk
+from solrouter.chat import SILENCE, Chunk
 from solrouter.clock import monotonic_s
 from solrouter.providers.base import UpstreamCall
 from solrouter.providers.errors import ProviderError, UpstreamBroken, UpstreamTimedOut
@@ -30,6 +31,7 @@ ERROR_BODY_S_MAX = 5.0
 USAGE_S_MAX = 1.0
 # A finished stream's last bytes are mostly there; waiting for them keeps the connection.
 LINGER_S = 0.05
+CLOCK_GRAIN_S = 0.001
 
 
 class Reader(Protocol):
@@ -70,6 +72,7 @@ class HttpUpstream:
         self._stream = stream
         self._reader = reader
         self._first_token_by_s = opened_s + call.deadlines.first_token_s
+        self._spoke_s = opened_s
         self._has_content = False
 
     @property
@@ -79,10 +82,11 @@ class HttpUpstream:
 
     def __iter__(self) -> Iterator[Chunk]:
         try:
+            yield from self._begun()
             if self._call.request.stream:
                 yield from self._streamed()
             else:
-                yield self._whole()
+                yield from self._whole()
         finally:
             self.close()
 
@@ -90,8 +94,23 @@ class HttpUpstream:
         """Ends the exchange at once, from any greenlet."""
         self._stream.close()
 
+    def _begun(self) -> Iterator[Chunk]:
+        """Waits for the status. Raises what it means, if it is no success."""
+        try:
+            while self._is_quiet() or not self._stream.wait_for_head(self._quiet_left_s()):
+                yield self._silence()
+        except TransportError as exc:
+            raise transport_failure(exc, has_content=False) from exc
+        stream = self._stream
+        if not 200 <= stream.status < 300:
+            body = _error_body(stream)
+            raise status_failure(stream.status, stream.headers, body, api_key=self._call.api_key)
+
     def _streamed(self) -> Iterator[Chunk]:
         for event in self._events():
+            if event is None:
+                yield self._silence()
+                continue
             try:
                 value = self._value(event.data)
             except ProviderError:
@@ -106,18 +125,30 @@ class HttpUpstream:
         yield from self._reader.end()
         self._stream.finish(linger_s=LINGER_S)
 
-    def _whole(self) -> Chunk:
-        try:
-            body = self._stream.read_all(ANSWER_BYTES_MAX)
-        except TransportError as exc:
-            raise transport_failure(exc, has_content=False) from exc
-        return self._reader.whole(self._value(body))
+    def _whole(self) -> Iterator[Chunk]:
+        parts: list[bytes] = []
+        size = 0
+        while (part := self._read()) != b"":
+            if part is None:
+                yield self._silence()
+                continue
+            parts.append(part)
+            size += len(part)
+            if size > ANSWER_BYTES_MAX:
+                raise UpstreamBroken("The provider's answer is too large.")
+        yield self._reader.whole(self._value(b"".join(parts)))
 
-    def _events(self) -> Iterator[sse.Event]:
-        """Events up to the end of the stream, its end mark, or a fault after the finish."""
+    def _events(self) -> Iterator[sse.Event | None]:
+        """Events up to the end of the stream, its end mark, or a fault after the finish.
+
+        None where it is time to say SILENCE.
+        """
         decoder = sse.Decoder()
         try:
-            while data := self._read():
+            while (data := self._read()) != b"":
+                if data is None:
+                    yield None
+                    continue
                 for event in decoder.feed(data):
                     if event.data == sse.DONE_DATA:
                         return
@@ -133,18 +164,37 @@ class HttpUpstream:
         yield from (e for e in decoder.end() if e.data not in {b"", sse.DONE_DATA})
         self._raise_stray(decoder.stray)
 
-    def _read(self) -> bytes:
-        if not self._has_content:
-            left_s = self._first_token_by_s - monotonic_s()
-            if left_s <= 0:
-                raise UpstreamTimedOut("The provider timed out (first_token).", phase="first_token")
-            self._stream.set_between_s(left_s)
+    def _read(self) -> bytes | None:
+        """The next bytes, b"" at the end, None where it is time to say SILENCE."""
+        if self._is_quiet():
+            return None
         try:
-            return self._stream.read_some()
+            if self._call.request.stream and not self._has_content:
+                left_s = self._first_token_by_s - monotonic_s()
+                if left_s <= 0:
+                    message = "The provider timed out (first_token)."
+                    raise UpstreamTimedOut(message, phase="first_token")
+                self._stream.set_between_s(left_s)
+            return self._stream.read_some(self._quiet_left_s())
         except TransportError as exc:
             raise transport_failure(exc, has_content=self._has_content) from exc
 
+    def _is_quiet(self) -> bool:
+        left_s = self._quiet_left_s()
+        # Less than a clock can tell is as good as nothing.
+        return left_s is not None and left_s < CLOCK_GRAIN_S
+
+    def _quiet_left_s(self) -> float | None:
+        """How much longer the caller may hear nothing; None: for ever."""
+        quiet_s = self._call.quiet_s
+        return None if quiet_s is None else self._spoke_s + quiet_s - monotonic_s()
+
+    def _silence(self) -> Chunk:
+        self._spoke_s = monotonic_s()
+        return SILENCE
+
     def _note(self, chunk: Chunk) -> None:
+        self._spoke_s = monotonic_s()
         if chunk.has_content and not self._has_content:
             self._has_content = True
             self._stream.set_between_s(self._call.deadlines.between_chunks_s)
@@ -183,20 +233,16 @@ def _error_in(value: Any) -> Any:
 def exchange(
     call: UpstreamCall, *, url: str, headers: Mapping[str, str], body: Any, reader: Reader
 ) -> HttpUpstream:
-    """Sends a request and returns the running answer once its status is a success.
+    """Sends a request and returns its running answer.
 
-    Raises ProviderError.
+    Raises ProviderError for what goes wrong until the request is sent.
     """
     opened_s = monotonic_s()
     try:
         stream = open_stream(_http_request(call, url, headers, body))
     except TransportError as exc:
         raise transport_failure(exc, has_content=False) from exc
-    if 200 <= stream.status < 300:
-        return HttpUpstream(call, stream, reader, opened_s=opened_s)
-    with stream:
-        error_body = _error_body(stream)
-    raise status_failure(stream.status, stream.headers, error_body, api_key=call.api_key)
+    return HttpUpstream(call, stream, reader, opened_s=opened_s)
 
 
 def _http_request(

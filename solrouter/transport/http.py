@@ -28,20 +28,27 @@ LINGER_BYTES_MAX = 64 * 1024
 
 
 class HttpStream:
-    """An answer whose status and headers are known and whose body is still coming.
+    """A request that is sent and its answer as it comes: first `wait_for_head`, then the body.
 
-    Iterate or read it in one greenlet; `close` it from any, at any time. Always close it.
+    Read it in one greenlet; `close` it from any, at any time. Always close it. `status` is 0 and
+    `headers` are empty until the head has come.
     """
 
-    def __init__(self, pool: Pool, sock: Any, request: HttpRequest, *, started_s: float) -> None:
+    def __init__(self, pool: Pool, head: bytes, request: HttpRequest, *, started_s: float) -> None:
         self.status = 0
         self.headers: Mapping[str, str] = {}
         self._pool = pool
-        self._sock: Any = sock
+        self._head = head
+        self._request = request
+        self._sock: Any = None
+        self._was_used = False
         self._answer = Answer(request.method)
         self._between_s = request.between_s
+        self._started_s = started_s
         self._first_byte_by_s = started_s + request.first_byte_s
         self._total_by_s = started_s + request.total_s
+        self._waiting_since_s = started_s
+        self._is_quiet = False
         self._received_bytes = 0
         self._is_busy = False
         self._is_closed = False
@@ -52,14 +59,33 @@ class HttpStream:
         return self._received_bytes == 0
 
     def set_between_s(self, seconds: float) -> None:
-        """Changes how long the next reads wait for bytes."""
+        """Changes how long the answer may be silent, from now on."""
         self._between_s = seconds
+        self._is_quiet = False
 
-    def read_some(self) -> bytes:
+    def wait_for_head(self, quiet_s: float | None = None) -> bool:
+        """Waits for status and headers; False if nothing has come for `quiet_s`, to wait again.
+
+        Raises ReadTimedOut, BrokenStream or TooLarge, and has closed the stream then.
+        """
+        try:
+            return self._has_head(quiet_s)
+        except BrokenStream:
+            if not self._is_worth_another_try():
+                raise
+            self._send_again()
+            return self._has_head(quiet_s)
+
+    def read_some(self, quiet_s: float | None = None) -> bytes | None:
         """Returns the next bytes of the body as soon as there are any; b"" is its complete end.
 
-        Raises ReadTimedOut or BrokenStream.
+        None says that nothing has come for `quiet_s`: read again. Raises ReadTimedOut or
+        BrokenStream.
         """
+        if not self._is_quiet:
+            # Only waiting counts: whoever reads us may have been busy elsewhere meanwhile.
+            self._waiting_since_s = monotonic_s()
+        self._is_quiet = False
         while True:
             if self._is_closed:
                 raise BrokenStream("the stream was closed on our side")
@@ -68,7 +94,11 @@ class HttpStream:
             if self._answer.message_complete:
                 self._let_go()
                 return b""
-            self._receive(self._between_s, phase="between")
+            left_s = self._waiting_since_s + self._between_s - monotonic_s()
+            if not self._receive(left_s, phase="between", quiet_s=quiet_s):
+                self._is_quiet = True
+                return None
+            self._waiting_since_s = monotonic_s()
 
     def read_all(self, limit_bytes: int) -> bytes:
         """Returns the whole body. Raises TooLarge past the limit, and what read_some raises."""
@@ -85,7 +115,7 @@ class HttpStream:
 
     def finish(self, *, linger_s: float) -> None:
         """Closes, after waiting a moment for the message's last bytes to keep the connection."""
-        self._between_s = linger_s
+        self.set_between_s(linger_s)
         self._total_by_s = min(self._total_by_s, monotonic_s() + linger_s)
         size = 0
         with suppress(ReadTimedOut, BrokenStream):
@@ -126,18 +156,58 @@ class HttpStream:
         if getattr(self, "_sock", None) is not None:
             self._discard()
 
-    def start(self, head: bytes, body: bytes) -> None:
-        """Sends the request and reads up to the end of the answer's headers."""
-        self._send(head, body)
-        while not self._answer.has_head:
-            if self._received_bytes > HEAD_BYTES_MAX:
-                message = f"the headers have passed {HEAD_BYTES_MAX} bytes"
-                raise TooLarge(message, limit_bytes=HEAD_BYTES_MAX)
-            self._receive(self._first_byte_by_s - monotonic_s(), phase="first_byte")
+    def send(self) -> None:
+        """Connects and sends the request."""
+        try:
+            self._send()
+        except BrokenStream:
+            if not self._is_worth_another_try():
+                raise
+            self._send_again()
+
+    def _send_again(self) -> None:
+        """Once more, on a new connection: the other side closed an idle one just as we took it."""
+        self._discard()
+        self._pool.drop_idle()
+        self._send()
+
+    def _send(self) -> None:
+        left_s = self._started_s + min(self._request.connect_s, self._request.total_s)
+        left_s -= monotonic_s()
+        if left_s <= 0:
+            raise ReadTimedOut("no time is left to connect", phase="connect")
+        self._sock, self._was_used = connect(self._pool, timeout_s=left_s)
+        try:
+            self._write(self._head, self._request.body)
+        except BaseException:
+            # Also when the waiting greenlet is killed: the upstream must notice at once.
+            self._discard()
+            raise
+
+    def _is_worth_another_try(self) -> bool:
+        return self._was_used and self.is_untouched and not self._is_closed
+
+    def _has_head(self, quiet_s: float | None) -> bool:
+        try:
+            while not self._answer.has_head:
+                if self._received_bytes > HEAD_BYTES_MAX:
+                    message = f"the headers have passed {HEAD_BYTES_MAX} bytes"
+                    raise TooLarge(message, limit_bytes=HEAD_BYTES_MAX)
+                left_s = self._first_byte_by_s - monotonic_s()
+                if not self._receive(left_s, phase="first_byte", quiet_s=quiet_s):
+                    return False
+        except BrokenStream:
+            if not self._is_worth_another_try():
+                self.close()
+            raise
+        except BaseException:
+            self.close()
+            raise
         self.status = self._answer.get_code()
         self.headers = self._answer.lower_headers()
+        return True
 
-    def _send(self, head: bytes, body: bytes) -> None:
+    def _write(self, head: bytes, body: bytes) -> None:
         self._sock.settimeout(self._patience(self._first_byte_by_s - monotonic_s(), "first_byte"))
         try:
             if len(body) <= ONE_WRITE_BYTES_MAX:
@@ -162,17 +232,23 @@ class HttpStream:
             raise ReadTimedOut(f"the deadline {phase} has passed", phase=phase)
         return seconds
 
-    def _receive(self, seconds: float, *, phase: str) -> None:
-        """Waits for one receive and parses it."""
-        wait_s, sock = self._patience(seconds, phase), self._sock
+    def _receive(self, seconds: float, *, phase: str, quiet_s: float | None = None) -> bool:
+        """Waits for one receive and parses it; False if nothing came for `quiet_s`.
+
+        Raises ReadTimedOut when nothing came for so many seconds.
+        """
+        left_s, sock = self._patience(seconds, phase), self._sock
         if sock is None:
             raise BrokenStream("the stream was closed on our side")
+        wait_s = left_s if quiet_s is None else min(left_s, quiet_s)
         self._is_busy = True
         try:
             sock.settimeout(wait_s)
             data = sock.recv(RECEIVE_BYTES)
         except TimeoutError as exc:
-            if wait_s < seconds:
+            if wait_s < left_s:
+                return False
+            if left_s < seconds:
                 phase = "total"
             raise ReadTimedOut(f"no byte came within {wait_s:.3g} s", phase=phase) from exc
         except (OSError, ValueError) as exc:
@@ -182,6 +258,7 @@ class HttpStream:
             if self._is_closed:
                 self._discard()
         self._parse(data)
+        return True
 
     def _parse(self, data: bytes) -> None:
         self._received_bytes += len(data)
@@ -216,38 +293,12 @@ class HttpStream:
 
 
 def open_stream(request: HttpRequest) -> HttpStream:
-    """Sends a request and returns its answer as soon as status and headers are there.
+    """Sends a request and returns its answer, of which nothing has been read yet.
 
-    Raises TransportError: Unsendable, ConnectFailed, ReadTimedOut, BrokenStream or TooLarge.
+    Raises TransportError: Unsendable, ConnectFailed, ReadTimedOut or BrokenStream.
     """
     started_s = monotonic_s()
     origin, head = written(request)
-    pool = pool_for(origin)
-    stream, was_used = _connected(pool, request, started_s)
-    try:
-        return _started(stream, head, request.body)
-    except BrokenStream:
-        if not (was_used and stream.is_untouched):
-            raise
-    # The other side closed an idle connection just as we took it: once more, on a new one.
-    pool.drop_idle()
-    stream, _ = _connected(pool, request, started_s)
-    return _started(stream, head, request.body)
-
-
-def _connected(pool: Pool, request: HttpRequest, started_s: float) -> tuple[HttpStream, bool]:
-    left_s = started_s + min(request.connect_s, request.total_s) - monotonic_s()
-    if left_s <= 0:
-        raise ReadTimedOut("no time is left to connect", phase="connect")
-    sock, was_used = connect(pool, timeout_s=left_s)
-    return HttpStream(pool, sock, request, started_s=started_s), was_used
-
-
-def _started(stream: HttpStream, head: bytes, body: bytes) -> HttpStream:
-    try:
-        stream.start(head, body)
-    except BaseException:
-        # Also when the waiting greenlet is killed: the upstream must notice at once.
-        stream.close()
-        raise
+    stream = HttpStream(pool_for(origin), head, request, started_s=started_s)
+    stream.send()
     return stream

@@ -63,8 +63,15 @@ def chat(upstream: FakeUpstream, **change: Any) -> HttpRequest:
     return asked(f"{upstream.url}/chat/completions", **change)
 
 
+def opened(request: HttpRequest) -> HttpStream:
+    """The answer once its head is there."""
+    stream = open_stream(request)
+    assert stream.wait_for_head()
+    return stream
+
+
 def fails(request: HttpRequest) -> TransportError:
-    with pytest.raises(TransportError) as caught, open_stream(request) as stream:
+    with pytest.raises(TransportError) as caught, opened(request) as stream:
         stream.read_all(1_000_000)
     return caught.value
 
@@ -73,7 +80,7 @@ def fails(request: HttpRequest) -> TransportError:
 
 
 def test_the_request_arrives_as_written(upstream: FakeUpstream) -> None:
-    open_stream(chat(upstream, headers={"X-Key": "é"})).close()
+    opened(chat(upstream, headers={"X-Key": "é"})).close()
     seen = upstream.last
     assert (seen.method, seen.path, seen.raw) == ("POST", "/v1/chat/completions", BODY)
     assert seen.headers["host"] == upstream.origin.removeprefix("http://")
@@ -83,7 +90,7 @@ def test_the_request_arrives_as_written(upstream: FakeUpstream) -> None:
 
 def test_a_large_body_arrives_whole(upstream: FakeUpstream) -> None:
     body = b'{"model":"m","messages":[],"pad":"' + b"x" * 5_000_000 + b'"}'
-    with open_stream(chat(upstream, body=body)) as stream:
+    with opened(chat(upstream, body=body)) as stream:
         assert stream.status == 200
     assert upstream.last.raw == body
 
@@ -120,7 +127,7 @@ def test_what_cannot_be_written_safely_is_not_sent(change: dict[str, Any]) -> No
 
 def test_each_piece_is_handed_on_at_once(upstream: FakeUpstream) -> None:
     upstream.streams("one", "two", stall_after=(2, 60.0))
-    with open_stream(chat(upstream)) as stream:
+    with opened(chat(upstream)) as stream:
         received = b""
         while b"one" not in received:
             received += stream.read_some()
@@ -136,7 +143,7 @@ def test_every_framing_brings_the_same_bytes(
         {"close_delimited": True} if framing == "close" else {"framing": framing}
     )
     upstream.streams("héllo ", "wörld", split_bytes=split_bytes, **shape)
-    with open_stream(chat(upstream)) as stream:
+    with opened(chat(upstream)) as stream:
         text = b"".join(stream).decode()
         assert stream.read_some() == b""
     assert "héllo " in text
@@ -145,13 +152,13 @@ def test_every_framing_brings_the_same_bytes(
 
 def test_interim_answers_are_skipped() -> None:
     answer = b"HTTP/1.1 100 Continue\r\n\r\n" + OK
-    with RawServer(answering(answer)) as server, open_stream(asked(server.url)) as stream:
+    with RawServer(answering(answer)) as server, opened(asked(server.url)) as stream:
         assert (stream.status, stream.read_all(10)) == (200, b"hi")
 
 
 def test_headers_are_lower_case_and_repeated_ones_join() -> None:
     head = b"HTTP/1.1 429 No\r\nX-A: 1\r\nx-a: 2\r\nRetry-After: 3\r\nContent-Length: 0\r\n\r\n"
-    with RawServer(answering(head)) as server, open_stream(asked(server.url)) as stream:
+    with RawServer(answering(head)) as server, opened(asked(server.url)) as stream:
         assert stream.status == 429
         assert stream.headers["x-a"] == "1, 2"
         assert stream.headers["retry-after"] == "3"
@@ -159,14 +166,14 @@ def test_headers_are_lower_case_and_repeated_ones_join() -> None:
 
 def test_a_redirect_is_an_answer_like_any_other() -> None:
     answer = b"HTTP/1.1 302 Found\r\nLocation: http://evil/\r\nContent-Length: 0\r\n\r\n"
-    with RawServer(answering(answer)) as server, open_stream(asked(server.url)) as stream:
+    with RawServer(answering(answer)) as server, opened(asked(server.url)) as stream:
         assert (stream.status, stream.read_all(10)) == (302, b"")
     assert server.accepted == 1
 
 
 def test_too_large_an_answer_is_refused(upstream: FakeUpstream) -> None:
     upstream.answers(body="x" * 100_001)
-    with open_stream(chat(upstream)) as stream, pytest.raises(TooLarge) as caught:
+    with opened(chat(upstream)) as stream, pytest.raises(TooLarge) as caught:
         stream.read_all(100_000)
     assert caught.value.limit_bytes == 100_000
 
@@ -238,7 +245,7 @@ def test_each_wait_has_its_own_deadline(
 
 def test_the_wait_between_pieces_can_be_changed(upstream: FakeUpstream) -> None:
     upstream.answers(stall_after=(2, 60))
-    with open_stream(chat(upstream)) as stream, pytest.raises(ReadTimedOut):
+    with opened(chat(upstream)) as stream, pytest.raises(ReadTimedOut):
         stream.set_between_s(0.1)
         while stream.read_some():
             pass
@@ -285,7 +292,7 @@ def test_an_early_refusal_of_a_large_body_is_still_read() -> None:
     with RawServer(refuse) as server:
         request = asked(server.url, body=b"x" * 20_000_000)
         try:
-            with open_stream(request) as stream:
+            with opened(request) as stream:
                 assert stream.status == 413
         except BrokenStream:
             pass  # The reset overtook the answer: a race that no client can win.
@@ -305,7 +312,7 @@ def closer_greenlet(stream: HttpStream) -> None:
 @pytest.mark.parametrize("close_later", [closer_thread, closer_greenlet])
 def test_closing_wakes_a_waiting_reader(upstream: FakeUpstream, close_later: Any) -> None:
     upstream.streams("one", stall_after=(2, 60.0))
-    stream = open_stream(chat(upstream))
+    stream = opened(chat(upstream))
     close_later(stream)
     with pytest.raises(BrokenStream, match="our side"):
         for _ in stream:
@@ -315,7 +322,7 @@ def test_closing_wakes_a_waiting_reader(upstream: FakeUpstream, close_later: Any
 
 
 def test_a_closed_stream_reads_no_more(upstream: FakeUpstream) -> None:
-    stream = open_stream(chat(upstream))
+    stream = opened(chat(upstream))
     stream.close()
     with pytest.raises(BrokenStream):
         stream.read_some()
@@ -323,7 +330,7 @@ def test_a_closed_stream_reads_no_more(upstream: FakeUpstream) -> None:
 
 def test_a_killed_greenlet_leaves_no_connection(upstream: FakeUpstream) -> None:
     upstream.answers(stall_before_s=60)
-    opening = gevent.spawn(open_stream, chat(upstream))
+    opening = gevent.spawn(opened, chat(upstream))
     while not upstream.requests:
         gevent.sleep(0.005)
     opening.kill()
@@ -332,7 +339,7 @@ def test_a_killed_greenlet_leaves_no_connection(upstream: FakeUpstream) -> None:
 
 def test_a_forgotten_stream_frees_its_place(upstream: FakeUpstream) -> None:
     upstream.streams("one", stall_after=(1, 60.0))
-    open_stream(chat(upstream))
+    opened(chat(upstream))
     upstream.wait_for(lambda: upstream.aborted)
 
 
@@ -340,7 +347,7 @@ def test_many_aborts_leave_no_socket(upstream: FakeUpstream) -> None:
     upstream.streams("one", stall_after=(1, 60.0))
     before = len(os.listdir("/proc/self/fd"))
     for _ in range(50):
-        open_stream(chat(upstream)).close()
+        opened(chat(upstream)).close()
     upstream.wait_for(lambda: upstream.connections.open == 0)
     assert len(os.listdir("/proc/self/fd")) <= before + 2
 
@@ -350,7 +357,7 @@ def test_many_aborts_leave_no_socket(upstream: FakeUpstream) -> None:
 
 def test_a_read_answer_gives_its_connection_back(upstream: FakeUpstream) -> None:
     for _ in range(5):
-        with open_stream(chat(upstream)) as stream:
+        with opened(chat(upstream)) as stream:
             stream.read_all(100_000)
     assert upstream.connections.accepted == 1
 
@@ -358,7 +365,7 @@ def test_a_read_answer_gives_its_connection_back(upstream: FakeUpstream) -> None
 def test_an_unread_answer_does_not(upstream: FakeUpstream) -> None:
     upstream.streams("one", stall_after=(1, 60.0))
     for _ in range(3):
-        open_stream(chat(upstream)).close()
+        opened(chat(upstream)).close()
     assert upstream.connections.accepted == 3
 
 
@@ -373,7 +380,7 @@ def test_a_moment_of_patience_saves_the_connection() -> None:
 
     with RawServer(slow_end) as server:
         for _ in range(2):
-            stream = open_stream(asked(server.url))
+            stream = opened(asked(server.url))
             assert stream.read_some() == b"hi"
             last_bytes.set()
             stream.finish(linger_s=2)
@@ -383,8 +390,8 @@ def test_a_moment_of_patience_saves_the_connection() -> None:
 def test_patience_reads_away_what_is_left() -> None:
     rest = b"3e8\r\n" + b"x" * 1000 + b"\r\n0\r\n\r\n"
     with RawServer(answering(CHUNKED + b"2\r\nhi\r\n" + rest, OK)) as server:
-        open_stream(asked(server.url)).finish(linger_s=2)
-        with open_stream(asked(server.url)) as stream:
+        opened(asked(server.url)).finish(linger_s=2)
+        with opened(asked(server.url)) as stream:
             assert stream.read_all(10) == b"hi"
     assert server.accepted == 1
 
@@ -409,7 +416,7 @@ def test_patience_with_a_silent_end_is_short() -> None:
         read_request(sock)
 
     with RawServer(no_end) as server:
-        stream = open_stream(asked(server.url))
+        stream = opened(asked(server.url))
         stream.read_some()
         started = time.monotonic()
         stream.finish(linger_s=0.05)
@@ -424,7 +431,7 @@ def test_patience_with_a_silent_end_is_short() -> None:
 def test_bytes_after_an_answer_spoil_the_connection(answer: bytes) -> None:
     with RawServer(answering(answer, OK)) as server:
         for _ in range(2):
-            with open_stream(asked(server.url)) as stream:
+            with opened(asked(server.url)) as stream:
                 assert stream.read_all(100) == b"hi"
     assert server.accepted == 2
 
@@ -432,7 +439,7 @@ def test_bytes_after_an_answer_spoil_the_connection(answer: bytes) -> None:
 def test_a_connection_that_died_while_idle_is_not_taken() -> None:
     with RawServer(answering(OK)) as server:
         for number in (1, 2, 3):
-            with open_stream(asked(server.url)) as stream:
+            with opened(asked(server.url)) as stream:
                 assert stream.read_all(100) == b"hi"
             assert server.accepted == number
             wait_for_close(server)
@@ -462,7 +469,7 @@ def test_a_connection_that_dies_as_it_is_taken_is_replaced_once() -> None:
 
     with RawServer(one_then_none) as server:
         for _ in range(3):
-            with open_stream(asked(server.url)) as stream:
+            with opened(asked(server.url)) as stream:
                 assert stream.read_all(100) == b"hi"
     assert server.accepted == 2
 
@@ -478,19 +485,19 @@ def test_a_fresh_connection_that_dies_is_not_tried_again() -> None:
 
 def test_a_used_connection_that_dies_after_a_byte_is_not_tried_again() -> None:
     with RawServer(answering(OK, b"HTTP/1.1 2")) as server:
-        with open_stream(asked(server.url)) as stream:
+        with opened(asked(server.url)) as stream:
             stream.read_all(100)
         assert isinstance(fails(asked(server.url)), BrokenStream)
     assert server.accepted == 1
 
 
 def test_an_old_idle_connection_is_not_taken(upstream: FakeUpstream) -> None:
-    with open_stream(chat(upstream)) as stream:
+    with opened(chat(upstream)) as stream:
         stream.read_all(100_000)
     pool = pool_for(Origin("http", "127.0.0.1", int(upstream.origin.rsplit(":", 1)[1])))
     for sock in pool._returned_at:
         pool._returned_at[sock] -= IDLE_S_MAX
-    with open_stream(chat(upstream)) as stream:
+    with opened(chat(upstream)) as stream:
         stream.read_all(100_000)
     assert upstream.connections.accepted == 2
 
@@ -499,7 +506,7 @@ def test_descriptors_above_1024_are_reused_too(upstream: FakeUpstream) -> None:
     held = [os.dup(0) for _ in range(1_100)]
     try:
         for _ in range(2):
-            with open_stream(chat(upstream)) as stream:
+            with opened(chat(upstream)) as stream:
                 stream.read_all(100_000)
     finally:
         for descriptor in held:
@@ -511,7 +518,7 @@ def test_threads_have_pools_of_their_own(upstream: FakeUpstream) -> None:
     statuses = []
 
     def run() -> None:
-        with open_stream(chat(upstream)) as stream:
+        with opened(chat(upstream)) as stream:
             stream.read_all(100_000)
             statuses.append(stream.status)
 
@@ -527,7 +534,7 @@ def test_a_stream_may_be_closed_by_another_thread_while_nobody_reads(
     upstream: FakeUpstream,
 ) -> None:
     upstream.streams("one", stall_after=(1, 60.0))
-    stream = open_stream(chat(upstream))
+    stream = opened(chat(upstream))
     thread = threading.Thread(target=stream.close)
     thread.start()
     thread.join(5)
@@ -536,7 +543,7 @@ def test_a_stream_may_be_closed_by_another_thread_while_nobody_reads(
 
 def test_many_streams_run_beside_each_other_in_one_thread(upstream: FakeUpstream) -> None:
     upstream.streams("one", "two", stall_between_s=0.05)
-    jobs = [gevent.spawn(lambda: open_stream(chat(upstream)).read_all(9999)) for _ in range(100)]
+    jobs = [gevent.spawn(lambda: opened(chat(upstream)).read_all(9999)) for _ in range(100)]
     started = time.monotonic()
     gevent.joinall(jobs, timeout=10, raise_error=True)
     assert all(b"[DONE]" in job.value for job in jobs)
@@ -609,7 +616,7 @@ from solrouter.transport.http import HttpRequest, open_stream
 for _ in range(2):
     request = HttpRequest("POST", sys.argv[1], {}, b"{}", 5, 5, 5, 20)
     with open_stream(request) as stream:
-        assert stream.read_all(100) == b"hi"
+        assert stream.wait_for_head() and stream.read_all(100) == b"hi"
 """
 
 
@@ -629,3 +636,23 @@ def test_a_deadline_already_past_opens_nothing(upstream: FakeUpstream) -> None:
     assert isinstance(error, ReadTimedOut)
     assert upstream.requests == 0
     assert http.RECEIVE_BYTES >= 64 * 1024
+
+
+def test_a_quiet_answer_can_be_waited_for_in_turns(upstream: FakeUpstream) -> None:
+    upstream.answers(stall_before_s=0.4)
+    with open_stream(chat(upstream)) as stream:
+        turns = 0
+        while not stream.wait_for_head(0.1):
+            turns += 1
+        assert stream.status == 200
+    assert 2 <= turns <= 5
+
+
+def test_waiting_in_turns_does_not_move_the_deadline(upstream: FakeUpstream) -> None:
+    upstream.answers(stall_after=(2, 60))
+    turns = 0
+    with opened(chat(upstream, between_s=0.5)) as stream, pytest.raises(ReadTimedOut) as caught:
+        while (piece := stream.read_some(0.1)) != b"":
+            turns += piece is None
+    assert caught.value.phase == "between"
+    assert 3 <= turns <= 5

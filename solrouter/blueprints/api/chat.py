@@ -1,13 +1,23 @@
 """POST /chat/completions: parse, ask the conductor, answer in one piece or as events."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import orjson
 from flask import Response, current_app, request
 
 from solrouter import interruptions, sse
-from solrouter.blueprints.api import api, authenticate, bodies, idempotency, rates, schemas
+from solrouter.blueprints.api import (
+    api,
+    authenticate,
+    bodies,
+    errors,
+    idempotency,
+    rates,
+    schemas,
+)
 from solrouter.chat import CHAT_COMPLETION, ChatRequest
+from solrouter.errors import SolRouterError
 from solrouter.interruptions import ClientLeft, ClientWatch, Wait
 from solrouter.services import completions
 from solrouter.services.completions import Completion
@@ -20,6 +30,8 @@ STREAM_HEADERS = {
 }
 # nginx's own status, for the log alone: nobody is there to read it.
 CLIENT_CLOSED_REQUEST = 499
+# JSON allows it before a value, so it says that the line is alive and changes nothing.
+SPACE = b" "
 
 
 @api.post("/chat/completions")
@@ -47,19 +59,55 @@ def create_chat_completion() -> Response:
 
 
 def _answered(completion: Completion, chat_request: ChatRequest) -> Response:
-    if chat_request.stream:
-        response = Response(_events(completion), mimetype="text/event-stream")
-        response.headers.extend(STREAM_HEADERS)
-        # Not in the generator's `finally`: that never runs if the client leaves before the first
-        # event.
-        response.call_on_close(completion.close)
-    else:
-        try:
-            response = Response(orjson.dumps(completion.answer()), mimetype="application/json")
-        finally:
-            completion.close()
+    response = _streamed(completion) if chat_request.stream else _whole(completion)
     response.headers.extend(_headers(completion, chat_request))
     return response
+
+
+def _streamed(completion: Completion) -> Response:
+    response = Response(_events(completion), mimetype="text/event-stream")
+    response.headers.extend(STREAM_HEADERS)
+    # Not in the generator's `finally`: that never runs if the client leaves before the first
+    # event.
+    response.call_on_close(completion.close)
+    return response
+
+
+def _whole(completion: Completion) -> Response:
+    """The answer in one piece, as soon as it is there.
+
+    Where a router in front of us waits only so long for a first byte, the status goes out before
+    that time is over, and spaces keep the line open. What fails after that breaks the connection:
+    an SDK then raises and tries again, where a status of 200 with an error in it would pass.
+    """
+    answer = completion.answer()
+    try:
+        for body in answer:
+            if body is not None:
+                completion.close()
+                return Response(orjson.dumps(body), mimetype="application/json")
+            if _must_speak(completion):
+                break
+    except BaseException:
+        completion.close()
+        raise
+    response = Response(_after_spaces(answer), mimetype="application/json")
+    response.headers.extend(STREAM_HEADERS)
+    response.call_on_close(completion.close)
+    return response
+
+
+def _must_speak(completion: Completion) -> bool:
+    """Whether the next look at the clock may come too late for the first byte."""
+    settings = current_app.config
+    first_byte_s = float(settings["SOLROUTER_FIRST_BYTE_S"])
+    return completion.elapsed_s + float(settings["SOLROUTER_KEEP_ALIVE_S"]) >= first_byte_s
+
+
+def _after_spaces(answer: Iterator[dict[str, Any] | None]) -> Iterator[bytes]:
+    yield SPACE
+    for body in answer:
+        yield SPACE if body is None else orjson.dumps(body)
 
 
 def _replayed(answered: Answered) -> Response:
@@ -83,14 +131,20 @@ def stop(watch: ClientWatch | None) -> None:
 
 
 def _events(completion: Completion) -> Iterator[bytes]:
-    for chunk in completion.chunks():
-        yield sse.data_event(orjson.dumps(chunk))
+    try:
+        for chunk in completion.chunks():
+            yield sse.KEEP_ALIVE if chunk is None else sse.data_event(orjson.dumps(chunk))
+    except SolRouterError as error:
+        last = completion.error_chunk(errors.error_object(error))
+        yield sse.data_event(orjson.dumps(last))
     yield sse.DONE
 
 
 def _headers(completion: Completion, chat_request: ChatRequest) -> Iterator[tuple[str, str]]:
-    """The id, where the limits stand, and the output limit when it was lowered."""
+    """The id, where the limits stand, the output limit when it was lowered, the route if asked."""
     yield "X-Generation-Id", completion.id
     yield from rates.headers(completion.rates)
     if chat_request.output_limit is None or completion.output_limit < chat_request.output_limit:
         yield "X-SolRouter-Max-Tokens", str(completion.output_limit)
+    if request.headers.get("X-SolRouter-Explain"):
+        yield "X-SolRouter-Route", completion.route()

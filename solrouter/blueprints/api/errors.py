@@ -6,6 +6,7 @@ not to.
 """
 
 import logging
+from typing import Any
 
 import orjson
 from flask import Response, g
@@ -72,13 +73,9 @@ HTTP_ERRORS: dict[int, tuple[type[SolRouterError], str]] = {
 def respond(error: Exception) -> Response:
     """The answer to whatever was raised on an API path; what is not ours is logged and hidden."""
     ours = as_ours(error)
-    status, kind = classify(ours)
-    body = {
-        "error": {"message": ours.message, "type": kind, "code": ours.code, "param": ours.param}
-    }
-    if ours.metadata:
-        body["error"]["metadata"] = ours.metadata  # type: ignore[assignment]
-    response = Response(orjson.dumps(body), status=status, mimetype="application/json")
+    status, _ = classify(ours)
+    body = orjson.dumps({"error": error_object(ours)})
+    response = Response(body, status=status, mimetype="application/json")
     principal = g.get("principal")
     if principal is not None and 400 <= status <= REFUSED_MAX:
         refusals.note(principal.key_id, ours.code)
@@ -94,6 +91,18 @@ def respond(error: Exception) -> Response:
             (k, v) for k, v in error.get_response().headers.items() if k == "Allow"
         )
     return response
+
+
+def error_object(error: SolRouterError) -> dict[str, Any]:
+    """What a program is told of an error, in an answer or at the end of a stream."""
+    _, kind = classify(error)
+    told: dict[str, Any] = {
+        "message": error.message,
+        "type": kind,
+        "code": error.code,
+        "param": error.param,
+    }
+    return {**told, "metadata": error.metadata} if error.metadata else told
 
 
 def classify(error: SolRouterError) -> tuple[int, str]:

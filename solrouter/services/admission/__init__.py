@@ -67,6 +67,7 @@ __all__ = [
     "allowance_is_spent",
     "beat",
     "catch_up",
+    "cover",
     "credit",
     "expire",
     "grow",
@@ -113,15 +114,24 @@ def _admit(ask: Ask) -> Admitted:
 def grow(admitted: Admitted) -> Admitted | None:
     """Doubles what a hold covers, up to the output limit; None when the balance cannot follow."""
     covered = min(admitted.covered_tokens * 2, admitted.output_limit)
-    more = max(admitted.ask.cost_bound(covered) - admitted.held_nanos, 0)
-    grown = replace(admitted, covered_tokens=covered, held_nanos=admitted.held_nanos + more)
+    return cover(replace(admitted, covered_tokens=covered))
+
+
+def cover(admitted: Admitted) -> Admitted | None:
+    """Holds what is missing for the tokens that it covers; None when the balance cannot follow.
+
+    For a request that turns to a dearer offer, or says more than was held for at first.
+    """
+    more = admitted.ask.cost_bound(admitted.covered_tokens) - admitted.held_nanos
+    if more <= 0:
+        return admitted
     try:
         database.transact(
             lambda connection: admitting.grow(connection, admitted, more), durable=False
         )
     except (BalanceInUse, KeyLimitReached):
         return None
-    return grown
+    return replace(admitted, held_nanos=admitted.held_nanos + more)
 
 
 def settle(admitted: Admitted, ending: Ending, *, transcript: Transcript | None = None) -> Charge:

@@ -11,10 +11,11 @@ books' side of that is admission's, the reasons are here.
     by a hold that could not grow           our estimate                    stopped, balance
     by a fault of the upstream or ours      nothing                         failed, its code
 
-`opening` brings a request up to its first content, `running` relays and ends it.
+`planning` says who could serve a request and what it may cost, `starting` has it admitted,
+`opening` brings it up to its first content, `running` relays and ends it, `books` settles it.
 """
 
-from solrouter.services.completions.opening import start
 from solrouter.services.completions.running import Completion
+from solrouter.services.completions.starting import start
 
 __all__ = ["Completion", "start"]

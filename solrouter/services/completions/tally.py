@@ -7,8 +7,8 @@ from solrouter.chat import ChatRequest, Chunk, Usage
 from solrouter.clock import monotonic_s
 
 UPSTREAM, ESTIMATED, NONE = "upstream", "estimated", "none"
-# What an upstream is taken to generate while it works and shows nothing: hidden reasoning, or an
-# answer that is not streamed.
+# What an upstream whose pace nobody has measured is taken to generate while it works and shows
+# nothing: hidden reasoning, or an answer that is not streamed.
 SILENT_TOKENS_PER_S = 50
 SILENCE_S_MIN = 1.0
 
@@ -52,15 +52,23 @@ class Tally:
             reasons = (choice.get("finish_reason") for choice in choices)
             self.finish_reason = next((r for r in reasons if r), self.finish_reason)
 
-    def used(self, request: ChatRequest, *, output_max: int, is_cut: bool) -> tuple[Usage, str]:
+    def used(
+        self,
+        request: ChatRequest,
+        *,
+        output_max: int,
+        is_cut: bool,
+        tokens_per_s: float | None = None,
+    ) -> tuple[Usage, str]:
         """What the answer used: as the upstream says, else by our own count.
 
-        For one that was cut, what the upstream has made in silence since counts too.
+        For one that was cut, what the upstream has made in silence since counts too, at the pace
+        that is known of it.
         """
         if self.usage is not None:
             return self.usage, UPSTREAM
         # Before the count, whose first use may take a second: that is no silence of the upstream.
-        silent = self._silent_tokens() if is_cut else 0
+        silent = self._silent_tokens(tokens_per_s) if is_cut else 0
         output = tokens.count("".join(self.texts)) + silent
         prompt = min(tokens.count_prompt(request.body), request.prompt_bound)
         return Usage(input=prompt, output=min(output, output_max)), ESTIMATED
@@ -69,6 +77,7 @@ class Tally:
         """Milliseconds since the request came."""
         return int((monotonic_s() - self.started_s) * 1000)
 
-    def _silent_tokens(self) -> int:
+    def _silent_tokens(self, tokens_per_s: float | None) -> int:
         silent_s = monotonic_s() - self.heard_s
-        return int(silent_s * SILENT_TOKENS_PER_S) if silent_s >= SILENCE_S_MIN else 0
+        pace = tokens_per_s or SILENT_TOKENS_PER_S
+        return int(silent_s * pace) if silent_s >= SILENCE_S_MIN else 0

@@ -1,0 +1,172 @@
+"""The books of one request: settled once, however it ends, and what its caller is told of it."""
+
+import contextvars
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import orjson
+
+from solrouter.chat import ChatRequest, Usage
+from solrouter.clock import monotonic_s
+from solrouter.errors import DatabaseUnavailable, ShuttingDown
+from solrouter.money import decimal_usd, float_usd
+from solrouter.services import admission, health, pricing
+from solrouter.services.admission import CANCELLED, FAILED, Admitted, Ending
+from solrouter.services.billing import Charge
+from solrouter.services.completions.opening import Opening
+from solrouter.services.completions.tally import NONE, Tally
+
+log = logging.getLogger(__name__)
+
+# How long to wait before asking again for a hold that the database could not take.
+GROW_AGAIN_S = 2.0
+REASON_CHARACTERS_MAX = 60
+# The last payloads of an answer, which are known once it is settled.
+Tail = Callable[[], Iterable[dict[str, Any]]]
+
+
+class Books:
+    """What one request holds, has used and is charged. `usage` is told once it is settled.
+
+    `said` are the payloads to keep, with the tail, for a repetition of the request.
+    """
+
+    def __init__(self, request: ChatRequest, opening: Opening, tally: Tally) -> None:
+        self.usage: dict[str, Any] | None = None
+        self.is_settled = False
+        self.said: list[dict[str, Any]] = []
+        self._request = request
+        self._opening = opening
+        self._tally = tally
+        self._grows_from_s = 0.0
+        # Settling needs the app's database, and a stream outlives the request that made it.
+        self._context = contextvars.copy_context()
+
+    @property
+    def admitted(self) -> Admitted:
+        """What the request holds now."""
+        return self._opening.admitted
+
+    def grow(self) -> bool:
+        """Raises the hold ahead of the output; False when the balance cannot follow."""
+        if monotonic_s() < self._grows_from_s:
+            return True
+        try:
+            grown = self._context.run(admission.grow, self.admitted)
+        except DatabaseUnavailable:
+            # An answer outlives a restart of the database; what it says meanwhile is our risk.
+            self._grows_from_s = monotonic_s() + GROW_AGAIN_S
+            return True
+        if grown is not None:
+            self._opening.admitted = grown
+        return grown is not None
+
+    def finish(self, outcome: str, reason: str, tail: Tail) -> None:
+        """Settles an answer that has come to its end."""
+        usage, source = self._used(is_cut=False)
+        self._note_health(usage)
+        self._settle(outcome, reason, usage, source, tail=tail)
+
+    def fail(self, code: str) -> None:
+        """Settles a fault that is not the caller's: it costs nothing, within the allowance."""
+        usage, source = Usage(), NONE
+        if self._opening.running is not None:
+            usage, source = self._used(is_cut=False)
+            self._opening.attempts[-1]["error"] = code
+        self._settle(FAILED, code, usage, source)
+
+    def cancel(self) -> None:
+        """Settles a request whose caller has left: what was made until now is charged."""
+        usage, source = self._used(is_cut=True)
+        self._settle(CANCELLED, "client_left", usage, source)
+
+    def _used(self, *, is_cut: bool) -> tuple[Usage, str]:
+        output_max = self.admitted.output_limit * self.admitted.ask.choices
+        return self._tally.used(
+            self._request,
+            output_max=output_max,
+            is_cut=is_cut,
+            tokens_per_s=health.tokens_per_s(self._opening.candidate.offer.id),
+        )
+
+    def _settle(
+        self, outcome: str, reason: str, usage: Usage, source: str, *, tail: Tail | None = None
+    ) -> None:
+        """Settles once; later, if the database does not answer now."""
+        if self.is_settled:
+            return
+        self.is_settled = True
+        ending = self._ending(outcome, reason[:REASON_CHARACTERS_MAX], usage, source)
+        # From the first content on the prices are those of whoever serves.
+        ask = admission.with_offer(self.admitted.ask, ending.offer)
+        admitted = replace(self.admitted, ask=ask)
+
+        def transcript(charge: Charge) -> bytes:
+            self.usage = usage_object(usage, charge.total_nanos)
+            return orjson.dumps([*self.said, *(tail() if tail else ())])
+
+        settle = partial(admission.settle, transcript=transcript if tail else None)
+        # What it will come to, as far as anybody can know before it is settled.
+        charged_nanos = ending.cost_nanos
+        try:
+            charged_nanos = self._context.run(settle, admitted, ending).total_nanos
+        except DatabaseUnavailable:
+            log.warning("request %s will be settled when the database answers", admitted.id)
+        self.usage = usage_object(usage, charged_nanos)
+
+    def _ending(self, outcome: str, reason: str, usage: Usage, source: str) -> Ending:
+        opening, tally, at = self._opening, self._tally, self.admitted.ask.at
+        offer, running = opening.candidate.offer, opening.running
+        is_restart = reason == ShuttingDown.code
+        return Ending(
+            model=opening.candidate.model.id,
+            offer=offer,
+            outcome=outcome,
+            reason=reason,
+            usage=usage,
+            usage_source=source,
+            cost_nanos=0 if is_restart else pricing.cost_nanos(usage, offer.sale, at=at),
+            upstream_cost_nanos=pricing.cost_nanos(usage, offer.cost, at=at),
+            attempts=opening.attempts,
+            duration_ms=tally.elapsed_ms(),
+            first_content_ms=tally.first_content_ms,
+            finish_reason=tally.finish_reason,
+            error_code=reason if outcome == FAILED else None,
+            upstream_id=(running.upstream.upstream_id or "")[:200] or None if running else None,
+            # The daily allowance is for providers' faults; a restart of ours costs nothing ever.
+            is_forgivable=outcome == FAILED and running is not None and not is_restart,
+        )
+
+    def _note_health(self, usage: Usage) -> None:
+        running = self._opening.running
+        assert running is not None, "only an answer can finish"
+        health.note(
+            running.candidate.offer.id,
+            health.OK,
+            first_content_ms=running.first_content_ms,
+            output_tokens=usage.completion_tokens,
+            duration_ms=int((monotonic_s() - running.began_s) * 1000),
+        )
+
+
+def usage_object(usage: Usage, charge_nanos: int) -> dict[str, Any]:
+    """`usage` as answers carry it: OpenAI's counts, and the amount charged in USD."""
+    return {
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "total_tokens": usage.total_tokens,
+        "prompt_tokens_details": {
+            "cached_tokens": usage.cache_read,
+            "cache_write_tokens": usage.cache_write_5m + usage.cache_write_1h,
+            "audio_tokens": usage.input_audio,
+        },
+        "completion_tokens_details": {
+            "reasoning_tokens": usage.reasoning,
+            "audio_tokens": usage.output_audio,
+        },
+        "cost": float_usd(charge_nanos),
+        "cost_details": {"charge": decimal_usd(charge_nanos), "currency": "USD"},
+    }

@@ -1,0 +1,230 @@
+"""From a request to a plan: which models it may mean, who could serve them, what it may cost.
+
+Nothing is opened and nothing is held here, so an estimate makes the same plan as a request.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import partial
+
+from solrouter import config, process, tokens
+from solrouter.chat import ChatRequest
+from solrouter.clock import utcnow
+from solrouter.errors import (
+    BadRequest,
+    Forbidden,
+    ModelUnavailable,
+    SolRouterError,
+    UnsupportedParameter,
+)
+from solrouter.money import decimal_usd
+from solrouter.providers.choices import calls_needed
+from solrouter.services import catalogue, health, pricing, routing
+from solrouter.services.admission import Ask
+from solrouter.services.catalogue import Model, Snapshot
+from solrouter.services.keys import Principal
+from solrouter.services.repeats import Repeat
+from solrouter.services.routing import Choice, Offer, Ranking, Skipped
+
+# A hold outlives the longest answer by this much, so that a live one never expires.
+HOLD_MARGIN_S = 60
+# Other vendors' tokenizers make up to this much of our count of a prompt.
+COUNT_MARGIN_PERCENT = 150
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One way to serve the request; `why` it stands where it does."""
+
+    model: Model
+    offer: Offer
+    why: str
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Who could serve a request, in the order in which they are tried; never empty.
+
+    `ask_for` says what a request to one of them needs in order to be admitted.
+    """
+
+    candidates: tuple[Candidate, ...]
+    skipped: tuple[Skipped, ...]
+    ask_for: Callable[[Candidate], Ask]
+
+    def counted(self, request: ChatRequest) -> "Plan":
+        """The same plan with the prompt counted, where only its bound in bytes was known.
+
+        Other vendors' tokenizers may make more of it than ours, hence the margin.
+        """
+        prompt = tokens.count_prompt(request.body) * COUNT_MARGIN_PERCENT // 100
+
+        def ask_for(candidate: Candidate) -> Ask:
+            ask, offer = self.ask_for(candidate), candidate.offer
+            calls = calls_needed(offer.kind, offer.capabilities, ask.choices)
+            return replace(ask, prompt_bound=min(prompt * calls, ask.prompt_bound))
+
+        return replace(self, ask_for=ask_for)
+
+    def explain(self) -> str:
+        """One line for people: who is tried in which order and why, and who is not."""
+        choices = tuple(Choice(c.offer, c.why) for c in self.candidates)
+        return routing.explain(Ranking(choices, self.skipped))
+
+
+def plan(
+    snapshot: Snapshot,
+    principal: Principal,
+    request: ChatRequest,
+    repeat: Repeat | None = None,
+) -> Plan:
+    """The plan for a request.
+
+    Raises UnknownModel, ModelUnavailable, ModelRetired, Forbidden, UnsupportedParameter and
+    BadRequest.
+    """
+    candidates: list[Candidate] = []
+    skipped: list[Skipped] = []
+    failure: SolRouterError | None = None
+    for name in (request.model, *request.fallback_models):
+        try:
+            found, passed_over = _candidates(snapshot, principal, request, name)
+        except ModelUnavailable as error:
+            # The next of `models` may be there; if none is, the first one's reason is told.
+            failure = failure or error
+            continue
+        candidates += found
+        skipped += passed_over
+    if not candidates:
+        raise failure or _nobody(request, skipped)
+    ask_for = partial(
+        _ask,
+        version=snapshot.version,
+        principal=principal,
+        request=request,
+        repeat=repeat,
+        at=utcnow(),
+    )
+    if request.max_cost_nanos is not None:
+        dearest = candidates[0]
+        candidates = [c for c in candidates if _is_within(request.max_cost_nanos, ask_for(c))]
+        if not candidates:
+            raise _too_dear(request, ask_for(dearest))
+    return Plan(tuple(candidates), tuple(skipped), ask_for)
+
+
+def _candidates(
+    snapshot: Snapshot, principal: Principal, request: ChatRequest, name: str
+) -> tuple[list[Candidate], tuple[Skipped, ...]]:
+    """The candidates of one model name, best first, and who was passed over."""
+    base, variant = (name, None) if name in snapshot.models else routing.variant(name)
+    resolution = catalogue.resolve(snapshot, base)
+    model = resolution.model
+    _require_allowed(principal, base, model)
+    ranking = routing.rank(
+        model.offers,
+        at=utcnow(),
+        preferences=routing.with_variant(request.preferences, variant),
+        health=health.conditions(),
+        parameters=frozenset(request.body),
+    )
+    found = []
+    for choice in ranking.choices:
+        told = (*resolution.warnings, *request.warnings, *_not_passed(request, choice.offer))
+        if told and request.is_strict:
+            raise _not_strictly(told[0])
+        found.append(Candidate(model, choice.offer, choice.why, told))
+    return found, ranking.skipped
+
+
+def _ask(
+    candidate: Candidate,
+    *,
+    version: int,
+    principal: Principal,
+    request: ChatRequest,
+    repeat: Repeat | None,
+    at: datetime,
+) -> Ask:
+    model, offer = candidate.model, candidate.offer
+    context = offer.context_tokens or model.context_tokens
+    most = offer.output_tokens_max or model.output_tokens_max or context
+    calls = calls_needed(offer.kind, offer.capabilities, request.choices)
+    ask = Ask(
+        principal=principal,
+        requested_model=request.model,
+        offer=offer,
+        catalogue_version=version,
+        # Text beyond the context is refused by the upstream, so it cannot be billed.
+        prompt_bound=min(request.prompt_bound, context) * calls,
+        output_limit=min(request.output_limit or most, most),
+        is_named=request.output_limit is not None,
+        choices=request.choices,
+        streamed=request.stream,
+        worker_id=process.worker_id(),
+        lifetime_s=int(config.current()["SOLROUTER_TOTAL_S"]) + HOLD_MARGIN_S,
+        at=at,
+        repeat=repeat,
+        input_classes=(*pricing.TEXT_INPUT_CLASSES, *request.input_classes),
+    )
+    if request.max_cost_nanos is None:
+        return ask
+    affordable = ask.affordable(request.max_cost_nanos)
+    return replace(ask, output_limit=max(min(ask.output_limit, affordable), ask.floor))
+
+
+def _is_within(max_cost_nanos: int, ask: Ask) -> bool:
+    return ask.cost_bound(ask.output_limit) <= max_cost_nanos
+
+
+def _require_allowed(principal: Principal, requested: str, model: Model) -> None:
+    allowed = principal.models_allowed
+    if allowed is not None and requested not in allowed and model.id not in allowed:
+        raise Forbidden(
+            f"This API key may not use the model “{requested}”.",
+            code="model_not_allowed",
+            metadata={"models_allowed": list(allowed)},
+        )
+
+
+def _not_passed(request: ChatRequest, offer: Offer) -> tuple[str, ...]:
+    """What the caller is told about fields that we do not know and this provider never sees."""
+    if passes_unknown(offer.capabilities):
+        return ()
+    return tuple(f"{name}: not known here, and not passed on" for name in request.unknown)
+
+
+def passes_unknown(capabilities: Mapping[str, object]) -> bool:
+    """Whether a provider takes fields that we do not know."""
+    return bool(capabilities.get("passes_unknown_fields"))
+
+
+def _not_strictly(warning: str) -> UnsupportedParameter:
+    name, _, why = warning.partition(": ")
+    return UnsupportedParameter(
+        f"'{name}' cannot be honoured to the letter, as “strict” asks: {why}.", param=name
+    )
+
+
+def _nobody(request: ChatRequest, skipped: list[Skipped]) -> ModelUnavailable:
+    reasons = sorted({f"{s.offer.provider_slug}: {s.why}" for s in skipped})
+    return ModelUnavailable(
+        f"No provider of “{request.model}” fits what you asked of the route"
+        + (f" ({'; '.join(reasons)})." if reasons else "."),
+        param="provider",
+        metadata={"skipped": reasons},
+    )
+
+
+def _too_dear(request: ChatRequest, ask: Ask) -> BadRequest:
+    assert request.max_cost_nanos is not None
+    needed = decimal_usd(ask.cost_bound(ask.floor))
+    return BadRequest(
+        f"This request can cost up to ${needed} even with a short answer, more than its max_cost "
+        f"of ${decimal_usd(request.max_cost_nanos)}. Raise max_cost or shorten the prompt.",
+        code="max_cost_too_low",
+        param="max_cost",
+        metadata={"required": needed},
+    )
