@@ -8,15 +8,19 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, Select, func, select
+from sqlalchemy import Connection, Row, Select, func, select
 
 from solrouter import database
 from solrouter.clock import first_id_at, start_of_day, utcnow
 from solrouter.errors import NotFound
 from solrouter.models import Account, ApiKey, Completion, Hold, Membership, PriceCard, User
+from solrouter.services import budgets
 
 ID_PREFIX = "chatcmpl-"
 PENDING = "pending"
+FINISHED = "finished"
+# How many of an account's requests are looked at for what is usual.
+USUAL_OF_LAST = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +72,16 @@ class Summary:
     spent_month_nanos: int
     requests_today: int
     requests_month: int
+
+
+@dataclass(frozen=True, slots=True)
+class KeyUsage:
+    """What a key's requests were charged that began in this time, by the UTC calendar."""
+
+    all_nanos: int
+    day_nanos: int
+    week_nanos: int
+    month_nanos: int
 
 
 def public_id(identifier: uuid.UUID) -> str:
@@ -126,6 +140,22 @@ def recent_of_all(*, limit: int, before: str | None = None) -> list[OperatorRece
     return [OperatorReceipt(_receipt(row), row.account_public_id, row.email or "") for row in rows]
 
 
+def usual_output_tokens(account_id: int, model: str) -> int | None:
+    """How long the model's last answers to this account were on average; None before the first."""
+    recent = (
+        select(Completion.completion_tokens, Completion.model, Completion.outcome)
+        .where(Completion.account_id == account_id)
+        .order_by(Completion.id.desc())
+        .limit(USUAL_OF_LAST)
+        .subquery()
+    )
+    query = select(func.avg(recent.c.completion_tokens)).where(
+        recent.c.model == model, recent.c.outcome == FINISHED
+    )
+    average = database.read_apart(lambda connection: connection.execute(query).scalar())
+    return None if average is None else max(round(average), 1)
+
+
 def summary(account_id: int) -> Summary:
     """What the account has spent today and this month."""
     today = start_of_day(utcnow())
@@ -139,6 +169,20 @@ def summary(account_id: int) -> Summary:
     ).where(Completion.account_id == account_id, Completion.id >= first_id_at(month))
     row = database.read_apart(lambda connection: connection.execute(query).one())
     return Summary(int(row[0]), int(row[1]), row[2], row[3])
+
+
+def usage_of_key(key_id: int) -> KeyUsage:
+    """What the key was charged, in all and in the current day, week and month."""
+
+    def query(connection: Connection) -> KeyUsage:
+        now = budgets.calendar(connection)
+        since = (now.day, now.week, now.month)
+        charge = Completion.charge_nanos
+        parts = [func.sum(charge).filter(Completion.id >= first_id_at(start)) for start in since]
+        sums = select(func.sum(charge), *parts).where(Completion.key_id == key_id)
+        return KeyUsage(*(int(each or 0) for each in connection.execute(sums).one()))
+
+    return database.read_apart(query)
 
 
 def _query() -> Select[*tuple[Any, ...]]:

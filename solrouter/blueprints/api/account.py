@@ -18,6 +18,7 @@ def show_key() -> Response:
     principal = authenticate.bearer()
     key = keys.find(principal.account_id, principal.key_public_id)
     left = None if key.limit_nanos is None else max(key.limit_nanos - key.spent_nanos, 0)
+    usage = activity.usage_of_key(principal.key_id)
     return _json(
         {
             "data": {
@@ -26,7 +27,12 @@ def show_key() -> Response:
                 "name": key.name,
                 "limit": None if key.limit_nanos is None else float_usd(key.limit_nanos),
                 "limit_remaining": None if left is None else float_usd(left),
-                "usage": None if key.limit_nanos is None else float_usd(key.spent_nanos),
+                "limit_reset": None if key.resets_at is None else key.resets,
+                "limit_resets_at": None if key.resets_at is None else key.resets_at.isoformat(),
+                "usage": float_usd(usage.all_nanos),
+                "usage_daily": float_usd(usage.day_nanos),
+                "usage_weekly": float_usd(usage.week_nanos),
+                "usage_monthly": float_usd(usage.month_nanos),
                 "created_at": key.created_at.isoformat(),
                 "disabled": key.status != "active",
                 "refused_today": refusals.today(principal.account_id),

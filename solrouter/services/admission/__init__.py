@@ -29,7 +29,7 @@ from solrouter.errors import (
 from solrouter.models import Account, Lease, Worker
 from solrouter.models.columns import db_now
 from solrouter.services import audit, billing
-from solrouter.services.admission import admitting, allowance, late, settling
+from solrouter.services.admission import admitting, allowance, counting, late, settling
 from solrouter.services.admission.asks import (
     CANCELLED,
     FAILED,
@@ -48,6 +48,8 @@ from solrouter.services.admission.late import catch_up
 from solrouter.services.admission.late import waiting as late_writes
 from solrouter.services.admission.settling import Transcript
 from solrouter.services.billing import Charge
+from solrouter.services.keys import Principal
+from solrouter.services.limits import RateState
 
 CLOCK = "clock"
 
@@ -67,6 +69,7 @@ __all__ = [
     "allowance_is_spent",
     "beat",
     "catch_up",
+    "count_request",
     "cover",
     "credit",
     "expire",
@@ -132,6 +135,13 @@ def cover(admitted: Admitted) -> Admitted | None:
     except (BalanceInUse, KeyLimitReached):
         return None
     return replace(admitted, held_nanos=admitted.held_nanos + more)
+
+
+def count_request(principal: Principal) -> tuple[RateState, ...]:
+    """Counts a request that holds nothing, such as an estimate. Raises RateLimited."""
+    return database.transact(
+        lambda connection: counting.count_request(connection, principal), durable=False
+    )
 
 
 def settle(admitted: Admitted, ending: Ending, *, transcript: Transcript | None = None) -> Charge:

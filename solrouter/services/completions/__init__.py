@@ -13,9 +13,11 @@ books' side of that is admission's, the reasons are here.
 
 `planning` says who could serve a request and what it may cost, `starting` has it admitted,
 `opening` brings it up to its first content, `running` relays and ends it, `books` settles it.
+`estimating` says beforehand what all this would be.
 """
 
+from solrouter.services.completions.estimating import Estimate, estimate
 from solrouter.services.completions.running import Completion
 from solrouter.services.completions.starting import start
 
-__all__ = ["Completion", "start"]
+__all__ = ["Completion", "Estimate", "estimate", "start"]

@@ -62,8 +62,7 @@ class Plan:
         prompt = tokens.count_prompt(request.body) * COUNT_MARGIN_PERCENT // 100
 
         def ask_for(candidate: Candidate) -> Ask:
-            ask, offer = self.ask_for(candidate), candidate.offer
-            calls = calls_needed(offer.kind, offer.capabilities, ask.choices)
+            ask, calls = self.ask_for(candidate), calls_of(candidate, request)
             return replace(ask, prompt_bound=min(prompt * calls, ask.prompt_bound))
 
         return replace(self, ask_for=ask_for)
@@ -151,14 +150,13 @@ def _ask(
     model, offer = candidate.model, candidate.offer
     context = offer.context_tokens or model.context_tokens
     most = offer.output_tokens_max or model.output_tokens_max or context
-    calls = calls_needed(offer.kind, offer.capabilities, request.choices)
     ask = Ask(
         principal=principal,
         requested_model=request.model,
         offer=offer,
         catalogue_version=version,
         # Text beyond the context is refused by the upstream, so it cannot be billed.
-        prompt_bound=min(request.prompt_bound, context) * calls,
+        prompt_bound=min(request.prompt_bound, context) * calls_of(candidate, request),
         output_limit=min(request.output_limit or most, most),
         is_named=request.output_limit is not None,
         choices=request.choices,
@@ -173,6 +171,12 @@ def _ask(
         return ask
     affordable = ask.affordable(request.max_cost_nanos)
     return replace(ask, output_limit=max(min(ask.output_limit, affordable), ask.floor))
+
+
+def calls_of(candidate: Candidate, request: ChatRequest) -> int:
+    """How many calls this candidate takes, each with the whole prompt."""
+    offer = candidate.offer
+    return calls_needed(offer.kind, offer.capabilities, request.choices)
 
 
 def _is_within(max_cost_nanos: int, ask: Ask) -> bool:

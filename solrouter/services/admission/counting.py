@@ -1,0 +1,25 @@
+"""Counting a request that holds nothing, such as an estimate, against the limits on requests."""
+
+from sqlalchemy import Connection, select
+
+from solrouter.models import Account, ApiKey, Plan
+from solrouter.services import limits
+from solrouter.services.keys import Principal
+from solrouter.services.limits import RateLimit, RateState
+
+
+def count_request(connection: Connection, principal: Principal) -> tuple[RateState, ...]:
+    """Takes one request from the account's and the key's limits. Raises RateLimited."""
+    most = connection.execute(
+        select(Plan.requests_per_minute, ApiKey.requests_per_minute)
+        .select_from(Account)
+        .join(Plan, Plan.slug == Account.plan_slug)
+        .join(ApiKey, ApiKey.id == principal.key_id)
+        .where(Account.id == principal.account_id)
+    ).one()
+    subjects = (f"account:{principal.account_id}", f"key:{principal.key_id}")
+    return tuple(
+        limits.take(connection, RateLimit(subject, limits.REQUESTS, units_max), 1)
+        for subject, units_max in zip(subjects, most, strict=True)
+        if units_max is not None
+    )
