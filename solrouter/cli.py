@@ -70,6 +70,16 @@ class Dollars(click.ParamType[int]):
 
 NO_LIMIT = -1
 USD = Dollars()
+RESETS = click.Choice(keys.RESETS)
+
+
+class DollarsOrNone(Dollars):
+    """An amount in USD, or `none` for no limit."""
+
+    name = "USD|none"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> int:
+        return NO_LIMIT if str(value).lower() == "none" else super().convert(value, param, ctx)
 
 
 def init_app(app: Flask) -> None:
@@ -125,13 +135,59 @@ def create_user(
 @api_keys.command("create")
 @click.argument("email")
 @click.option("--name", required=True, help="What the key is for.")
-@click.option("--limit", type=USD, help="What the key may spend in all.")
+@click.option("--limit", type=USD, help="What the key may spend.")
+@click.option("--resets", type=RESETS, default="never", help="How often that begins anew, in UTC.")
 @told
-def create_key(email: str, name: str, limit: int | None) -> None:
+def create_key(email: str, name: str, limit: int | None, resets: str) -> None:
     """Makes an API key and prints it alone on standard output. It is never shown again."""
     row = _user(email)
-    new = keys.create(row.account_id, user_id=row.user_id, name=name, limit_nanos=limit)
+    new = keys.create(
+        row.account_id,
+        user_id=row.user_id,
+        name=name,
+        limit_nanos=limit,
+        resets=resets,
+        actor=OPERATOR,
+    )
     click.echo(new.text)
+
+
+@api_keys.command("list")
+@click.argument("email")
+@told
+def list_keys(email: str) -> None:
+    """Lists the user's API keys by their ids, with what is spent of their limits."""
+    for key in keys.list_of(_user(email).account_id):
+        click.echo("\t".join((key.public_id, key.hint, key.status, key.name, _limit_words(key))))
+
+
+@api_keys.command("limit")
+@click.argument("email")
+@click.argument("key_id", metavar="KEY")
+@click.argument("amount", type=DollarsOrNone())
+@click.option("--resets", type=RESETS, help="How often it begins anew, in UTC. Default: as before.")
+@told
+def limit_key(email: str, key_id: str, amount: int, resets: str | None) -> None:
+    """Changes what a key may spend, from the next request on; AMOUNT may be `none`."""
+    account_id = _user(email).account_id
+    key = keys.find(account_id, key_id)
+    key = keys.change(
+        account_id,
+        key_id,
+        actor=OPERATOR,
+        name=key.name,
+        limit_nanos=None if amount == NO_LIMIT else amount,
+        resets=resets or key.resets,
+    )
+    say(f"The key “{key.name}”: {_limit_words(key)}.")
+
+
+def _limit_words(key: keys.Key) -> str:
+    """`$1.20 of $5.00, daily`, or `no limit`."""
+    if key.limit_nanos is None:
+        return "no limit"
+    spent = f"{display_usd(key.spent_nanos)} of {display_usd(key.limit_nanos)}"
+    return spent if key.resets_at is None else f"{spent}, {key.resets}"
 
 
 @credits_.command("grant")

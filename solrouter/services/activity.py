@@ -5,19 +5,27 @@ why.
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from sqlalchemy import Connection, Row, Select, func, select
 
 from solrouter import database
 from solrouter.clock import first_id_at, start_of_day, utcnow
+from solrouter.database import Database
 from solrouter.errors import NotFound
 from solrouter.models import Account, ApiKey, Completion, Hold, Membership, PriceCard, User
 from solrouter.services import budgets
 
 ID_PREFIX = "chatcmpl-"
 PENDING = "pending"
+# A request that began so long ago has ended, and its charge changes no more.
+SETTLED_AFTER = timedelta(hours=6)
+KEYS_KNOWN_MAX = 10_000
+
+# By database: what each key was charged before the current week and month.
+_charged_earlier: WeakKeyDictionary[Database, dict[tuple[int, datetime], int]] = WeakKeyDictionary()
 FINISHED = "finished"
 # How many of an account's requests are looked at for what is usual.
 USUAL_OF_LAST = 200
@@ -173,16 +181,37 @@ def summary(account_id: int) -> Summary:
 
 def usage_of_key(key_id: int) -> KeyUsage:
     """What the key was charged, in all and in the current day, week and month."""
+    known = _charged_earlier.setdefault(database.current(), {})
 
     def query(connection: Connection) -> KeyUsage:
         now = budgets.calendar(connection)
-        since = (now.day, now.week, now.month)
-        charge = Completion.charge_nanos
-        parts = [func.sum(charge).filter(Completion.id >= first_id_at(start)) for start in since]
-        sums = select(func.sum(charge), *parts).where(Completion.key_id == key_id)
-        return KeyUsage(*(int(each or 0) for each in connection.execute(sums).one()))
+        starts = (min(now.week, now.month), now.day, now.week, now.month)
+        sums = [
+            func.sum(Completion.charge_nanos).filter(Completion.id >= first_id_at(start))
+            for start in starts
+        ]
+        mine = (Completion.key_id == key_id, Completion.id >= first_id_at(starts[0]))
+        row = connection.execute(select(*sums).where(*mine)).one()
+        recent, day, week, month = (int(each or 0) for each in row)
+        earlier = _earlier(connection, known, key_id, starts[0])
+        return KeyUsage(earlier + recent, day, week, month)
 
     return database.read_apart(query)
+
+
+def _earlier(
+    connection: Connection, known: dict[tuple[int, datetime], int], key_id: int, before: datetime
+) -> int:
+    """What the key was charged until then, summed once: the past grows long and changes no more."""
+    if (key_id, before) in known:
+        return known[key_id, before]
+    query = budgets.charged(key_id, since=budgets.EVER, before=before)
+    charged = int(connection.execute(query).scalar_one())
+    if utcnow() - before > SETTLED_AFTER:
+        if len(known) >= KEYS_KNOWN_MAX:
+            known.clear()
+        known[key_id, before] = charged
+    return charged
 
 
 def _query() -> Select[*tuple[Any, ...]]:

@@ -1,62 +1,34 @@
-"""API keys: made, shown once, found by digest, revoked. Knows nothing of money beyond a limit's
-number.
-
-A key is `sr_` + 38 random base62 characters + 6 of checksum (CRC-32 of what precedes them, base62),
-so that a mistyped or invented key is refused without asking the database, and secret scanners can
-tell a real one: `sr_[0-9A-Za-z]{44}`.
-"""
+"""API keys: made, shown once, found by digest, changed, revoked. Of money they know their limit."""
 
 import secrets as random
-import string
-import zlib
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import (
-    Connection,
-    Row,
-    Select,
-    String,
-    cast,
-    func,
-    insert,
-    literal,
-    select,
-    tuple_,
-    update,
-)
+from sqlalchemy import Connection, Row, func, insert, select, tuple_, update
 
 from solrouter import config, database, secrets
 from solrouter.clock import utcnow
-from solrouter.errors import Forbidden, KeyExpired, KeyInvalid, KeyRevoked, NotFound, Refused
-from solrouter.models import ApiKey, Budget, User
+from solrouter.errors import Forbidden, KeyExpired, KeyInvalid, KeyRevoked, Refused
+from solrouter.models import Account, ApiKey, User
 from solrouter.models.columns import db_now
+from solrouter.services import budgets, key_rows
+from solrouter.services.budgets import Limit
+from solrouter.services.key_text import hint, is_well_formed, make_text
 
-PREFIX = "sr_"
-RANDOM_CHARACTERS = 38
-CHECKSUM_CHARACTERS = 6
-KEY_LENGTH = len(PREFIX) + RANDOM_CHARACTERS + CHECKSUM_CHARACTERS
-ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
-NAME_CHARACTERS_MAX = 100
 LAST_USED_EVERY_S = 60
 SCOPE_INFERENCE = "inference"
 INVALID = "Invalid API key provided."
-LIFETIME = "lifetime"
+LIFETIME = budgets.LIFETIME
+# A request older than its deadline and this has been settled: what it cost changes no more.
+SETTLED_AFTER = timedelta(hours=1)
 
-
-@dataclass(frozen=True, slots=True)
-class Key:
-    """A key as its owner sees it. `hint` is all of its text that is ever shown again."""
-
-    public_id: str
-    name: str
-    hint: str
-    created_at: datetime
-    last_used_at: datetime | None
-    status: str
-    limit_nanos: int | None
-    spent_nanos: int
+Key = key_rows.Key
+# What `require_live` looks at; the admission selects the same.
+state_columns = key_rows.state_columns
+budget_subject = budgets.subject
+# How often a limit may begin anew.
+RESETS = tuple(budgets.PERIODS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,43 +56,20 @@ class Principal:
             raise Forbidden(f"This API key lacks the scope “{scope}”.", metadata={"scope": scope})
 
 
-def checksum(body: str) -> str:
-    """Six base62 characters of CRC-32 over the text before them."""
-    value = zlib.crc32(body.encode())
-    characters = []
-    for _ in range(CHECKSUM_CHARACTERS):
-        value, digit = divmod(value, len(ALPHABET))
-        characters.append(ALPHABET[digit])
-    return "".join(reversed(characters))
+def create(
+    account_id: int,
+    *,
+    user_id: int,
+    name: str,
+    limit_nanos: int | None = None,
+    resets: str = budgets.NEVER,
+    actor: str | None = None,
+) -> NewKey:
+    """Makes a key and returns it with its text, for the only time. Raises Refused.
 
-
-def make_text() -> str:
-    """A fresh key text."""
-    body = PREFIX + "".join(random.choice(ALPHABET) for _ in range(RANDOM_CHARACTERS))
-    return body + checksum(body)
-
-
-def is_well_formed(text: str) -> bool:
-    """Whether the text could be a key of ours, by its shape and checksum alone."""
-    if len(text) != KEY_LENGTH or not text.startswith(PREFIX) or not text.isascii():
-        return False
-    return checksum(text[:-CHECKSUM_CHARACTERS]) == text[-CHECKSUM_CHARACTERS:]
-
-
-def hint(text: str) -> str:
-    """What may be shown of a key: its first seven and last four characters."""
-    return f"{text[:7]}…{text[-4:]}"
-
-
-def create(account_id: int, *, user_id: int, name: str, limit_nanos: int | None = None) -> NewKey:
-    """Makes a key and returns it with its text, for the only time. Raises Refused."""
-    name = name.strip()
-    if not name:
-        raise Refused("Give the key a name, so that you know later what uses it.", param="name")
-    if len(name) > NAME_CHARACTERS_MAX:
-        raise Refused(f"A name has at most {NAME_CHARACTERS_MAX} characters.", param="name")
-    if limit_nanos is not None and limit_nanos < 0:
-        raise Refused("A limit cannot be negative.", param="limit")
+    The actor is who stands in the audit trail, if not the user.
+    """
+    name, limit = key_rows.named(name), key_rows.limited(limit_nanos, resets)
     text = make_text()
     root = secrets.current().newest
     values = {
@@ -142,8 +91,13 @@ def create(account_id: int, *, user_id: int, name: str, limit_nanos: int | None 
         key_id = connection.execute(
             insert(ApiKey).values(**values).returning(ApiKey.id)
         ).scalar_one()
-        if limit_nanos is not None:
-            connection.execute(insert(Budget).values(**_lifetime_budget(key_id, limit_nanos)))
+        if limit is not None:
+            start = budgets.calendar(connection).start(limit.period)
+            budgets.put(connection, key_id, limit, start=start, spent=0)
+        facts = {"name": name, "limit_nanos": limit_nanos, "resets": resets}
+        connection.execute(
+            key_rows.event("created", account_id, key_id, actor or f"user:{user_id}", facts)
+        )
 
     database.transact(verb)
     return NewKey(find(account_id, str(values["public_id"])), text)
@@ -152,30 +106,80 @@ def create(account_id: int, *, user_id: int, name: str, limit_nanos: int | None 
 def list_of(account_id: int) -> list[Key]:
     """The account's keys, those in use first, then the newest."""
     with database.read() as connection:
-        rows = connection.execute(_view().where(ApiKey.account_id == account_id)).all()
-    found = [_key(row) for row in rows]
+        rows = connection.execute(
+            key_rows.owner_view().where(ApiKey.account_id == account_id)
+        ).all()
+    found = [key_rows.as_key(row) for row in rows]
     return sorted(found, key=lambda key: (key.status != "active", -key.created_at.timestamp()))
 
 
 def find(account_id: int, public_id: str) -> Key:
     """One key of the account. Raises NotFound, also for somebody else's."""
-    statement = _view().where(ApiKey.account_id == account_id, ApiKey.public_id == public_id)
-    with database.read() as connection:
-        row = connection.execute(statement).one_or_none()
-    if row is None:
-        raise NotFound("There is no such key.")
-    return _key(row)
+    return key_rows.as_key(key_rows.find(account_id, public_id))
 
 
-def revoke(account_id: int, public_id: str) -> Key:
-    """Ends a key, from the next request on; again does nothing. Raises NotFound."""
+def change(
+    account_id: int,
+    public_id: str,
+    *,
+    actor: str,
+    name: str,
+    limit_nanos: int | None,
+    resets: str = budgets.NEVER,
+) -> Key:
+    """Gives a key this name and limit, from the next request on, and returns it.
+
+    What is spent stays true: another amount leaves it, and for another period it is what the key's
+    requests of that period were charged and hold. Raises Refused and NotFound.
+    """
+    name, limit = key_rows.named(name), key_rows.limited(limit_nanos, resets)
+    row = key_rows.find(account_id, public_id)
+    changes = _changes(row, name, limit)
+    past = _past(row.id, limit) if limit is not None and limit.period != row.period else None
+
+    def verb(connection: Connection) -> None:
+        # Admissions and settlements of the account wait here, so that none is counted half.
+        connection.execute(select(Account.id).where(Account.id == account_id).with_for_update())
+        named = update(ApiKey).where(ApiKey.id == row.id, ApiKey.revoked_at.is_(None))
+        if connection.execute(named.values(name=name)).rowcount != 1:
+            raise Refused("This key is revoked. Create a new one instead.", param="name")
+        if limit is None:
+            budgets.remove(connection, row.id)
+        elif past is not None:
+            start, settled, until = past
+            recent = connection.execute(budgets.charged(row.id, since=until)).scalar_one()
+            held = connection.execute(budgets.held(account_id, row.id, since=start)).scalar_one()
+            spent = settled + int(recent) + int(held)
+            budgets.put(connection, row.id, limit, start=start, spent=spent)
+        elif not budgets.change_amount(connection, row.id, limit):
+            raise Refused("The limit was changed meanwhile. Please try again.", param="limit")
+        connection.execute(key_rows.event("changed", account_id, row.id, actor, changes))
+
+    if changes:
+        database.transact(verb)
+    return find(account_id, public_id)
+
+
+def revoke(account_id: int, public_id: str, *, actor: str | None = None) -> Key:
+    """Ends a key, from the next request on; again does nothing. Raises NotFound.
+
+    The actor is who stands in the audit trail, if not the account itself.
+    """
     statement = (
         update(ApiKey)
         .where(ApiKey.account_id == account_id, ApiKey.public_id == public_id)
         .where(ApiKey.revoked_at.is_(None))
         .values(revoked_at=db_now())
+        .returning(ApiKey.id)
     )
-    database.transact(lambda connection: connection.execute(statement).rowcount)
+
+    def verb(connection: Connection) -> None:
+        key_id = connection.execute(statement).scalar_one_or_none()
+        if key_id is not None:
+            who = actor or f"account:{account_id}"
+            connection.execute(key_rows.event("revoked", account_id, key_id, who))
+
+    database.transact(verb)
     return find(account_id, public_id)
 
 
@@ -221,15 +225,6 @@ def authenticate(text: str) -> Principal:
     )
 
 
-def state_columns() -> tuple[Any, ...]:
-    """What `require_live` looks at; the admission selects the same."""
-    return (
-        ApiKey.revoked_at,
-        ApiKey.disabled_at,
-        (ApiKey.expires_at <= db_now()).label("is_expired"),
-    )
-
-
 def require_live(row: Row[*tuple[Any, ...]]) -> None:
     """Raises KeyRevoked or KeyExpired by the columns of `state_columns`."""
     if row.revoked_at is not None:
@@ -263,51 +258,28 @@ def _count_active(connection: Connection, account_id: int) -> int:
     return int(connection.execute(statement).scalar_one())
 
 
-def _lifetime_budget(key_id: int, limit_nanos: int) -> dict[str, Any]:
-    return {
-        "subject": budget_subject(key_id),
-        "period": LIFETIME,
-        "limit_nanos": limit_nanos,
-        "spent_nanos": 0,
-        "period_start": utcnow(),
+def _changes(row: Row[*tuple[Any, ...]], name: str, limit: Limit | None) -> dict[str, Any]:
+    """What is not as it was, as [before, after]."""
+    nanos, period = (limit.nanos, limit.period) if limit is not None else (None, None)
+    pairs = {
+        "name": [row.name, name],
+        "limit_nanos": [row.limit_nanos, nanos],
+        "period": [row.period, period],
     }
+    return {what: pair for what, pair in pairs.items() if pair[0] != pair[1]}
 
 
-def budget_subject(key_id: int) -> str:
-    """The name of a key in the budgets table."""
-    return f"key:{key_id}"
+def _past(key_id: int, limit: Limit) -> tuple[datetime, int, datetime]:
+    """When the period began, what was charged in it for good, and until when that is counted.
 
+    Summed outside of the transaction, which a long history would keep open for too long.
+    """
+    ages = SETTLED_AFTER + timedelta(seconds=config.current()["SOLROUTER_TOTAL_S"])
 
-def _view() -> Select[*tuple[Any, ...]]:
-    subject = literal("key:") + cast(ApiKey.id, String)
-    return select(
-        ApiKey.public_id,
-        ApiKey.name,
-        ApiKey.hint,
-        ApiKey.created_at,
-        ApiKey.last_used_at,
-        *state_columns(),
-        Budget.limit_nanos,
-        Budget.spent_nanos,
-    ).outerjoin(Budget, (Budget.subject == subject) & (Budget.period == LIFETIME))
+    def query(connection: Connection) -> tuple[datetime, int, datetime]:
+        start = budgets.calendar(connection).start(limit.period)
+        until = max(start, utcnow() - ages)
+        charged = budgets.charged(key_id, since=start, before=until)
+        return start, int(connection.execute(charged).scalar_one()), until
 
-
-def _key(row: Row[*tuple[Any, ...]]) -> Key:
-    return Key(
-        public_id=row.public_id,
-        name=row.name,
-        hint=row.hint,
-        created_at=row.created_at,
-        last_used_at=row.last_used_at,
-        status=_status(row),
-        limit_nanos=row.limit_nanos,
-        spent_nanos=row.spent_nanos or 0,
-    )
-
-
-def _status(row: Row[*tuple[Any, ...]]) -> str:
-    if row.revoked_at is not None:
-        return "revoked"
-    if row.disabled_at is not None:
-        return "disabled"
-    return "expired" if row.is_expired else "active"
+    return database.read_apart(query)

@@ -4,10 +4,16 @@ from flask import Blueprint, url_for
 
 account = Blueprint("account", __name__, url_prefix="/account")
 
+KEY_PAGES = (
+    "account.create_key",
+    "account.show_edit_key",
+    "account.edit_key",
+    "account.show_revoke_key",
+)
 # Each tab with the pages beneath it.
 TABS = (
     ("Overview", "account.show_overview", ()),
-    ("API Keys", "account.show_keys", ("account.create_key", "account.show_revoke_key")),
+    ("API Keys", "account.show_keys", KEY_PAGES),
     ("Balance", "account.show_balance", ()),
     ("Activity", "account.show_activity", ("account.show_receipt",)),
 )
