@@ -118,6 +118,10 @@ class Chunk:
     `chat.completion`) whose `id`, `model` and `created` the conductor writes. It carries no `usage`
     of its own: that stands in `usage`, normalised. `has_content` marks text, reasoning, a refusal
     or a tool call, that is the point of no return; `finish` marks a finish reason.
+
+    Where a call allows runs, a chunk whose only text is in the delta's `text_field` may be followed
+    by chunks with `literals` and no payload: so many steps that differ from it in this text alone,
+    each given as JSON.
     """
 
     payload: dict[str, Any]
@@ -126,6 +130,8 @@ class Chunk:
     usage: Usage | None = None
     output_bytes: int = 0
     warnings: tuple[str, ...] = field(default=())
+    text_field: str | None = None
+    literals: list[bytes] | None = None
 
 
 # No step at all: the upstream has been quiet for as long as its call says. Compare by identity.

@@ -51,6 +51,11 @@ class Decoder:
         self._name = ""
         self._late_name = ""
 
+    @property
+    def is_between_events(self) -> bool:
+        """Whether nothing of an event that is still to be completed is kept."""
+        return not (self._tail or self._data or self._ends_in_cr or self._name)
+
     def feed(self, piece: bytes) -> list[Event]:
         """Takes the next bytes and returns the events that they complete.
 

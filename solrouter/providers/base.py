@@ -28,7 +28,8 @@ class UpstreamCall:
     `output_limit` is the most output tokens a choice may have: what the hold paid for. It is always
     sent. `capabilities` are the provider's flags, `model_facts` the model's (`system_role`,
     `output_tokens_max`, …). With `quiet_s` the answer says SILENCE whenever it has brought nothing
-    else for so many seconds, so that whoever relays it can keep its own line open.
+    else for so many seconds, so that whoever relays it can keep its own line open. With
+    `allows_runs` steps that are all alike may come together, see `chat.Chunk`.
     """
 
     request: ChatRequest
@@ -41,6 +42,7 @@ class UpstreamCall:
     capabilities: Mapping[str, Any] = field(default_factory=dict)
     model_facts: Mapping[str, Any] = field(default_factory=dict)
     quiet_s: float | None = None
+    allows_runs: bool = False
 
 
 class Upstream(Protocol):

@@ -20,6 +20,7 @@ from solrouter.clock import monotonic_s
 from solrouter.providers.base import UpstreamCall
 from solrouter.providers.errors import ProviderError, UpstreamBroken, UpstreamTimedOut
 from solrouter.providers.failures import event_failure, parsed, status_failure, transport_failure
+from solrouter.providers.runs import Template, learn
 from solrouter.transport.errors import TransportError
 from solrouter.transport.http import HttpRequest, HttpStream, open_stream
 
@@ -74,6 +75,8 @@ class HttpUpstream:
         self._first_token_by_s = opened_s + call.deadlines.first_token_s
         self._spoke_s = opened_s
         self._has_content = False
+        self._template: Template | None = None
+        self._line_end = b"\n"
 
     @property
     def upstream_id(self) -> str | None:
@@ -110,20 +113,41 @@ class HttpUpstream:
         for event in self._events():
             if event is None:
                 yield self._silence()
-                continue
-            try:
-                value = self._value(event.data)
-            except ProviderError:
-                if self._reader.is_finished:
+            elif isinstance(event, Chunk):
+                self._note(event)
+                yield event
+            else:
+                try:
+                    value = self._value(event.data)
+                except ProviderError:
+                    if self._reader.is_finished:
+                        break
+                    raise
+                for chunk in self._reader.event(event.name, value):
+                    self._note(chunk)
+                    self._learn(event.data, chunk)
+                    yield chunk
+                if self._reader.is_over:
                     break
-                raise
-            for chunk in self._reader.event(event.name, value):
-                self._note(chunk)
-                yield chunk
-            if self._reader.is_over:
-                break
         yield from self._reader.end()
         self._stream.finish(linger_s=LINGER_S)
+
+    def _learn(self, data: bytes, chunk: Chunk) -> None:
+        """Remembers what the event looked like, for the next ones to be recognised by."""
+        if self._call.allows_runs:
+            self._template = learn(data, chunk, line_end=self._line_end)
+            chunk.text_field = self._template.field if self._template else None
+
+    def _run(self, decoder: sse.Decoder, data: bytes) -> tuple[Chunk | None, bytes]:
+        """The events at the beginning of the bytes that are like the last one; then the rest."""
+        self._line_end = b"\r\n" if data.endswith(b"\r\n") else b"\n"
+        if self._template is None or not decoder.is_between_events:
+            return None, data
+        literals, rest = self._template.take(data)
+        if not literals:
+            return None, data
+        size = sum(map(len, literals)) - 2 * len(literals)
+        return Chunk({}, has_content=True, output_bytes=size, literals=literals), rest
 
     def _whole(self) -> Iterator[Chunk]:
         parts: list[bytes] = []
@@ -138,10 +162,10 @@ class HttpUpstream:
                 raise UpstreamBroken("The provider's answer is too large.")
         yield self._reader.whole(self._value(b"".join(parts)))
 
-    def _events(self) -> Iterator[sse.Event | None]:
+    def _events(self) -> Iterator[sse.Event | Chunk | None]:
         """Events up to the end of the stream, its end mark, or a fault after the finish.
 
-        None where it is time to say SILENCE.
+        None where it is time to say SILENCE, a chunk for a run of events that are all alike.
         """
         decoder = sse.Decoder()
         try:
@@ -149,7 +173,10 @@ class HttpUpstream:
                 if data is None:
                     yield None
                     continue
-                for event in decoder.feed(data):
+                run, rest = self._run(decoder, data)
+                if run is not None:
+                    yield run
+                for event in decoder.feed(rest):
                     if event.data == sse.DONE_DATA:
                         return
                     if event.data:

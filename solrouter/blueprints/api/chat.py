@@ -133,7 +133,10 @@ def stop(watch: ClientWatch | None) -> None:
 def _events(completion: Completion) -> Iterator[bytes]:
     try:
         for chunk in completion.chunks():
-            yield sse.KEEP_ALIVE if chunk is None else sse.data_event(orjson.dumps(chunk))
+            if isinstance(chunk, bytes):
+                yield chunk
+            else:
+                yield sse.KEEP_ALIVE if chunk is None else sse.data_event(orjson.dumps(chunk))
     except SolRouterError as error:
         last = completion.error_chunk(errors.error_object(error))
         yield sse.data_event(orjson.dumps(last))

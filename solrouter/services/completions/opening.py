@@ -239,7 +239,13 @@ class Opening:
             capabilities=offer.capabilities,
             model_facts=candidate.model.facts,
             quiet_s=self._quiet_s,
+            # What must be remembered, or put together, has to come word by word.
+            allows_runs=self._may_run(),
         )
+
+    def _may_run(self) -> bool:
+        asked = self._request
+        return asked.stream and asked.choices == 1 and self.admitted.ask.repeat is None
 
     def _pause(self, seconds: float) -> Iterator[Chunk]:
         """Waits, ready to be called away."""

@@ -1,9 +1,13 @@
 """An answer under way: waited for, relayed as it comes, metered, and ended honestly."""
 
 import logging
+import secrets
 from collections.abc import Iterator
 from typing import Any
 
+import orjson
+
+from solrouter import sse
 from solrouter.assembly import Assembly
 from solrouter.chat import CHAT_COMPLETION, CHAT_COMPLETION_CHUNK, SILENCE, ChatRequest, Chunk
 from solrouter.clock import monotonic_s
@@ -25,6 +29,8 @@ GROW_AT = 2
 FAULT = "The provider failed in the middle of its answer: "
 STOPPING = "This server is restarting and could not finish the answer. Please try again."
 Payload = dict[str, Any]
+# Stands for the text while an event's other bytes are written.
+TEXT = f"text-{secrets.token_hex(8)}"
 
 
 class _OutOfMoney(Exception):
@@ -64,6 +70,8 @@ class Completion:
         self._arrivals = self._arriving()
         self._ahead: list[Chunk] = []
         self._stopped_by: str | None = None
+        self._last: Chunk | None = None
+        self._frame: tuple[bytes, bytes] | None = None
 
     @property
     def model(self) -> str:
@@ -117,11 +125,12 @@ class Completion:
         self._finish(lambda: [self._body(body)])
         yield self._body(body)
 
-    def chunks(self) -> Iterator[Payload | None]:
+    def chunks(self) -> Iterator[Payload | bytes | None]:
         """`chat.completion.chunk` objects in order, the last of them once settled; None: silence.
 
-        Raises SolRouterError where an honest answer ends with an error; `error_chunk` then writes
-        it as the caller expects it.
+        Those that differ in their text alone come together, as the bytes of their events. Raises
+        SolRouterError where an honest answer ends with an error; `error_chunk` then writes it as
+        the caller expects it.
         """
         waiting: list[Payload] = []
         try:
@@ -201,10 +210,14 @@ class Completion:
             self._keep_covered()
             yield chunk
 
-    def _relayed(self, waiting: list[Payload]) -> Iterator[Payload | None]:
+    def _relayed(self, waiting: list[Payload]) -> Iterator[Payload | bytes | None]:
         """Chunks as they come. The finish chunk stays in `waiting`, since usage may follow it."""
         for chunk in self._metered():
-            if chunk is SILENCE:
+            if chunk.literals is not None:
+                yield from self._saying(waiting)
+                waiting.clear()
+                yield self._events(chunk.literals)
+            elif chunk is SILENCE:
                 yield None
             elif not chunk.payload.get("choices"):
                 continue
@@ -213,6 +226,24 @@ class Completion:
             else:
                 yield from self._saying([*waiting, self._stamped(chunk.payload)])
                 waiting.clear()
+                self._last, self._frame = chunk, None
+
+    def _events(self, literals: list[bytes]) -> bytes:
+        """The events of a run: the last chunk again, with one text after another."""
+        if self._frame is None:
+            self._frame = self._framed()
+        before, after = self._frame
+        return before + (after + before).join(literals) + after
+
+    def _framed(self) -> tuple[bytes, bytes]:
+        """The bytes before and after the text of an event like the last one."""
+        assert self._last is not None and self._last.text_field is not None
+        body = self._stamped(self._last.payload)
+        choice = body["choices"][0]
+        delta = {**choice["delta"], self._last.text_field: TEXT}
+        body["choices"] = [{**choice, "delta": delta}]
+        before, _, after = sse.data_event(orjson.dumps(body)).partition(orjson.dumps(TEXT))
+        return before, after
 
     def _saying(self, payloads: list[Payload]) -> list[Payload]:
         """Remembers what is sent, where a repetition may ask for it."""

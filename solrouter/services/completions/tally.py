@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+import orjson
+
 from solrouter import tokens
 from solrouter.chat import ChatRequest, Chunk, Usage
 from solrouter.clock import monotonic_s
@@ -22,6 +24,7 @@ class Tally:
     usage: Usage | None = None
     output_bytes: int = 0
     texts: list[str] = field(default_factory=list)
+    literals: list[bytes] = field(default_factory=list)
     finish_reason: str | None = None
     first_content_ms: int | None = None
     warnings: list[str] = field(default_factory=list)
@@ -40,6 +43,10 @@ class Tally:
     def note(self, chunk: Chunk) -> None:
         """Counts one chunk. Usage is the latest told, never a sum."""
         self.heard_s = monotonic_s()
+        if chunk.literals is not None:
+            self.output_bytes += chunk.output_bytes
+            self.literals += chunk.literals
+            return
         if chunk.usage is not None:
             self.usage = chunk.usage
         self.output_bytes += chunk.output_bytes
@@ -69,9 +76,12 @@ class Tally:
             return self.usage, UPSTREAM
         # Before the count, whose first use may take a second: that is no silence of the upstream.
         silent = self._silent_tokens(tokens_per_s) if is_cut else 0
-        output = tokens.count("".join(self.texts)) + silent
+        output = tokens.count("".join(self.texts) + self._text_of_runs()) + silent
         prompt = min(tokens.count_prompt(request.body), request.prompt_bound)
         return Usage(input=prompt, output=min(output, output_max)), ESTIMATED
+
+    def _text_of_runs(self) -> str:
+        return "".join(orjson.loads(b"[" + b",".join(self.literals) + b"]"))
 
     def elapsed_ms(self) -> int:
         """Milliseconds since the request came."""
