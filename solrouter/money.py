@@ -12,6 +12,8 @@ Nanos = NewType("Nanos", int)
 NANOS_PER_USD = 1_000_000_000
 UNITS_PER_PRICE = 1_000_000
 NANOS_MAX = 2**63 - 1
+# What decimal arithmetic keeps without rounding.
+DIGITS_MAX = 28
 
 
 class NotMoney(ValueError):
@@ -30,6 +32,10 @@ def parse_usd(text: str) -> Nanos:
         raise NotMoney(f"{text!r} is not an amount in USD") from None
     if not amount.is_finite():
         raise NotMoney(f"{text!r} is not an amount in USD")
+    if amount.adjusted() > len(str(NANOS_MAX // NANOS_PER_USD)):
+        raise NotMoney(f"{text:.40} is more than a balance can hold")
+    if amount and (amount.adjusted() < -9 or len(amount.as_tuple().digits) > DIGITS_MAX):
+        raise NotMoney(f"{text:.40} is finer than a nanodollar")
     nanos = amount * NANOS_PER_USD
     if nanos != nanos.to_integral_value():
         raise NotMoney(f"{text!r} is finer than a nanodollar")

@@ -8,6 +8,7 @@ from solrouter.models.catalogue import (
     Provider,
     Version,
 )
+from solrouter.models.health import OfferHealth
 from solrouter.models.keys import ApiKey, Bucket, Budget, Plan, Refusal, SecretFingerprint
 from solrouter.models.ledger import Payment, PaymentEvent, Transfer
 from solrouter.models.people import Account, Identity, Membership, Session, User
@@ -28,6 +29,7 @@ __all__ = [
     "Membership",
     "ModelAlias",
     "Offer",
+    "OfferHealth",
     "Payment",
     "PaymentEvent",
     "Plan",

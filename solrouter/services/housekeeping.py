@@ -1,9 +1,10 @@
 """Periodic work of each web process: its lease renewed, the holds of the dead released, writes made
-that were due while the database did not answer, and the last streams ended when the server is told
-to stop.
+that were due while the database did not answer, news of the offers' health shared with the others,
+and the last streams ended when the server is told to stop.
 """
 
 import atexit
+import contextvars
 import logging
 import threading
 import time
@@ -12,7 +13,7 @@ from solrouter import config, interruptions, process
 from solrouter.clock import monotonic_s
 from solrouter.errors import SolRouterError
 from solrouter.interruptions import ServerStopping
-from solrouter.services import admission, refusals, sessions
+from solrouter.services import admission, health, refusals, sessions
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +65,11 @@ def run_for_ever() -> None:
     atexit.register(finish)
     # Apart: a write that waits must not keep the process from saying that it lives.
     threading.Thread(target=catch_up_for_ever, name="late-writes", daemon=True).start()
+    in_context = contextvars.copy_context()
+    sharing = threading.Thread(
+        target=in_context.run, args=(share_health_for_ever,), name="health", daemon=True
+    )
+    sharing.start()
     rounds = _Rounds()
     while not process.is_draining():
         rounds.go_on()
@@ -86,6 +92,27 @@ def catch_up_for_ever() -> None:
     while True:
         time.sleep(LOOK_EVERY_S)
         admission.catch_up()
+
+
+def share_health_for_ever() -> None:
+    """Exchanges news of the offers' health with the other processes, soon after any that matters.
+
+    Without the database each process goes by what it sees itself.
+    """
+    while True:
+        share_health()
+        time.sleep(LOOK_EVERY_S)
+
+
+def share_health() -> None:
+    """One look whether there is something to share; what fails is for the next."""
+    try:
+        if health.is_due():
+            health.exchange()
+    except SolRouterError as error:
+        log.debug("news of health have to wait: %s", error.message)
+    except Exception:
+        log.exception("news of health could not be shared")
 
 
 def finish() -> None:

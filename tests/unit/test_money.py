@@ -23,7 +23,19 @@ def test_amounts_are_parsed_exactly(text: str, nanos: int) -> None:
     assert money.parse_usd(text) == nanos
 
 
-@pytest.mark.parametrize("text", ["", "five", "0.0000000001", "NaN", "inf", "1e30", "€5"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "five", "0.0000000001", "NaN", "inf", "1e30", "€5"),
+        *(
+            "1e999999",
+            "1e-999999",
+            "1e9999999999",
+            "-1e-9999999999",
+            "0." + "1" * 9 + "0" * 30 + "1",
+        ),
+    ],
+)
 def test_what_is_not_money_is_refused(text: str) -> None:
     with pytest.raises(NotMoney):
         money.parse_usd(text)

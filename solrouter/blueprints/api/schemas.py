@@ -4,17 +4,32 @@ What goes upstream is written anew from what is parsed here, so each field is kn
 router's own, or unknown. A field that can change what the upstream bills is priced or refused.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
 
+from solrouter.blueprints.api.fields import (
+    FLAG,
+    OBJECT,
+    Check,
+    integer,
+    kind,
+    number,
+    optional,
+    wrong_type,
+)
 from solrouter.blueprints.api.messages import input_classes, parse_messages, part_tokens
+from solrouter.blueprints.api.preferences import (
+    parse_max_cost,
+    parse_models,
+    parse_preferences,
+    parse_strict,
+)
 from solrouter.chat import ChatRequest
 from solrouter.errors import BadRequest, UnsupportedParameter
 
 CHOICES_MAX = 8
-MODEL_CHARACTERS_MAX = 200
 STOPS_MAX = 16
 TOOLS_MAX = 512
 # Every dialect wraps messages in a few tokens of its own.
@@ -23,37 +38,6 @@ TOKENS_PER_REQUEST = 16
 OUTPUT_LIMIT_MAX = 10_000_000
 # Spellings of the output limit that are honoured, best first.
 OUTPUT_LIMITS = ("max_completion_tokens", "max_tokens")
-
-
-def _number(low: float, high: float) -> Callable[[str, Any], Any]:
-    def check(name: str, value: Any) -> Any:
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise wrong_type(name, "a number")
-        if not low <= value <= high:
-            raise BadRequest(f"'{name}' must be between {low} and {high}.", param=name)
-        return value
-
-    return check
-
-
-def _integer(low: int, high: int) -> Callable[[str, Any], Any]:
-    def check(name: str, value: Any) -> Any:
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise wrong_type(name, "an integer")
-        if not low <= value <= high:
-            raise BadRequest(f"'{name}' must be between {low} and {high}.", param=name)
-        return value
-
-    return check
-
-
-def _kind(cls: type | tuple[type, ...], words: str) -> Callable[[str, Any], Any]:
-    def check(name: str, value: Any) -> Any:
-        if not isinstance(value, cls):
-            raise wrong_type(name, words)
-        return value
-
-    return check
 
 
 def _stop(name: str, value: Any) -> Any:
@@ -101,34 +85,33 @@ def _response_format(name: str, value: Any) -> Any:
 
 
 # Fields of OpenAI's schema that cost nothing: checked, then passed on.
-PASSED: Mapping[str, Callable[[str, Any], Any]] = {
-    "frequency_penalty": _number(-2, 2),
-    "function_call": _kind((str, dict), "a string or an object"),
-    "functions": _kind(list, "a list"),
-    "logit_bias": _kind(dict, "an object"),
-    "logprobs": _kind(bool, "true or false"),
-    "metadata": _kind(dict, "an object"),
-    "parallel_tool_calls": _kind(bool, "true or false"),
-    "presence_penalty": _number(-2, 2),
-    "prompt_cache_key": _kind(str, "a string"),
-    "reasoning": _kind(dict, "an object"),
-    "reasoning_effort": _kind(str, "a string"),
+PASSED: Mapping[str, Check] = {
+    "frequency_penalty": number(-2, 2),
+    "function_call": kind((str, dict), "a string or an object"),
+    "functions": kind(list, "a list"),
+    "logit_bias": OBJECT,
+    "logprobs": FLAG,
+    "metadata": OBJECT,
+    "parallel_tool_calls": FLAG,
+    "presence_penalty": number(-2, 2),
+    "prompt_cache_key": kind(str, "a string"),
+    "reasoning": OBJECT,
+    "reasoning_effort": kind(str, "a string"),
     "response_format": _response_format,
-    "safety_identifier": _kind(str, "a string"),
-    "seed": _integer(-(2**63), 2**63 - 1),
+    "safety_identifier": kind(str, "a string"),
+    "seed": integer(-(2**63), 2**63 - 1),
     "stop": _stop,
-    "temperature": _number(0, 2),
-    "tool_choice": _kind((str, dict), "a string or an object"),
+    "temperature": number(0, 2),
+    "tool_choice": kind((str, dict), "a string or an object"),
     "tools": _tools,
-    "top_k": _integer(0, 1_000_000),
-    "top_logprobs": _integer(0, 20),
-    "top_p": _number(0, 1),
-    "user": _kind(str, "a string"),
-    "verbosity": _kind(str, "a string"),
+    "top_k": integer(0, 1_000_000),
+    "top_logprobs": integer(0, 20),
+    "top_p": number(0, 1),
+    "user": kind(str, "a string"),
+    "verbosity": kind(str, "a string"),
 }
 # Fields that can change what the upstream bills and are not priced yet: refused, unless they ask
-# for
-# nothing out of the ordinary (the values listed), which is then dropped as the default it is.
+# for nothing out of the ordinary (the values listed), which is then dropped as the default it is.
 COSTED: Mapping[str, tuple[Any, ...]] = {
     "audio": (None,),
     "best_of": (None, 1),
@@ -143,25 +126,34 @@ COSTED: Mapping[str, tuple[Any, ...]] = {
     "store": (None, False),
     "web_search_options": (None,),
 }
-# Fields of routing that are not offered yet; said aloud rather than ignored.
-ROUTING: Mapping[str, tuple[Any, ...]] = {
-    "models": (None, []),
-    "provider": (None, {}),
-    "route": (None,),
-    "transforms": (None, []),
-}
+# A way to alter the prompt that is not offered; said aloud rather than ignored.
+ROUTING: Mapping[str, tuple[Any, ...]] = {"transforms": (None, [])}
 OWN = frozenset(
-    ("model", "messages", "n", "stream", "stream_options", "usage", "strict", *OUTPUT_LIMITS)
+    (
+        "max_cost",
+        "messages",
+        "model",
+        "models",
+        "n",
+        "provider",
+        "route",
+        "stream",
+        "stream_options",
+        "strict",
+        "usage",
+        *OUTPUT_LIMITS,
+    )
 )
 
 
 def parse_chat(body: Mapping[str, Any], *, messages_max: int) -> ChatRequest:
     """The request that this body asks for. Raises BadRequest and UnsupportedParameter."""
-    model = _model(body)
+    model, fallback_models = parse_models(body)
+    preferences, warnings = parse_preferences(body)
     messages = parse_messages(body, messages_max=messages_max)
     passed = _passed(body)
     _refuse_costed(body)
-    stream = _optional(body, "stream", bool, "true or false") or False
+    stream = bool(optional(body, "stream", FLAG))
     output_limit = _output_limit(body)
     known = {*PASSED, *COSTED, *ROUTING, *OWN}
     unknown = {k: v for k, v in body.items() if k not in known and v is not None}
@@ -179,6 +171,11 @@ def parse_chat(body: Mapping[str, Any], *, messages_max: int) -> ChatRequest:
         prompt_bound=prompt_bound(written, unknown),
         unknown=unknown,
         input_classes=input_classes(messages),
+        warnings=warnings,
+        fallback_models=fallback_models,
+        preferences=preferences,
+        is_strict=parse_strict(body),
+        max_cost_nanos=parse_max_cost(body),
     )
 
 
@@ -192,24 +189,6 @@ def prompt_bound(written: Mapping[str, Any], unknown: Mapping[str, Any]) -> int:
     stripped, parts = part_tokens(messages)
     text = orjson.dumps({**written, **unknown, "messages": stripped})
     return len(text) + parts + TOKENS_PER_MESSAGE * len(messages) + TOKENS_PER_REQUEST
-
-
-def wrong_type(name: str, words: str) -> BadRequest:
-    """The refusal of a value of another type."""
-    return BadRequest(f"'{name}' must be {words}.", param=name)
-
-
-def _model(body: Mapping[str, Any]) -> str:
-    model = body.get("model")
-    if model is None:
-        raise BadRequest(
-            "You must provide a 'model' parameter, such as openai/gpt-4o-mini.",
-            code="missing_parameter",
-            param="model",
-        )
-    if not isinstance(model, str) or not model:
-        raise wrong_type("model", "a string")
-    return model[: MODEL_CHARACTERS_MAX + 1]
 
 
 def _passed(body: Mapping[str, Any]) -> dict[str, Any]:
@@ -229,27 +208,20 @@ def _refuse_costed(body: Mapping[str, Any]) -> None:
             )
 
 
-def _optional(body: Mapping[str, Any], name: str, cls: type, words: str) -> Any:
-    value = body.get(name)
-    if value is not None and not isinstance(value, cls):
-        raise wrong_type(name, words)
-    return value
-
-
 def _output_limit(body: Mapping[str, Any]) -> int | None:
     """The caller's own limit; the smaller one if both spellings are there."""
-    check = _integer(1, OUTPUT_LIMIT_MAX)
+    check = integer(1, OUTPUT_LIMIT_MAX)
     named = [check(name, body[name]) for name in OUTPUT_LIMITS if body.get(name) is not None]
     return min(named, default=None)
 
 
 def _choices(body: Mapping[str, Any]) -> int:
     value = body.get("n")
-    return 1 if value is None else int(_integer(1, CHOICES_MAX)("n", value))
+    return 1 if value is None else int(integer(1, CHOICES_MAX)("n", value))
 
 
 def _include_usage(body: Mapping[str, Any], *, stream: bool) -> bool:
-    options = _optional(body, "stream_options", dict, "an object") or {}
+    options = optional(body, "stream_options", OBJECT) or {}
     usage = body.get("usage")
     if options and not stream:
         raise BadRequest(

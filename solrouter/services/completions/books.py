@@ -67,7 +67,7 @@ class Books:
     def finish(self, outcome: str, reason: str, tail: Tail) -> None:
         """Settles an answer that has come to its end."""
         usage, source = self._used(is_cut=False)
-        self._note_health(usage)
+        self._context.run(self._opening.note_finished, usage.completion_tokens)
         self._settle(outcome, reason, usage, source, tail=tail)
 
     def fail(self, code: str) -> None:
@@ -76,20 +76,25 @@ class Books:
         if self._opening.running is not None:
             usage, source = self._used(is_cut=False)
             self._opening.attempts[-1]["error"] = code
+            if code == ShuttingDown.code:
+                self._context.run(self._opening.note_undecided)
         self._settle(FAILED, code, usage, source)
 
     def cancel(self) -> None:
         """Settles a request whose caller has left: what was made until now is charged."""
+        if self._opening.running is not None:
+            self._context.run(self._opening.note_undecided)
         usage, source = self._used(is_cut=True)
         self._settle(CANCELLED, "client_left", usage, source)
 
     def _used(self, *, is_cut: bool) -> tuple[Usage, str]:
         output_max = self.admitted.output_limit * self.admitted.ask.choices
+        offer = self._opening.candidate.offer
         return self._tally.used(
             self._request,
             output_max=output_max,
             is_cut=is_cut,
-            tokens_per_s=health.tokens_per_s(self._opening.candidate.offer.id),
+            tokens_per_s=self._context.run(health.tokens_per_s, offer.id),
         )
 
     def _settle(
@@ -138,17 +143,6 @@ class Books:
             upstream_id=(running.upstream.upstream_id or "")[:200] or None if running else None,
             # The daily allowance is for providers' faults; a restart of ours costs nothing ever.
             is_forgivable=outcome == FAILED and running is not None and not is_restart,
-        )
-
-    def _note_health(self, usage: Usage) -> None:
-        running = self._opening.running
-        assert running is not None, "only an answer can finish"
-        health.note(
-            running.candidate.offer.id,
-            health.OK,
-            first_content_ms=running.first_content_ms,
-            output_tokens=usage.completion_tokens,
-            duration_ms=int((monotonic_s() - running.began_s) * 1000),
         )
 
 

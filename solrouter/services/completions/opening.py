@@ -8,7 +8,7 @@ once. While nothing comes, SILENCE does, so that the caller's line can be kept o
 import itertools
 import logging
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from operator import itemgetter
@@ -50,7 +50,6 @@ class Running:
     upstream: Upstream
     chunks: Iterator[Chunk]
     first_content_ms: int
-    began_s: float
 
     @property
     def offer(self) -> Offer:
@@ -83,7 +82,7 @@ class Opening:
         self._wait = wait
         self._quiet_s = quiet_s
         self._settings = config.current()
-        self._began_s = self._spoke_s = monotonic_s()
+        self._began_s = self._asked_s = self._spoke_s = monotonic_s()
         self._upstream: Upstream | None = None
         self.running: Running | None = None
 
@@ -95,15 +94,14 @@ class Opening:
         failure: ProviderError | None = None
         waiting = deque(self._plan.candidates)
         busy: list[tuple[int, Candidate]] = []
-        while waiting:
-            candidate = waiting.popleft()
-            if not self._may_open(candidate, is_only=not waiting and failure is None):
-                continue
+        while (candidate := self._next_candidate(waiting)) is not None:
             try:
                 yield from self._attempt(candidate)
                 return
             except UpstreamRefused as error:
-                raise _callers_fault(error) from error
+                if not _has_larger_context(waiting, candidate, error):
+                    raise _callers_fault(error) from error
+                failure = error
             except ProviderError as error:
                 log.warning("%s failed before content: %s", candidate.offer.provider_slug, error)
                 failure = error
@@ -117,7 +115,9 @@ class Opening:
                 busy.clear()
                 yield from self._pause(pause_s)
                 waiting.append(candidate)
-        assert failure is not None, "the first candidate is always payable"
+        assert failure is not None, "the first candidate is always asked"
+        if isinstance(failure, UpstreamRefused):
+            raise _callers_fault(failure) from failure
         raise _all_failed(failure, self.attempts) from failure
 
     def close(self) -> None:
@@ -125,18 +125,51 @@ class Opening:
         if self._upstream is not None:
             self._upstream.close()
 
+    def note_fault(self, error: ProviderError) -> None:
+        """Tells what we know of the offer's health that it has failed."""
+        if isinstance(error, UpstreamOverloaded):
+            self._note(health.OVERLOADED, retry_after_s=error.retry_after_s)
+        elif not isinstance(error, UpstreamTimedOut):
+            self._note(health.FAULT)
+        else:
+            # How long a whole answer may take is our own limit, and no fault of the provider.
+            self._note(health.UNDECIDED if error.phase == "total" else health.STALL)
+
+    def note_undecided(self) -> None:
+        """Tells that an attempt has ended that says nothing of the offer's health."""
+        self._note(health.UNDECIDED)
+
+    def note_finished(self, output_tokens: int) -> None:
+        """Tells that the offer has answered to the end."""
+        assert self.running is not None, "only an answer can finish"
+        first_content_ms = self.running.first_content_ms
+        self._note(health.OK, first_content_ms=first_content_ms, output_tokens=output_tokens)
+
+    def _note(self, outcome: health.Outcome, **how: Any) -> None:
+        took_ms = int((monotonic_s() - self._asked_s) * 1000)
+        health.note(self.candidate.offer.id, outcome, duration_ms=took_ms, **how)
+
     def _is_spent(self) -> bool:
         """Whether so many have been asked, or for so long, that it ends here."""
         if len(self.attempts) >= self._settings["SOLROUTER_ATTEMPTS_MAX"]:
             return True
         return monotonic_s() - self._began_s > float(self._settings["SOLROUTER_FAILOVER_S"])
 
-    def _may_open(self, candidate: Candidate, *, is_only: bool) -> bool:
+    def _next_candidate(self, waiting: deque[Candidate]) -> Candidate | None:
+        """Who is asked next; None when everybody has been."""
+        while waiting:
+            candidate = waiting.popleft()
+            if self._may_open(candidate, is_last=not waiting):
+                return candidate
+        # All are down or too dear: the first, which is payable, after all.
+        return None if self.attempts else self._plan.candidates[0]
+
+    def _may_open(self, candidate: Candidate, *, is_last: bool) -> bool:
         """Whether a candidate may be asked: it is not known to be down, and the hold pays for it.
 
         A hold that does not is raised first, for a dearer one that the caller allowed.
         """
-        is_down = candidate.why == routing.COOLING and not is_only
+        is_down = candidate.why == routing.COOLING and not is_last
         if is_down and not health.may_try(candidate.offer.id):
             return False
         if candidate is self._plan.candidates[0]:
@@ -160,20 +193,26 @@ class Opening:
             "error": None,
         }
         self.attempts.append(attempt)
-        began_s = monotonic_s()
+        self._asked_s = monotonic_s()
         try:
-            yield from self._open(candidate, began_s)
-        except UpstreamRefused as error:
-            attempt["error"] = error.code
-            raise
+            yield from self._open(candidate)
         except ProviderError as error:
             attempt["error"] = error.code
-            note_fault(offer, error)
+            if isinstance(error, UpstreamRefused):
+                self.note_undecided()
+            else:
+                self.note_fault(error)
+            raise
+        except BaseException:
+            self.note_undecided()
             raise
         finally:
-            attempt["ms"] = int((monotonic_s() - began_s) * 1000)
+            attempt["ms"] = int((monotonic_s() - self._asked_s) * 1000)
+        if candidate.why == routing.COOLING:
+            # It serves again: nobody else need wait until this answer is over.
+            self._note(health.ALIVE)
 
-    def _open(self, candidate: Candidate, began_s: float) -> Iterator[Chunk]:
+    def _open(self, candidate: Candidate) -> Iterator[Chunk]:
         """Opens one candidate and waits for its first content. Raises ProviderError."""
         offer = candidate.offer
         request = _for_offer(self._request, offer)
@@ -190,9 +229,9 @@ class Opening:
                 if chunk is not SILENCE:
                     seen.append(chunk)
                 if chunk.has_content or chunk.finish:
-                    first_content_ms = int((monotonic_s() - began_s) * 1000)
+                    first_content_ms = int((monotonic_s() - self._asked_s) * 1000)
                     chain = itertools.chain(seen, chunks)
-                    self.running = Running(candidate, upstream, chain, first_content_ms, began_s)
+                    self.running = Running(candidate, upstream, chain, first_content_ms)
                     return
                 if chunk is SILENCE or self._is_quiet():
                     yield self._silence()
@@ -264,17 +303,6 @@ class Opening:
         return SILENCE
 
 
-def note_fault(offer: Offer, error: ProviderError) -> None:
-    """Tells what we know of the offer's health that it failed, unless the fault was not its own."""
-    if isinstance(error, UpstreamOverloaded):
-        health.note(offer.id, health.OVERLOADED, retry_after_s=error.retry_after_s)
-    elif isinstance(error, UpstreamTimedOut):
-        if error.phase != "total":
-            health.note(offer.id, health.STALL)
-    else:
-        health.note(offer.id, health.FAULT)
-
-
 def _next(chunks: Iterator[Chunk], patience: AbstractContextManager[None]) -> Chunk | None:
     with patience:
         return next(chunks, None)
@@ -285,6 +313,15 @@ def _for_offer(request: ChatRequest, offer: Offer) -> ChatRequest:
     if request.unknown and passes_unknown(offer.capabilities):
         return replace(request, body={**request.body, **request.unknown})
     return request
+
+
+def _has_larger_context(
+    waiting: Iterable[Candidate], candidate: Candidate, error: UpstreamRefused
+) -> bool:
+    """Whether the prompt was too long for this candidate alone, as far as its limits tell."""
+    if error.upstream_code not in CONTEXT_CODES:
+        return False
+    return any(other.context_tokens > candidate.context_tokens for other in waiting)
 
 
 def _callers_fault(error: UpstreamRefused) -> BadRequest:

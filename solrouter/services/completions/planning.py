@@ -42,6 +42,11 @@ class Candidate:
     why: str
     warnings: tuple[str, ...]
 
+    @property
+    def context_tokens(self) -> int:
+        """How long prompt and answer may be together, here."""
+        return self.offer.context_tokens or self.model.context_tokens
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -128,6 +133,8 @@ def _candidates(
         preferences=routing.with_variant(request.preferences, variant),
         health=health.conditions(),
         parameters=frozenset(request.body),
+        prompt_bound=request.prompt_bound,
+        input_classes=input_classes(request),
     )
     found = []
     for choice in ranking.choices:
@@ -147,8 +154,7 @@ def _ask(
     repeat: Repeat | None,
     at: datetime,
 ) -> Ask:
-    model, offer = candidate.model, candidate.offer
-    context = offer.context_tokens or model.context_tokens
+    model, offer, context = candidate.model, candidate.offer, candidate.context_tokens
     most = offer.output_tokens_max or model.output_tokens_max or context
     ask = Ask(
         principal=principal,
@@ -165,12 +171,17 @@ def _ask(
         lifetime_s=int(config.current()["SOLROUTER_TOTAL_S"]) + HOLD_MARGIN_S,
         at=at,
         repeat=repeat,
-        input_classes=(*pricing.TEXT_INPUT_CLASSES, *request.input_classes),
+        input_classes=input_classes(request),
     )
     if request.max_cost_nanos is None:
         return ask
     affordable = ask.affordable(request.max_cost_nanos)
     return replace(ask, output_limit=max(min(ask.output_limit, affordable), ask.floor))
+
+
+def input_classes(request: ChatRequest) -> tuple[str, ...]:
+    """The priced classes of input that a request can cause."""
+    return (*pricing.TEXT_INPUT_CLASSES, *request.input_classes)
 
 
 def calls_of(candidate: Candidate, request: ChatRequest) -> int:

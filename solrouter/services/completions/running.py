@@ -1,5 +1,6 @@
 """An answer under way: waited for, relayed as it comes, metered, and ended honestly."""
 
+import contextvars
 import logging
 import secrets
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from solrouter.providers.errors import ProviderError, UpstreamBroken, UpstreamTi
 from solrouter.services import activity
 from solrouter.services.admission import FINISHED, STOPPED, Admitted
 from solrouter.services.completions.books import Books
-from solrouter.services.completions.opening import Opening, note_fault
+from solrouter.services.completions.opening import Opening
 from solrouter.services.completions.planning import Plan
 from solrouter.services.completions.tally import Tally
 from solrouter.services.limits import RateState
@@ -67,6 +68,8 @@ class Completion:
         self._spoke_s = monotonic_s()
         self._opening = Opening(plan, request, admitted, wait, quiet_s=quiet_s)
         self._books = Books(request, self._opening, tally)
+        # An answer outlives the request that made it, and still needs the app's database.
+        self._context = contextvars.copy_context()
         self._arrivals = self._arriving()
         self._ahead: list[Chunk] = []
         self._stopped_by: str | None = None
@@ -94,7 +97,9 @@ class Completion:
         Raises SolRouterError for whatever happens before; then nothing was charged. Raises
         ClientLeft, with what was made until then charged.
         """
-        self._ahead.extend(chunk for chunk in [next(self._arrivals, None)] if chunk is not None)
+        chunk = self._next()
+        if chunk is not None:
+            self._ahead.append(chunk)
 
     def answer(self) -> Iterator[Payload | None]:
         """The whole `chat.completion`, settled; before it None for each silence.
@@ -167,6 +172,9 @@ class Completion:
         if not self._books.is_settled:
             self._books.cancel()
 
+    def _next(self) -> Chunk | None:
+        return self._context.run(next, self._arrivals, None)
+
     def _arriving(self) -> Iterator[Chunk]:
         """All that comes: silences until the first content, then chunks, silences among them."""
         try:
@@ -200,7 +208,7 @@ class Completion:
     def _metered(self) -> Iterator[Chunk]:
         """What arrives, counted, with the hold kept ahead of it. Raises _OutOfMoney."""
         while True:
-            chunk = self._ahead.pop() if self._ahead else next(self._arrivals, None)
+            chunk = self._ahead.pop() if self._ahead else self._next()
             if chunk is None:
                 return
             if chunk is not SILENCE:
@@ -268,7 +276,7 @@ class Completion:
     def _read_on(self) -> None:
         """Reads the answer of a client who left to its end, for the usage that we are billed by."""
         try:
-            for chunk in self._arrivals:
+            while (chunk := self._next()) is not None:
                 if chunk is not SILENCE:
                     self._tally.note(chunk)
         except (ProviderError, SolRouterError, Interruption):
@@ -284,7 +292,7 @@ class Completion:
         """Settles a fault after the first content; returns what to raise."""
         offer = self._opening.candidate.offer
         self._opening.close()
-        note_fault(offer, error)
+        self._context.run(self._opening.note_fault, error)
         self._books.fail(error.code)
         metadata = {"provider": offer.provider_slug, "attempts": self._opening.attempts}
         return NoProviderAvailable(FAULT + error.message, code=error.code, metadata=metadata)
