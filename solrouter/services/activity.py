@@ -20,6 +20,8 @@ from solrouter.services import budgets
 
 ID_PREFIX = "chatcmpl-"
 PENDING = "pending"
+# What an attempt cost the operator, in nanodollars: kept with it, and no business of its owner.
+UPSTREAM_COST = "upstream_cost_nanos"
 # A request that began so long ago has ended, and its charge changes no more.
 SETTLED_AFTER = timedelta(hours=6)
 KEYS_KNOWN_MAX = 10_000
@@ -251,7 +253,10 @@ def _receipt(row: Row[*tuple[Any, ...]]) -> Receipt:
         duration_ms=row.duration_ms,
         first_content_ms=row.first_content_ms,
         upstream_id=row.upstream_id,
-        attempts=row.attempts,
+        attempts=[
+            {name: value for name, value in attempt.items() if name != UPSTREAM_COST}
+            for attempt in row.attempts
+        ],
         rates=row.rates,
         tiers=row.tiers or [],
         windows=row.windows or [],

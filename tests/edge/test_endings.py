@@ -1,21 +1,24 @@
 """How a request can end, and what it costs: each row of the table, streamed and not."""
 
+import json
+import socket
 from collections.abc import Callable
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from solrouter import database
 from solrouter.blueprints.api.schemas import parse_chat
 from solrouter.interruptions import ClientLeft, Wait
-from solrouter.models import Offer
+from solrouter.models import Completion, Offer
 from solrouter.services import accounts, admission, catalogue, completions, keys
 from solrouter.services.admission import OUTPUT_TOKENS_ASSUMED
 from tests.edge.test_chat import HELLO, balance, chunks, newest, post, text_of
 from tests.factories import Person, fund, make_offer, make_person
 from tests.fakes.upstream import FakeUpstream
+from tests.providers.raw_server import RawServer, read_request
 
 FIVE = 5_000_000_000
 FAULTS = {
@@ -242,3 +245,28 @@ def test_an_unknown_plan_and_a_revoked_key_change_no_money(app: Flask, alice: Pe
         accounts.set_plan(alice.account_id, "free")
         keys.revoke(alice.account_id, keys.list_of(alice.account_id)[0].public_id)
     assert balance(app, alice).posted_nanos == FIVE
+
+
+def test_each_attempt_keeps_what_it_cost_us_and_only_operators_see_it(
+    app: Flask, client: FlaskClient, alice: Person, offered: str, upstream: FakeUpstream
+) -> None:
+    told = {"choices": [], "usage": {"prompt_tokens": 1000, "completion_tokens": 0}}
+
+    def tells_its_usage_and_hangs_up(sock: socket.socket, _number: int) -> None:
+        read_request(sock)
+        sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n")
+        sock.sendall(b"data: " + json.dumps(told).encode() + b"\n\n")
+
+    upstream.answers(text="Hi", usage=(100, 10))
+    with RawServer(tells_its_usage_and_hangs_up) as server:
+        make_offer(app, server.url, provider="broken")
+        order = {"order": ["broken", "acme"]}
+        said = chunks(post(client, alice, offered, stream=True, provider=order))
+    assert text_of(said) == "Hi"
+    with app.app_context(), database.read() as connection:
+        row = connection.execute(select(Completion.attempts, Completion.upstream_cost_nanos)).one()
+    assert [attempt["upstream_cost_nanos"] for attempt in row.attempts] == [1_000_000, 120_000]
+    assert row.upstream_cost_nanos == 1_120_000
+    receipt = newest(app, alice)
+    assert receipt.charge_nanos == 120_000
+    assert "cost" not in str(receipt.attempts)

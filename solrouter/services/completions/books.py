@@ -13,7 +13,7 @@ from solrouter.chat import ChatRequest, Usage
 from solrouter.clock import monotonic_s
 from solrouter.errors import DatabaseUnavailable, ShuttingDown
 from solrouter.money import decimal_usd, float_usd
-from solrouter.services import admission, health, pricing
+from solrouter.services import activity, admission, health, pricing
 from solrouter.services.admission import CANCELLED, FAILED, Admitted, Ending
 from solrouter.services.billing import Charge
 from solrouter.services.completions.opening import Opening
@@ -126,6 +126,8 @@ class Books:
         opening, tally, at = self._opening, self._tally, self.admitted.ask.at
         offer, running = opening.candidate.offer, opening.running
         is_restart = reason == ShuttingDown.code
+        known = opening.costs_nanos or [0]
+        costs = [*known[:-1], pricing.cost_nanos(usage, offer.cost, at=at) or known[-1]]
         return Ending(
             model=opening.candidate.model.id,
             offer=offer,
@@ -134,8 +136,11 @@ class Books:
             usage=usage,
             usage_source=source,
             cost_nanos=0 if is_restart else pricing.cost_nanos(usage, offer.sale, at=at),
-            upstream_cost_nanos=pricing.cost_nanos(usage, offer.cost, at=at),
-            attempts=opening.attempts,
+            upstream_cost_nanos=sum(costs),
+            attempts=[
+                {**attempt, activity.UPSTREAM_COST: cost}
+                for attempt, cost in zip(opening.attempts, costs, strict=False)
+            ],
             duration_ms=tally.elapsed_ms(),
             first_content_ms=tally.first_content_ms,
             finish_reason=tally.finish_reason,

@@ -30,7 +30,7 @@ from solrouter.providers.errors import (
     UpstreamRefused,
     UpstreamTimedOut,
 )
-from solrouter.services import admission, catalogue, health, routing
+from solrouter.services import admission, catalogue, health, pricing, routing
 from solrouter.services.admission import Admitted
 from solrouter.services.completions.planning import Candidate, Plan, passes_unknown
 from solrouter.services.routing import Offer
@@ -60,7 +60,8 @@ class Running:
 class Opening:
     """One request on its way to its first content: who was tried, and how it went.
 
-    `admitted` may grow on the way, for a dearer candidate. `attempts` are what the receipt keeps.
+    `admitted` may grow on the way, for a dearer candidate. `attempts` are what the receipt keeps,
+    `costs_nanos` what each of them is known to have cost us.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class Opening:
     ) -> None:
         self.admitted = admitted
         self.attempts: list[dict[str, Any]] = []
+        self.costs_nanos: list[int] = []
         self.candidate = plan.candidates[0]
         # How to wait for it: see `_patience_for`.
         self.patience: AbstractContextManager[None] = wait
@@ -193,6 +195,7 @@ class Opening:
             "error": None,
         }
         self.attempts.append(attempt)
+        self.costs_nanos.append(0)
         self._asked_s = monotonic_s()
         try:
             yield from self._open(candidate)
@@ -238,10 +241,18 @@ class Opening:
             raise UpstreamEmpty("The provider ended its answer without saying anything.")
         except BaseException as error:
             upstream.close()
+            self.costs_nanos[-1] = self._cost(offer, seen)
             if isinstance(error, ProviderError) or not isinstance(error, Exception):
                 raise
             log.exception("the adapter %s failed", offer.kind)
             raise UpstreamBroken("The provider's answer could not be read.") from error
+
+    def _cost(self, offer: Offer, seen: Iterable[Chunk]) -> int:
+        """What an attempt that brought no content has cost us, as far as it has told."""
+        told = [chunk.usage for chunk in seen if chunk.usage is not None]
+        if not told:
+            return 0
+        return pricing.cost_nanos(told[-1], offer.cost, at=self.admitted.ask.at)
 
     def _patience_for(self, offer: Offer) -> AbstractContextManager[None]:
         """How to wait for this offer: ready to be called away, unless leaving helps nobody.
