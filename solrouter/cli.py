@@ -7,23 +7,20 @@ Answers that a script wants stand alone on standard output; everything else goes
 import secrets
 import socket
 import sys
-from collections.abc import Callable
 from functools import wraps
-from typing import Any, TypeVar, cast
+from typing import Any
 
 import click
 from flask import Flask, current_app
 from flask.cli import AppGroup, with_appcontext
 from flask_migrate.cli import db as migration_commands
 
-from solrouter.errors import SolRouterError
-from solrouter.money import NotMoney, display_per_million, display_usd, parse_usd
+from solrouter.commands import catalogue as catalogue_commands
+from solrouter.commands.basics import OPERATOR, USD, Dollars, say, told
+from solrouter.money import display_usd
 from solrouter.services import accounts, admission, billing, catalogue, keys, plans
 from solrouter.services.accounts import UserRow
-from solrouter.services.catalogue import OfferTerms
 
-Command = TypeVar("Command", bound=Callable[..., Any])
-OPERATOR = "operator:cli"
 PASSWORD_BYTES = 12
 DEMO_EMAIL = "demo@example.com"
 DEMO = """SolRouter runs at {url}
@@ -49,27 +46,12 @@ The demo account {email} exists; its password and key were printed at the first 
 users = AppGroup("users", help="People and their accounts.")
 api_keys = AppGroup("keys", help="API keys.")
 credits_ = AppGroup("credits", help="Credit of accounts.")
-providers = AppGroup("providers", help="Who serves the models.")
-models = AppGroup("models", help="What can be asked for, and its prices.")
 ledger = AppGroup("ledger", help="The books.")
 plans_ = AppGroup("plans", help="What accounts may use at once.")
-GROUPS = (plans_, users, api_keys, credits_, providers, models, ledger)
-
-
-class Dollars(click.ParamType[int]):
-    """An amount in USD, as nanodollars."""
-
-    name = "USD"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> int:
-        try:
-            return value if isinstance(value, int) else int(parse_usd(str(value)))
-        except NotMoney as error:
-            self.fail(str(error), param, ctx)
+GROUPS = (plans_, users, api_keys, credits_, ledger, *catalogue_commands.GROUPS)
 
 
 NO_LIMIT = -1
-USD = Dollars()
 RESETS = click.Choice(keys.RESETS)
 
 
@@ -88,24 +70,6 @@ def init_app(app: Flask) -> None:
         app.cli.add_command(group)
     app.cli.add_command(make_demo)
     _extend_upgrade()
-
-
-def told(command: Command) -> Command:
-    """Turns our errors into one sentence on standard error and exit code 1."""
-
-    @wraps(command)
-    def wrapper(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return command(*args, **kwargs)
-        except SolRouterError as error:
-            raise click.ClickException(error.message) from error
-
-    return cast(Command, wrapper)
-
-
-def say(text: str) -> None:
-    """A line for people, on standard error."""
-    click.echo(text, err=True)
 
 
 @users.command("create")
@@ -201,78 +165,6 @@ def grant_credit(email: str, amount: int, note: str) -> None:
     admission.credit(row.account_id, amount, actor=OPERATOR, note=note)
     balance = billing.balance(row.account_id)
     say(f"Granted {display_usd(amount)}. The balance is {display_usd(balance.posted_nanos)}.")
-
-
-@providers.command("add")
-@click.argument("slug")
-@click.option("--kind", required=True, type=click.Choice(["openai", "anthropic", "google", "demo"]))
-@click.option("--base-url", default="", help="What the vendor's own SDK takes as its base URL.")
-@click.option("--api-key", help="Stored encrypted.")
-@told
-def add_provider(slug: str, kind: str, base_url: str, api_key: str | None) -> None:
-    """Adds a provider."""
-    added = catalogue.add_provider(slug=slug, kind=kind, base_url=base_url, api_key=api_key)
-    say(f"{'Added' if added else 'There already is'} the provider {slug}.")
-
-
-@providers.command("list")
-@told
-def list_providers() -> None:
-    """Lists the providers, those that are ready first."""
-    for row in catalogue.providers():
-        state = "ready" if row.is_ready else "not ready"
-        click.echo(f"{row.slug}\t{row.kind}\t{state}\tkey: {row.key_source}\t{row.base_url}")
-
-
-@models.command("add")
-@click.argument("model_id", metavar="AUTHOR/NAME")
-@click.option("--provider", required=True, help="The provider's slug.")
-@click.option("--upstream", required=True, help="What the provider calls the model.")
-@click.option("--input", "input_nanos", required=True, type=USD, help="Price of 1M input tokens.")
-@click.option("--output", "output_nanos", required=True, type=USD, help="Of 1M output tokens.")
-@click.option("--cost-input", type=USD, help="What the provider charges us. Default: the same.")
-@click.option("--cost-output", type=USD, help="What the provider charges us. Default: the same.")
-@click.option("--context", required=True, type=click.IntRange(1), help="Context length, in tokens.")
-@click.option("--max-output", type=click.IntRange(1), help="Longest answer, in tokens.")
-@told
-def add_model(
-    model_id: str,
-    provider: str,
-    upstream: str,
-    input_nanos: int,
-    output_nanos: int,
-    cost_input: int | None,
-    cost_output: int | None,
-    context: int,
-    max_output: int | None,
-) -> None:
-    """Adds a model, or one more provider's offer of a model that is there."""
-    added = catalogue.add_offer(
-        OfferTerms(
-            model_id=model_id,
-            provider_slug=provider,
-            upstream_model=upstream,
-            input_nanos=input_nanos,
-            output_nanos=output_nanos,
-            context_tokens=context,
-            output_tokens_max=max_output,
-            cost_input_nanos=cost_input,
-            cost_output_nanos=cost_output,
-        )
-    )
-    say(f"{'Added' if added else 'There already is'} {model_id} at {provider}.")
-
-
-@models.command("list")
-@told
-def list_models() -> None:
-    """Lists the models with the price of their cheapest offer, per million tokens."""
-    for model in catalogue.listing():
-        state = "available" if model.is_available else "unavailable"
-        paid_in = display_per_million(model.input_nanos)
-        prices = f"{paid_in} in, {display_per_million(model.output_nanos)} out"
-        instead = f"\t→ {model.replaced_by}" if model.replaced_by else ""
-        click.echo(f"{model.id}\t{state}\t{prices}{instead}")
 
 
 class Limit(click.ParamType[int]):

@@ -12,28 +12,8 @@ as a diff before it ships.
     /tmp/prices/bin/python tools/build_catalogue.py \\
         --litellm /tmp/litellm/litellm/model_prices_and_context_window_backup.json
 
-Flags in a provider's `capabilities`. Only what the research notes support is set, so a missing
-flag means the second column, not a tested fact.
-
-| flag                       | if absent  | says                                                   |
-| -------------------------- | ---------- | ------------------------------------------------------ |
-| max_tokens_field           | max_tokens | the field that carries the output limit upstream       |
-| stream_usage               | ask        | true: `stream_options` may be sent, usage comes in the |
-|                            |            | stream; false: the field is unknown there, leave it    |
-|                            |            | out and read usage from the last chunk                 |
-| developer_role             | not known  | true: takes role `developer`; false: send `system`     |
-| drop_params                | none       | request fields it refuses or has no word for: leave    |
-|                            |            | out and name in `warnings[]`                           |
-| drop_message_fields        | none       | fields of a message that it refuses                    |
-| drop_null                  | false      | refuses null fields in assistant messages: leave out   |
-| max_choices                | not known  | the largest `n` it takes                               |
-| seed_field                 | seed       | its name for `seed`                                    |
-| passes_unknown_fields      | true       | fields outside OpenAI's schema may be forwarded        |
-| reasoning_tokens_outside   | false      | `completion_tokens` lacks the reasoning tokens: add    |
-| requires_reasoning_content | false      | while thinking, each assistant turn must carry back    |
-|                            |            | its `reasoning_content`                                |
-| native                     | none       | other dialects it speaks: `responses`, `messages`      |
-| messages_base_url          | base_url   | where its Messages dialect lives                       |
+Flags in a provider's `capabilities` are explained in docs/adding-a-provider.md. Only what the
+research notes or the vendor's own SDK support is set.
 """
 
 from __future__ import annotations
@@ -375,18 +355,20 @@ def current_rates(offer: Facts, at: datetime) -> Rates:
 
 
 def build_model(facts: Facts, sources: Sources, findings: Findings) -> Facts:
-    """Answers one model with its offers and what all of them can do."""
-    author = facts["id"].split("/")[0]
+    """Answers one model with its offers, and the most that any of them can do.
+
+    An offer says only where it differs: its context, its output limit, the fields it honours.
+    """
     offers = [
         build_offer(provider, upstream_model, facts, sources, findings)
         for provider, upstream_model in facts["offers"].items()
     ]
     rows = {offer["provider"]: capability_row(facts, offer, sources) for offer in offers}
     features = model_features(facts, rows.values())
-    return {
+    model = {
         "id": facts["id"],
         "name": facts["name"],
-        "author": author,
+        "author": facts["id"].split("/")[0],
         "description": facts["description"],
         "context_tokens": context_tokens(facts, offers, sources, findings),
         "output_tokens_max": output_tokens_max(facts, rows.values()),
@@ -398,6 +380,36 @@ def build_model(facts: Facts, sources: Sources, findings: Findings) -> Facts:
         "expires_on": facts.get("expires_on") or expires_on(rows.values()),
         "offers": offers,
     }
+    for offer in offers:
+        own = offer_limits(facts, offer, rows[offer["provider"]], sources)
+        own["parameters"] = sorted(
+            provider_parameters(offer["provider"], facts["id"], rows[offer["provider"]], features)
+        )
+        offer |= {name: value for name, value in own.items() if value != model[name]}
+    return model
+
+
+def offer_limits(facts: Facts, offer: Facts, row: Facts, sources: Sources) -> Facts:
+    """Answers what is known of one offer's limits, unless a person has settled the model's."""
+    limits: Facts = {}
+    context = offer_context(offer, row, sources)
+    if context and "context_tokens" not in facts:
+        limits["context_tokens"] = context
+    if row.get("max_output_tokens") and "output_tokens_max" not in facts:
+        most = row["max_output_tokens"]
+        limits["output_tokens_max"] = min(most, context) if context else most
+    return limits
+
+
+def offer_context(offer: Facts, row: Facts, sources: Sources) -> int:
+    """Answers an offer's context, or 0 if no source has one.
+
+    LiteLLM sometimes gives the context less the output, genai-prices sometimes a rounded number:
+    of two sources for one offer the larger is nearer to the vendor's page.
+    """
+    price_row = sources.price_row(offer["provider"], offer["upstream_model"])
+    one = (price_row.context_window if price_row else None) or 0
+    return max(one, row.get("max_input_tokens") or 0)
 
 
 def build_offer(
@@ -441,26 +453,22 @@ def model_features(facts: Facts, rows: Iterable[Facts]) -> set[str]:
 def context_tokens(
     facts: Facts, offers: Iterable[Facts], sources: Sources, findings: Findings
 ) -> int:
-    """Answers the context that every offer has.
-
-    LiteLLM sometimes gives the context less the output, genai-prices sometimes a rounded number:
-    of two sources for one offer the larger is nearer to the vendor's page.
-    """
+    """Answers the largest context that any offer has."""
     if "context_tokens" in facts:
         return int(facts["context_tokens"])
     found = []
     for offer in offers:
-        pair = offer["provider"], offer["upstream_model"]
-        row = sources.price_row(*pair)
-        one = (row.context_window if row else None) or 0
-        other = capability_row(facts, offer, sources).get("max_input_tokens") or 0
+        row = capability_row(facts, offer, sources)
+        price_row = sources.price_row(offer["provider"], offer["upstream_model"])
+        one = (price_row.context_window if price_row else None) or 0
+        other = row.get("max_input_tokens") or 0
         if one and other and abs(one - other) > max(one, other) / 20:
-            findings.contexts.append(f"{pair[0]}:{pair[1]}: {one} or {other}")
-        if one or other:
-            found.append(max(one, other))
-    if not found:
+            name = f"{offer['provider']}:{offer['upstream_model']}"
+            findings.contexts.append(f"{name}: {one} or {other}")
+        found.append(offer_context(offer, row, sources))
+    if not any(found):
         raise CatalogueError(f"{facts['id']}: no source has a context length")
-    return min(found)
+    return max(found)
 
 
 def output_tokens_max(facts: Facts, rows: Iterable[Facts]) -> int:
@@ -469,7 +477,7 @@ def output_tokens_max(facts: Facts, rows: Iterable[Facts]) -> int:
     found: list[int] = [row["max_output_tokens"] for row in rows if row.get("max_output_tokens")]
     if not found:
         raise CatalogueError(f"{facts['id']}: no source has an output limit")
-    return min(found)
+    return max(found)
 
 
 def input_modalities(features: set[str]) -> list[str]:

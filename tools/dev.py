@@ -2,7 +2,7 @@
 
 So nobody needs a key to work: `fake/openai`, `fake/anthropic` and `fake/google` answer over real
 sockets, and “Continue with GitHub” signs in a made-up person. The fakes can be told to fail, see
-tests/fakes/upstream.py.
+tests/fakes/upstream.
 """
 
 import os

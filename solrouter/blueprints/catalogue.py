@@ -7,7 +7,7 @@ from flask.typing import ResponseReturnValue
 
 from solrouter.blueprints import addresses, hx, samples
 from solrouter.services import catalogue as shelves
-from solrouter.services.catalogue import Model
+from solrouter.services.catalogue import Model, parameters
 from solrouter.services.pricing import FALLBACK_CLASSES, PriceCard
 
 # The rows of a price table: the class, and what people call it.
@@ -23,6 +23,13 @@ PRICE_NAMES = {
     "output_image": "Image output",
 }
 
+DIALECTS = {
+    "openai": "OpenAI’s dialect",
+    "anthropic": "Anthropic",
+    "google": "Gemini",
+    "demo": "Demo",
+}
+
 catalogue = Blueprint("catalogue", __name__)
 
 
@@ -32,7 +39,7 @@ def show_models() -> ResponseReturnValue:
     found = shelves.search(
         request.args.get("q", ""),
         author=request.args.get("author") or None,
-        available_only=bool(request.args.get("available")),
+        available_only=_wants_available(),
     )
     return hx.page_or_fragment(
         "catalogue/models.html",
@@ -42,6 +49,28 @@ def show_models() -> ResponseReturnValue:
         authors=sorted({model.author for model in everything}),
         filters=request.args,
     )
+
+
+@catalogue.get("/models/parameters")
+def show_parameters() -> ResponseReturnValue:
+    """Which request fields each dialect and each model honours."""
+    live = [model for model in shelves.listing() if model.status == "live"]
+    found = shelves.search(request.args.get("q", ""), available_only=_wants_available())
+    return hx.page_or_fragment(
+        "catalogue/parameters.html",
+        "catalogue/_parameters.html",
+        names=parameters.NAMES,
+        dialects=[(DIALECTS[kind], said) for kind, said in parameters.by_dialect(live).items()],
+        models=[
+            (model, parameters.by_provider(model)) for model in found if model.status == "live"
+        ],
+        total=len(live),
+        filters=request.args,
+    )
+
+
+def _wants_available() -> bool:
+    return bool(request.args.get("available"))
 
 
 @catalogue.get("/models/<author>/<path:name>")

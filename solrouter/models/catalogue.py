@@ -1,5 +1,9 @@
 """What is on offer: providers, language models, offers (a model at a provider) and their dated
 prices.
+
+`source` says who made a row: `operator`, or the catalogue that it came from. Only what came from a
+catalogue is changed or retired by one; `retired_at` is when it vanished from there, `disabled_at`
+when an operator switched it off.
 """
 
 from datetime import date, datetime
@@ -21,6 +25,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 from solrouter.extensions import Base
 from solrouter.models.columns import Json, RowNumber, UtcDateTime
 
+OPERATOR = "operator"
+
 
 class Provider(Base):
     """A company, or a server, that answers in one dialect (`kind`)."""
@@ -36,6 +42,10 @@ class Provider(Base):
     key_encrypted: Mapped[bytes | None] = mapped_column(LargeBinary)
     needs_key: Mapped[bool] = mapped_column(default=True, server_default=text("true"))
     capabilities: Mapped[dict[str, Any]] = mapped_column(Json)
+    collects_data: Mapped[bool | None] = mapped_column(
+        comment="whether it keeps prompts, in the operator's word; null: see capabilities"
+    )
+    source: Mapped[str] = mapped_column(String(80), default=OPERATOR, server_default=OPERATOR)
     disabled_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
@@ -58,7 +68,9 @@ class LanguageModel(Base):
     facts: Mapped[dict[str, Any]] = mapped_column(Json, comment="what adapters need to know")
     released_on: Mapped[date | None] = mapped_column(Date)
     expires_on: Mapped[date | None] = mapped_column(Date)
+    source: Mapped[str] = mapped_column(String(80), default=OPERATOR, server_default=OPERATOR)
     disabled_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    retired_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
@@ -74,11 +86,12 @@ class ModelAlias(Base):
     retired_on: Mapped[date | None] = mapped_column(Date)
     former_rates: Mapped[dict[str, int] | None] = mapped_column(Json)
     note: Mapped[str] = mapped_column(Text, default="", server_default="")
+    source: Mapped[str] = mapped_column(String(80), default=OPERATOR, server_default=OPERATOR)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
 class Offer(Base):
-    """One provider's way to serve one model."""
+    """One provider's way to serve one model; of what is null here the model's own holds."""
 
     __tablename__ = "offers"
     __table_args__ = (
@@ -98,7 +111,17 @@ class Offer(Base):
     weight: Mapped[int] = mapped_column(default=1, server_default=text("1"))
     is_free: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
     bills_after_cancel: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
+    context_tokens: Mapped[int | None]
+    output_tokens_max: Mapped[int | None]
+    deadlines: Mapped[dict[str, float]] = mapped_column(
+        Json, default=dict, server_default="{}", comment="seconds by name, instead of the settings"
+    )
+    parameters: Mapped[list[str] | None] = mapped_column(
+        Json, comment="request fields that it honours"
+    )
+    source: Mapped[str] = mapped_column(String(80), default=OPERATOR, server_default=OPERATOR)
     disabled_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    retired_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 

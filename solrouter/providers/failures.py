@@ -2,12 +2,15 @@
 
 | upstream says                                         | becomes               |
 |-------------------------------------------------------|-----------------------|
-| 400, 413, 422, or 404 with a parameter's name         | UpstreamRefused       |
+| 400, 413, 422, or 404 with a parameter's name         | UpstreamRefused (*)   |
 | … but its words mean our key, our bill or the model   | UpstreamDenied        |
 | 401, 402, 403, 404, 405, a redirect, no credit (429)  | UpstreamDenied        |
 | 429                                                   | UpstreamRateLimited   |
 | 503, 529                                              | UpstreamOverloaded    |
 | 408, 504 and every other 5xx                          | UpstreamBroken        |
+
+(*) Its code is `context_length_exceeded`, `content_filter`, `request_too_large` (413), the
+upstream's own word for this one mistake, or `invalid_request`: never a word for a class of errors.
 
 Messages are cut and cleaned of anything that looks like a key: a caller will read them.
 """
@@ -82,17 +85,28 @@ _DENIED_WORDS = _BILL_WORDS | {
     "invalid_api_key",
     "authentication_error",
     "permission_error",
-    "model_not_found",
+    "invalid_model",
     "model_decommissioned",
+    "model_not_available",
+    "model_not_found",
     "not_found_error",
 }
-_DENIED_SENTENCE = re.compile(r"credit balance is too low|api key not valid|api key expired", re.I)
+_DENIED_SENTENCE = re.compile(
+    r"credit balance is too low|api key not valid|api key expired"
+    # A name that another provider may well know; what a known model cannot do is the caller's.
+    r"|model\b.{0,80}\b(?:does not|not) exist|model\b.{0,80}\bnot found|not a valid model"
+    r"|(?:invalid|unknown) model\b",
+    re.IGNORECASE,
+)
 _OVERFLOW_WORDS = frozenset({"context_length_exceeded", "exceed_context_size_error"})
 _OVERFLOW_SENTENCE = re.compile(
     r"maximum context length|context (?:length|window|size)|prompt is too long"
     r"|input token count .{0,40}exceeds|too many (?:input )?tokens",
     re.IGNORECASE,
 )
+_FILTER_WORDS = frozenset({"content_filter", "content_policy_violation", "moderation_error"})
+# Words for a class of errors: none of them says what is wrong with this request.
+_CLASS_WORDS = _STATUS_OF_WORD.keys() | {"bad_request", "BadRequestError", "BadRequest", "error"}
 _KEY_LIKE = re.compile(r"\b(?:sk|pk|gsk|xai|csk|fw|key|AIza|sr|r8|nvapi)[-_A-Za-z0-9*.]{8,}")
 
 
@@ -157,12 +171,23 @@ def _failure(
     if status in _BUSY:
         return UpstreamOverloaded(message, status=status, retry_after_s=retry_after_s)
     if _is_refusal(status, foreign, message):
-        overflows = foreign.words & _OVERFLOW_WORDS or _OVERFLOW_SENTENCE.search(message)
-        code = "context_length_exceeded" if overflows else foreign.code
+        code = _refusal_code(status, foreign, message)
         return UpstreamRefused(message, status=status, param=foreign.param, code=code)
     if _DENIED_FROM <= status < _DENIED_BELOW and status not in _PASSING:
         return UpstreamDenied(message, status=status)
     return UpstreamBroken(message, status=status, retry_after_s=retry_after_s)
+
+
+def _refusal_code(status: int, foreign: ForeignError, message: str) -> str:
+    if foreign.words & _OVERFLOW_WORDS or _OVERFLOW_SENTENCE.search(message):
+        return "context_length_exceeded"
+    if foreign.words & _FILTER_WORDS:
+        return "content_filter"
+    if status == 413:
+        return "request_too_large"
+    if foreign.code is None or foreign.code in _CLASS_WORDS:
+        return "invalid_request"
+    return foreign.code
 
 
 def _is_refusal(status: int, foreign: ForeignError, message: str) -> bool:

@@ -8,17 +8,23 @@ from urllib.parse import unquote_to_bytes, urlsplit
 
 from solrouter.providers.parameters import refuse
 
+# They say nothing: the file's name says more.
+_VAGUE_TYPES = frozenset({"", "application/octet-stream"})
 _AUDIO_TYPES = {"wav": "audio/wav", "mp3": "audio/mp3"}
 
 
 @dataclass(frozen=True, slots=True)
 class Media:
-    """Something that is no text: its base64 data, or the address where the upstream finds it."""
+    """Something that is no text: its base64 data, or the address where the upstream finds it.
+
+    `is_file` says that the caller sent it as a file, whatever its type.
+    """
 
     media_type: str
     data: str = ""
     url: str = ""
     name: str | None = None
+    is_file: bool = False
 
 
 def media_of(part: Mapping[str, Any], where: str) -> Media | None:
@@ -43,8 +49,12 @@ def _file(file: Mapping[str, Any], where: str) -> Media:
     if not isinstance(file.get("file_data"), str):
         refuse(where, "a file must come with its data: this provider does not know file ids")
     name = file.get("filename")
+    name = name if isinstance(name, str) and name else None
     media = _addressed(file["file_data"], where)
-    return Media(media.media_type, media.data, media.url, name if isinstance(name, str) else None)
+    media_type = media.media_type
+    if name and media_type in _VAGUE_TYPES:
+        media_type = mimetypes.guess_type(name)[0] or media_type
+    return Media(media_type, media.data, media.url, name, is_file=True)
 
 
 def _addressed(address: Any, where: str) -> Media:

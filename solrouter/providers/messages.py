@@ -46,11 +46,23 @@ def _joined(contents: Iterator[Any]) -> Any:
     return [part for content in found for part in parts_of(content)]
 
 
+def has_cache_hint(message: Message) -> bool:
+    """Whether a message or a part of it carries Anthropic's `cache_control`."""
+    content = message.get("content")
+    parts = parts_of(content) if not isinstance(content, str) else []
+    return any(item.get("cache_control") for item in (message, *parts))
+
+
+def tool_name(tool: Mapping[str, Any]) -> str:
+    """The name of a tool, of a call or of a choice, whether of a function or of free text."""
+    body = tool.get("function") or tool.get("custom") or {}
+    return str(body.get("name"))
+
+
 def tool_names(messages: Sequence[Message]) -> dict[str, str]:
     """The name of each tool call by its id, for dialects whose results go by name."""
     names = {}
     for message in messages:
         for call in message.get("tool_calls") or ():
-            body = call.get("function") or call.get("custom") or {}
-            names[str(call.get("id"))] = str(body.get("name"))
+            names[str(call.get("id"))] = tool_name(call)
     return names

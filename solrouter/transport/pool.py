@@ -169,6 +169,18 @@ def close_all() -> None:
     _of_thread.__dict__.pop("pools", None)
 
 
+def leave_thread() -> None:
+    """Gives back what the calling thread holds, before it ends: idle connections, its event loop.
+
+    Where gevent has patched threads there is one loop for them all, and nothing to give back.
+    """
+    if monkey.is_module_patched("threading"):
+        return
+    for pool in _of_thread.__dict__.pop("pools", {}).values():
+        pool.close()
+    gevent.get_hub().destroy(destroy_loop=True)
+
+
 def connect(pool: Pool, *, timeout_s: float) -> tuple[Any, bool]:
     """Takes a connection within a time that covers the queue, DNS, TCP and TLS together.
 

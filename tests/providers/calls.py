@@ -24,6 +24,7 @@ def make_call(
     deadlines: Deadlines = PATIENT,
     capabilities: Mapping[str, Any] | None = None,
     facts: Mapping[str, Any] | None = None,
+    is_strict: bool = False,
     **body: Any,
 ) -> UpstreamCall:
     """A call with a harmless default for everything; `body` is OpenAI's request."""
@@ -36,6 +37,7 @@ def make_call(
         output_limit=None,
         choices=body.get("n", 1),
         prompt_bound=100,
+        is_strict=is_strict,
     )
     return UpstreamCall(
         request=request,

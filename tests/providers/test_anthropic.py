@@ -182,7 +182,7 @@ def test_a_model_without_a_system_role(upstream: FakeUpstream) -> None:
 
 def test_the_models_that_take_it_get_a_later_system_message_inline() -> None:
     messages = [*QUESTION, {"role": "system", "content": "French."}]
-    _, written = conversation(messages, traits_of(NEWEST, {}))
+    _, written = conversation(messages, traits_of(NEWEST, {}), lambda *_: None)
     assert written == [HELLO, {"role": "system", "content": [text("French.")]}]
 
 
@@ -464,7 +464,6 @@ def test_neutral_values_are_no_news(upstream: FakeUpstream) -> None:
 @pytest.mark.parametrize(
     ("param", "value"),
     [
-        ("n", 2),
         ("modalities", ["text", "audio"]),
         ("audio", {"voice": "alloy"}),
         ("web_search_options", {}),
@@ -478,7 +477,7 @@ def test_neutral_values_are_no_news(upstream: FakeUpstream) -> None:
 )
 def test_what_cannot_be_ignored_is_refused(param: str, value: Any) -> None:
     error = refused(**{param: value})
-    named = "reasoning_effort" if param == "reasoning" else param
+    named = "reasoning.effort" if param == "reasoning" else param
     assert (error.param, error.upstream_code) == (named, "unsupported_parameter")
     if named == "reasoning_effort":
         assert refused(**{param: value}, model=ADAPTIVE).param == named
@@ -547,7 +546,7 @@ def test_tools_of_other_shapes(upstream: FakeUpstream) -> None:
     assert sent(upstream, tools=tools)["tools"] == [
         {
             "name": "f",
-            "input_schema": {"type": "object", "properties": {}},
+            "input_schema": {"type": "object", "properties": {}, "additionalProperties": False},
             "strict": True,
             "cache_control": {"type": "ephemeral"},
         },
@@ -989,3 +988,85 @@ def test_running_totals_are_not_summed(upstream: FakeUpstream) -> None:
         {"type": "message_stop"},
     )
     assert outcome.usage == Usage(input=11, cache_read=4, output=8)
+
+
+def test_a_cached_later_instruction_keeps_its_marker(upstream: FakeUpstream) -> None:
+    hint = {"cache_control": {"type": "ephemeral", "ttl": "1h"}}
+    messages = [
+        {"role": "user", "content": "Hi"},
+        {"role": "system", "content": [{"type": "text", "text": "Be kind.", **hint}]},
+        {"role": "user", "content": ""},
+    ]
+    body = sent(upstream, messages=messages, tools=[{**WEATHER, **hint}])
+    said = {"type": "text", "text": "<system>Be kind.</system>", **hint}
+    assert body["messages"][0]["content"] == [{"type": "text", "text": "Hi"}, said]
+    assert body["tools"][0]["cache_control"] == hint["cache_control"]
+
+
+@pytest.mark.parametrize(
+    ("file", "kind", "source"),
+    [
+        ({"file_data": "https://a.example/b"}, "document", "url"),
+        ({"file_data": "data:text/csv;base64,YSxi"}, "document", "text"),
+        ({"file_data": "data:application/json;base64,e30="}, "document", "text"),
+        ({"file_data": "data:image/png;base64,AAAA"}, "image", "base64"),
+    ],
+    ids=str,
+)
+def test_files_of_all_kinds(
+    upstream: FakeUpstream, file: dict[str, Any], kind: str, source: str
+) -> None:
+    content = [{"type": "file", "file": file}]
+    body = sent(upstream, messages=[{"role": "user", "content": content}])
+    block = body["messages"][0]["content"][0]
+    assert (block["type"], block["source"]["type"]) == (kind, source)
+
+
+def test_strictly_asked_nothing_is_ignored(upstream: FakeUpstream) -> None:
+    outcome = play("anthropic", make_call(upstream.origin, temperature=1.5, is_strict=True))
+    assert getattr(outcome.error, "param", None) == "temperature"
+    assert upstream.requests == 0
+
+
+@pytest.mark.parametrize(
+    ("asked", "model", "thinking", "warned"),
+    [
+        (
+            {"effort": "high", "exclude": True},
+            NEWEST,
+            {"type": "adaptive", "display": "omitted"},
+            [],
+        ),
+        (
+            {"max_tokens": 2000},
+            "claude-sonnet-4-5",
+            {"type": "enabled", "budget_tokens": 2000},
+            [],
+        ),
+        (
+            {"max_tokens": 2000, "exclude": True},
+            "claude-sonnet-4-5",
+            {"type": "enabled", "budget_tokens": 2000},
+            ["reasoning.exclude"],
+        ),
+        (
+            {"max_tokens": 2000},
+            NEWEST,
+            {"type": "adaptive", "display": "summarized"},
+            ["reasoning.max_tokens"],
+        ),
+    ],
+    ids=str,
+)
+def test_openrouters_reasoning_object(
+    upstream: FakeUpstream,
+    asked: dict[str, Any],
+    model: str,
+    thinking: dict[str, Any],
+    warned: list[str],
+) -> None:
+    call = make_call(upstream.origin, model=model, output_limit=4000, reasoning=asked)
+    outcome = play("anthropic", call)
+    assert upstream.last.body is not None
+    assert upstream.last.body["thinking"] == thinking
+    assert [warning.split(":")[0] for warning in outcome.warnings] == warned

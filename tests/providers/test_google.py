@@ -15,6 +15,7 @@ from solrouter.providers.errors import (
     UpstreamRefused,
 )
 from solrouter.providers.google import usage_from_google
+from solrouter.providers.google.schema import supported_schema
 from tests.fakes.upstream import FakeUpstream
 from tests.providers.calls import KEY, QUESTION, Outcome, make_call, play
 
@@ -770,3 +771,129 @@ def test_an_unfinished_whole_answer_is_a_fault(
 )
 def test_usage_falls_into_classes(told: Any, expected: Usage | None) -> None:
     assert usage_from_google(told) == expected
+
+
+def test_no_text_and_no_first_word_of_the_user(upstream: FakeUpstream) -> None:
+    messages = [
+        {"role": "assistant", "content": [{"type": "text", "text": "Hi!"}]},
+        {"role": "system", "content": ""},
+        {
+            "role": "user",
+            "content": [{"type": "text", "text": ""}, {"type": "text", "text": "Yes"}],
+        },
+    ]
+    assert sent(upstream, messages=messages)["contents"] == [
+        {"role": "user", "parts": [{"text": " "}]},
+        {"role": "model", "parts": [{"text": "Hi!"}]},
+        {"role": "user", "parts": [{"text": "Yes"}]},
+    ]
+    outcome = play("google", make_call(upstream.origin, messages=[{"role": "user", "content": ""}]))
+    assert getattr(outcome.error, "param", None) == "messages"
+
+
+def test_a_call_without_content_is_a_turn(upstream: FakeUpstream) -> None:
+    call = {"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    messages = [
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "a", "content": "ok"},
+    ]
+    assert [turn["role"] for turn in sent(upstream, messages=messages)["contents"]] == [
+        "user",
+        "model",
+        "user",
+    ]
+
+
+PICTURE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+
+
+@pytest.mark.parametrize(
+    ("model", "parts"),
+    [
+        ("gemini-3.5-pro", 1),
+        ("gemini-2.5-pro", 2),
+    ],
+)
+def test_what_a_tool_shows_is_not_lost(upstream: FakeUpstream, model: str, parts: int) -> None:
+    call = {"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    messages = [
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {
+            "role": "tool",
+            "tool_call_id": "a",
+            "content": [{"type": "text", "text": "See:"}, PICTURE],
+        },
+    ]
+    written = sent(upstream, model=model, messages=messages)["contents"][2]["parts"]
+    assert len(written) == parts
+    inline = {"inlineData": {"mimeType": "image/png", "data": "AAAA"}}
+    assert inline in (written if parts == 2 else written[0]["functionResponse"]["parts"])
+    assert written[0]["functionResponse"]["response"] == {"output": "See:"}
+
+
+@pytest.mark.parametrize("stream", [True, False], ids=["streamed", "whole"])
+@pytest.mark.parametrize("text", ["Hi", ""], ids=["text", "no text"])
+def test_a_signature_of_the_text_goes_out_and_comes_back(
+    upstream: FakeUpstream, stream: bool, text: str
+) -> None:
+    parts = [{"text": text}, {"text": "", "thoughtSignature": "c2ln"}, {"text": ""}]
+    body = {"candidates": [{"content": {"parts": parts}, "finishReason": "STOP"}]}
+    upstream.answers(**({"events": [body]} if stream else {"body": body}), times=1)
+    outcome = play("google", make_call(upstream.origin, stream=stream))
+    (details,) = [
+        piece["reasoning_details"]
+        for chunk in outcome.chunks
+        for choice in chunk.payload["choices"]
+        if "reasoning_details" in (piece := choice.get("delta") or choice.get("message") or {})
+    ]
+    assert "id" not in details[0]
+    messages = [
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": outcome.joined(), "reasoning_details": details},
+        {"role": "user", "content": "Go on."},
+    ]
+    turn = sent(upstream, messages=messages)["contents"][1]
+    assert turn == {"role": "model", "parts": [{"text": text, "thoughtSignature": "c2ln"}]}
+
+
+def test_a_schema_is_cut_to_geminis_subset() -> None:
+    schema = {
+        "type": "object",
+        "definitions": {"a": {"type": "string", "pattern": "x"}},
+        "properties": {
+            "pattern": {"const": 1},
+            "ref": {"$ref": "#/definitions/a", "description": "gone"},
+            "any": {"anyOf": [{"type": "string", "maxLength": 3}, {"const": None}]},
+        },
+        "required": ["pattern"],
+    }
+    assert supported_schema(schema) == {
+        "type": "object",
+        "$defs": {"a": {"type": "string", "description": 'Constraints: {"pattern":"x"}'}},
+        "properties": {
+            "pattern": {"enum": [1]},
+            "ref": {"$ref": "#/$defs/a"},
+            "any": {
+                "anyOf": [
+                    {"type": "string", "description": 'Constraints: {"maxLength":3}'},
+                    {"description": 'Constraints: {"const":null}'},
+                ]
+            },
+        },
+        "required": ["pattern"],
+    }
+
+
+def test_strictly_asked_nothing_is_ignored(upstream: FakeUpstream) -> None:
+    outcome = play("google", make_call(upstream.origin, user="u", is_strict=True))
+    assert getattr(outcome.error, "param", None) == "user"
+    assert upstream.requests == 0
+
+
+def test_a_files_name_tells_its_type(upstream: FakeUpstream) -> None:
+    file = {"file_data": "https://a.example/download?id=3", "filename": "report.pdf"}
+    content = [{"type": "text", "text": "?"}, {"type": "file", "file": file}]
+    parts = sent(upstream, messages=[{"role": "user", "content": content}])["contents"][0]["parts"]
+    assert parts[1] == {"fileData": {"fileUri": file["file_data"], "mimeType": "application/pdf"}}

@@ -90,18 +90,16 @@ def test_a_whole_answer_asks_for_no_stream(upstream: FakeUpstream) -> None:
 
 
 @pytest.mark.parametrize(
-    ("provider", "capabilities", "field"),
+    ("capabilities", "field"),
     [
-        ("acme", {}, "max_tokens"),
-        ("openai", {}, "max_completion_tokens"),
-        ("acme", {"max_tokens_field": "max_completion_tokens"}, "max_completion_tokens"),
-        ("openai", {"max_tokens_field": "max_tokens"}, "max_tokens"),
+        ({}, "max_tokens"),
+        ({"max_tokens_field": "max_completion_tokens"}, "max_completion_tokens"),
     ],
 )
 def test_the_output_limit_goes_under_the_providers_word(
-    upstream: FakeUpstream, provider: str, capabilities: dict[str, Any], field: str
+    upstream: FakeUpstream, capabilities: dict[str, Any], field: str
 ) -> None:
-    body = sent(upstream, provider=provider, capabilities=capabilities, output_limit=33)
+    body = sent(upstream, capabilities=capabilities, output_limit=33)
     limits = {name: body[name] for name in body if name.startswith("max_")}
     assert limits == {field: 33}
 
@@ -150,8 +148,8 @@ def test_what_was_left_out_is_named_at_the_end(upstream: FakeUpstream, stream: b
         ),
     )
     assert [warning.split(":")[0] for warning in outcome.warnings] == [
-        "messages[].mood",
         "logit_bias",
+        "messages[].mood",
         "min_p",
     ]
     finishing = [chunk for chunk in outcome.chunks if chunk.warnings]
@@ -162,7 +160,8 @@ def test_what_was_left_out_is_named_at_the_end(upstream: FakeUpstream, stream: b
 
 
 def test_unknown_fields_pass_where_the_provider_takes_them(upstream: FakeUpstream) -> None:
-    assert sent(upstream, min_p=0.1)["min_p"] == 0.1
+    capabilities = {"passes_unknown_fields": True}
+    assert sent(upstream, min_p=0.1, capabilities=capabilities)["min_p"] == 0.1
 
 
 def test_cache_hints_and_our_own_echoes_are_kept_from_strangers(upstream: FakeUpstream) -> None:
@@ -195,13 +194,6 @@ def test_a_model_without_a_system_role_gets_one_leading_user_message(
         {"role": "user", "content": "Be brief.\n\nBe kind."},
         {"role": "user", "content": "Hi"},
     ]
-
-
-def test_too_many_choices_are_refused_unsent(upstream: FakeUpstream) -> None:
-    outcome = play("openai", make_call(upstream.url, n=2, capabilities={"max_choices": 1}))
-    assert isinstance(outcome.error, UpstreamRefused)
-    assert (outcome.error.param, outcome.error.upstream_code) == ("n", "unsupported_parameter")
-    assert upstream.requests == 0
 
 
 # What comes back.

@@ -8,6 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from solrouter.providers.capabilities import RULES
+from solrouter.providers.openai_compatible import flags
+from solrouter.services.catalogue import documents
+
 CATALOGUE_PATH = Path(__file__).resolve().parents[2] / "solrouter" / "data" / "catalogue.json"
 CATALOGUE = json.loads(CATALOGUE_PATH.read_text(encoding="utf-8"))
 PROVIDERS = {provider["slug"]: provider for provider in CATALOGUE["providers"]}
@@ -33,21 +37,8 @@ RATE_CLASSES = {
     "output_image",
     "cache_read_audio",
 }
-CAPABILITIES = {
-    "max_tokens_field": str,
-    "stream_usage": bool,
-    "developer_role": bool,
-    "drop_params": list,
-    "drop_message_fields": list,
-    "drop_null": bool,
-    "max_choices": int,
-    "seed_field": str,
-    "passes_unknown_fields": bool,
-    "reasoning_tokens_outside": bool,
-    "requires_reasoning_content": bool,
-    "native": list,
-    "messages_base_url": str,
-}
+# What else a provider's row may say, beside the flags of OpenAI's dialect.
+CAPABILITIES = flags.NAMES | {RULES, "native", "messages_base_url", "collects_data"}
 QUICKSTART_IDS = (
     "openai/gpt-4o",
     "openai/gpt-4o-mini",
@@ -126,8 +117,9 @@ def test_provider_has_its_shape(provider):
     assert provider["home_url"].startswith("https://")
     assert provider["key_env"]
     assert all(re.fullmatch(r"[A-Z][A-Z0-9_]+_API_KEY", name) for name in provider["key_env"])
-    for flag, value in provider["capabilities"].items():
-        assert isinstance(value, CAPABILITIES[flag])
+    assert set(provider["capabilities"]) <= CAPABILITIES
+    for rule in provider["capabilities"].get(RULES, ()):
+        assert set(rule) <= CAPABILITIES | {"match"}
 
 
 def test_every_provider_has_an_offer():
@@ -161,12 +153,36 @@ def test_model_is_offered_and_priced(model):
     assert len(providers) == len(set(providers))
     assert set(providers) <= set(PROVIDERS)
     for offer in model["offers"]:
-        assert set(offer) == {"provider", "upstream_model", "prices"}
+        assert {"provider", "upstream_model", "prices"} <= set(offer)
+        assert set(offer) <= {
+            "provider", "upstream_model", "prices",
+            "context_tokens", "output_tokens_max", "parameters",
+        }  # fmt: skip
         assert offer["upstream_model"]
         for rates in rate_cards(offer):
             assert set(rates) <= RATE_CLASSES
             assert all(type(rate) is int and rate > 0 for rate in rates.values())
             assert {"input", "output"} <= set(rates)
+
+
+@pytest.mark.parametrize("model", CATALOGUE["models"], ids=lambda model: model["id"])
+def test_a_model_can_what_its_best_offer_can(model):
+    for name in ("context_tokens", "output_tokens_max"):
+        limits = [offer.get(name, model[name]) for offer in model["offers"]]
+        assert max(limits) == model[name]
+        assert all(offer.get(name, 0) != model[name] for offer in model["offers"])
+    honoured = [set(offer.get("parameters", model["parameters"])) for offer in model["offers"]]
+    assert set.intersection(*honoured) == set(model["parameters"])
+
+
+def test_limits_differ_from_offer_to_offer():
+    assert OFFERS["deepseek/deepseek-flash", "deepseek"]["output_tokens_max"] == 393_216
+    assert OFFERS["deepseek/deepseek-flash", "deepinfra"]["output_tokens_max"] == 131_072
+
+
+@pytest.mark.parametrize("name", ["catalogue.json", "demo.json"])
+def test_the_packaged_files_are_written_in_the_format_of_all_sources(name):
+    assert documents.parse((CATALOGUE_PATH.parent / name).read_bytes()).models
 
 
 @pytest.mark.parametrize("key", OFFERS, ids=":".join)

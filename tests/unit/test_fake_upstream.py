@@ -336,6 +336,8 @@ def test_it_is_controlled_by_http_too(upstream: FakeUpstream) -> None:
     assert request(upstream, "POST", "/_control/script", script)[0] == 200
     assert answer(upstream, "openai")["choices"][0]["message"]["content"] == "AB"
     assert answer(upstream, "openai")["choices"][0]["message"]["content"] == DEFAULT_TEXT
+    # A reply is read by its client a moment before its thread is done with it.
+    upstream.wait_for(lambda: upstream.connections.busy == 0)
     _, memory = request(upstream, "GET", "/_control/requests")
     assert [seen["path"] for seen in memory["requests"]] == ["/v1/chat/completions"] * 2
     assert memory["requests"][0]["body"]["model"] == "gpt-4o-mini"

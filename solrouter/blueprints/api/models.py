@@ -1,123 +1,123 @@
-"""GET /models: the catalogue for programs, in OpenAI's keys and OpenRouter's. Public."""
+"""GET /models: the catalogue for programs, in OpenAI's keys and OpenRouter's. Public, cacheable.
 
-from collections.abc import Mapping
+An answer's tag is made of its bytes, so it changes exactly when they do: with the catalogue, when a
+dated price begins, when a provider gets its key. The whole list is large and asked for most, so it
+is kept in memory for as long as its snapshot holds.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
+from urllib.parse import urlencode
 
 import orjson
-from flask import Response
+from flask import Response, request
 
 from solrouter.blueprints.api import api, authenticate
+from solrouter.blueprints.api.model_filters import page
+from solrouter.blueprints.api.model_objects import endpoints_object, model_object
+from solrouter.clock import utcnow
 from solrouter.errors import NotFound
-from solrouter.money import per_token_usd
-from solrouter.services import catalogue
-from solrouter.services.catalogue import Model
-from solrouter.services.pricing import PriceCard
+from solrouter.services import catalogue, health
+from solrouter.services.catalogue import Snapshot
 
-# OpenRouter's name of a price → our class.
-PRICE_NAMES = {
-    "prompt": "input",
-    "completion": "output",
-    "input_cache_read": "cache_read",
-    "input_cache_write": "cache_write_5m",
-    "input_cache_write_1h": "cache_write_1h",
-    "image": "input_image",
-    "audio": "input_audio",
-}
+LIST_AGE_S_MAX = 60
+# How offers do changes by the second.
+ENDPOINTS_AGE_S_MAX = 5
+TAG_CHARACTERS = 32
+ENDPOINTS = "/endpoints"
+
+
+@dataclass(frozen=True, slots=True)
+class _Body:
+    """A body and its tag."""
+
+    content: bytes
+    tag: str
+
+    @classmethod
+    def of(cls, value: Any) -> "_Body":
+        content = orjson.dumps(value)
+        return cls(content, hashlib.sha256(content).hexdigest()[:TAG_CHARACTERS])
+
+
+class _Kept:
+    """The whole list as last written, with the snapshot that it was written from."""
+
+    pair: tuple[Snapshot, _Body] | None = None
 
 
 @api.get("/models")
 def list_models() -> Response:
-    """Every model, those that cannot be served here too, each saying so."""
+    """The models that the query asks for; those that cannot be served here say so."""
     authenticate.refuse_wrong_key()
-    models = [model_object(model) for model in catalogue.listing()]
-    return _json({"object": "list", "data": models, "total_count": len(models)})
+    snapshot = catalogue.fresh()
+    body = _whole_list(snapshot) if not request.args else _list(snapshot)
+    return _cacheable(body, LIST_AGE_S_MAX, snapshot)
 
 
 @api.get("/models/<path:model_id>")
 def show_model(model_id: str) -> Response:
     """One model; its offers when the path ends in /endpoints."""
     authenticate.refuse_wrong_key()
-    wanted = model_id.removesuffix("/endpoints")
+    wanted = model_id.removesuffix(ENDPOINTS)
     try:
         model = catalogue.find(wanted)
     except NotFound as error:
         error.code = "model_not_found"
         raise
-    body = model_object(model)
-    if wanted != model_id:
-        return _json({"data": {**body, "endpoints": [_endpoint(model, o) for o in model.offers]}})
-    return _json(body)
+    snapshot = catalogue.current()
+    if wanted == model_id:
+        return _cacheable(_Body.of(model_object(model)), LIST_AGE_S_MAX, snapshot)
+    body = _Body.of({"data": endpoints_object(model, health.conditions())})
+    return _cacheable(body, ENDPOINTS_AGE_S_MAX, snapshot)
 
 
-def model_object(model: Model) -> dict[str, Any]:
-    """A model as `/models` gives it; prices are of the cheapest offer, in USD a token as text."""
-    offer = model.cheapest
-    return {
-        "id": model.id,
-        "object": "model",
-        "created": int(model.created_at.timestamp()),
-        "owned_by": model.author,
-        "name": model.name,
-        "canonical_slug": model.replaced_by or model.id,
-        "description": model.description,
-        "context_length": model.context_tokens,
-        "architecture": {
-            "modality": f"{'+'.join(model.input_modalities)}->{'+'.join(model.output_modalities)}",
-            "input_modalities": model.input_modalities,
-            "output_modalities": model.output_modalities,
-            "tokenizer": "Other",
-            "instruct_type": None,
-        },
-        "pricing": price_object(offer.sale) if offer else {},
-        "top_provider": {
-            "context_length": model.context_tokens,
-            "max_completion_tokens": model.output_tokens_max,
-            "is_moderated": False,
-        },
-        "supported_parameters": model.parameters,
-        "default_parameters": {},
-        "per_request_limits": None,
-        "knowledge_cutoff": None,
-        "expiration_date": model.expires_on.isoformat() if model.expires_on else None,
-        "available": model.is_available,
-        "status": model.status,
-    }
+def _whole_list(snapshot: Snapshot) -> _Body:
+    kept = _Kept.pair
+    if kept is None or kept[0] is not snapshot:
+        kept = _Kept.pair = (snapshot, _list(snapshot))
+    return kept[1]
 
 
-def price_object(card: PriceCard) -> dict[str, Any]:
-    """A price card in OpenRouter's shape."""
-    prices: dict[str, Any] = _priced(card.rates)
-    overrides = [
-        {"min_prompt_tokens": tier["above_input_tokens"] + 1, **_priced(tier["rates"])}
-        for tier in card.tiers
-    ] + [
+def _list(snapshot: Snapshot) -> _Body:
+    everything = [snapshot.models[identifier] for identifier in sorted(snapshot.models)]
+    found = page(everything, request.args)
+    following = None
+    if found.next_offset is not None:
+        query = {**request.args.to_dict(flat=False), "offset": [str(found.next_offset)]}
+        following = f"{request.path}?{urlencode(query, doseq=True)}"
+    return _Body.of(
         {
-            "utc_start": window["utc_start"],
-            "utc_end": window["utc_end"],
-            "utc_days": window.get("days") or [],
-            **_priced(window["rates"]),
+            "object": "list",
+            "data": [model_object(model) for model in found.models],
+            "total_count": found.total,
+            "links": {"next": following},
         }
-        for window in card.windows
-    ]
-    return {**prices, "overrides": overrides} if overrides else prices
+    )
 
 
-def _priced(rates: Mapping[str, int]) -> dict[str, str]:
-    return {name: per_token_usd(rates[ours]) for name, ours in PRICE_NAMES.items() if ours in rates}
+def _cacheable(body: _Body, age_s_max: int, snapshot: Snapshot) -> Response:
+    """The body, or 304 to whoever has it.
+
+    A cache must never answer for us where a key has to be checked: it keeps what keyless callers
+    get, and only for them.
+    """
+    response = Response(body.content, mimetype="application/json")
+    response.set_etag(body.tag)
+    response.vary.add("Authorization")
+    if "Authorization" in request.headers:
+        response.headers["Cache-Control"] = "private, no-cache"
+    else:
+        response.headers["Cache-Control"] = f"public, max-age={_age_s(age_s_max, snapshot)}"
+    response.make_conditional(request)
+    return response
 
 
-def _endpoint(model: Model, offer: Any) -> dict[str, Any]:
-    return {
-        "name": f"{offer.provider_name} | {model.id}",
-        "provider_name": offer.provider_name,
-        "tag": offer.provider_slug,
-        "context_length": model.context_tokens,
-        "max_completion_tokens": model.output_tokens_max,
-        "pricing": price_object(offer.sale),
-        "supported_parameters": model.parameters,
-        "available": offer.is_available,
-    }
-
-
-def _json(body: Any) -> Response:
-    return Response(orjson.dumps(body), mimetype="application/json")
+def _age_s(age_s_max: int, snapshot: Snapshot) -> int:
+    """How long an answer is true: not beyond the beginning of the next price."""
+    if snapshot.stale_at is None:
+        return age_s_max
+    left = (snapshot.stale_at - utcnow()) // timedelta(seconds=1)
+    return max(0, min(age_s_max, left))

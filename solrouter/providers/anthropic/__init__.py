@@ -1,10 +1,14 @@
 """Anthropic's Messages dialect, both ways and streaming."""
 
+from functools import partial
+
 from solrouter.providers.anthropic.request import written_request
 from solrouter.providers.anthropic.response import AnthropicReader
 from solrouter.providers.anthropic.usage import usage_from_anthropic
 from solrouter.providers.base import Upstream, UpstreamCall
+from solrouter.providers.choices import open_as
 from solrouter.providers.exchange import exchange
+from solrouter.providers.keepsakes import keepsakes
 
 __all__ = ["Anthropic", "usage_from_anthropic"]
 
@@ -17,6 +21,9 @@ class Anthropic:
 
     def open(self, call: UpstreamCall) -> Upstream:
         """Sends the request and returns the running answer. Raises ProviderError."""
+        return open_as("anthropic", self._open_one, call)
+
+    def _open_one(self, call: UpstreamCall) -> Upstream:
         body, warnings = written_request(call)
         headers = {"anthropic-version": API_VERSION}
         if call.api_key:
@@ -26,5 +33,5 @@ class Anthropic:
             url=call.base_url.rstrip("/") + "/v1/messages",
             headers=headers,
             body=body,
-            reader=AnthropicReader(warnings),
+            reader=AnthropicReader(warnings, partial(keepsakes.keep, call)),
         )

@@ -2,31 +2,37 @@
 
 import hashlib
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
-from solrouter.providers.anthropic.messages import Block, conversation
+from solrouter.providers.anthropic.messages import Block, conversation, with_cache
 from solrouter.providers.anthropic.schema import supported_schema
 from solrouter.providers.anthropic.traits import Traits, traits_of
 from solrouter.providers.base import UpstreamCall
-from solrouter.providers.messages import Message, system_as_user
-from solrouter.providers.parameters import Asked, effort_asked, refuse
+from solrouter.providers.keepsakes import keepsakes
+from solrouter.providers.messages import Message, system_as_user, tool_name
+from solrouter.providers.parameters import (
+    Asked,
+    Thinking,
+    nearest_effort,
+    refuse,
+    stops_asked,
+    thinking_asked,
+)
 
 THINKING_TOKENS_MIN = 1024
 # The share of the output limit that thinking may have, where a budget must be named.
 _BUDGET_PERCENT = {"minimal": 10, "low": 20, "medium": 50, "high": 80, "xhigh": 90, "max": 95}
-_NEXT_LOWER = {"minimal": "low", "xhigh": "high", "max": "high"}
 _JSON_INSTRUCTION = "Answer with one JSON object and nothing else: no explanation, no code fence."
 
 
 def written_request(call: UpstreamCall) -> tuple[dict[str, Any], tuple[str, ...]]:
     """The body to send, and what was not honoured and why. Raises UpstreamRefused."""
     asked, traits = Asked(call), traits_of(call.upstream_model, call.model_facts)
-    if (asked.take("n") or 1) > 1:
-        asked.refuse("n", "this provider gives one choice per request")
     messages: list[Message] = list(call.request.body["messages"])
     if call.model_facts.get("system_role") is False:
         messages = system_as_user(messages)
-    system, turns = conversation(messages, traits)
+    system, turns = conversation(messages, traits, partial(keepsakes.recall, call))
     if any(message.get("name") for message in messages):
         asked.warn("messages[].name", "this provider does not tell speakers apart")
     body: dict[str, Any] = {
@@ -52,20 +58,21 @@ def _limit(call: UpstreamCall) -> int:
 
 
 def _add_thinking(body: dict[str, Any], asked: Asked, traits: Traits) -> None:
-    effort = effort_asked(asked)
+    thinking = thinking_asked(asked)
+    effort = thinking.effort
     if effort is None:
         return
     if effort == "none":
         _turn_thinking_off(body, asked, traits)
     elif traits.thinking == "adaptive":
         # Without `display` the newest models think in silence.
-        body["thinking"] = {"type": "adaptive", "display": "summarized"}
-        word = effort if effort in traits.efforts else _NEXT_LOWER.get(effort)
-        if word is None:
-            asked.refuse("reasoning_effort", f"{effort} is not an effort")
-        body["output_config"] = {"effort": word}
+        display = "summarized" if thinking.is_shown else "omitted"
+        body["thinking"] = {"type": "adaptive", "display": display}
+        body["output_config"] = {"effort": nearest_effort(effort, traits.efforts)}
+        if thinking.tokens is not None:
+            asked.warn("reasoning.max_tokens", "this model knows efforts and no budget")
     elif traits.thinking == "budget":
-        _add_budget(body, effort, asked)
+        _add_budget(body, thinking, asked)
     else:
         asked.warn("reasoning_effort", "this model does not think")
 
@@ -79,11 +86,13 @@ def _turn_thinking_off(body: dict[str, Any], asked: Asked, traits: Traits) -> No
         body["thinking"] = {"type": traits.thinking_off}
 
 
-def _add_budget(body: dict[str, Any], effort: str, asked: Asked) -> None:
-    percent = _BUDGET_PERCENT.get(effort)
-    if percent is None:
-        asked.refuse("reasoning_effort", f"{effort} is not an effort")
-    budget = max(THINKING_TOKENS_MIN, body["max_tokens"] * percent // 100)
+def _add_budget(body: dict[str, Any], thinking: Thinking, asked: Asked) -> None:
+    assert thinking.effort is not None, "asked for by the caller"
+    percent = _BUDGET_PERCENT[thinking.effort]
+    if not thinking.is_shown:
+        asked.warn("reasoning.exclude", "this model cannot hide its thinking")
+    told = thinking.tokens or body["max_tokens"] * percent // 100
+    budget = max(THINKING_TOKENS_MIN, told)
     if budget >= body["max_tokens"]:
         asked.warn("reasoning_effort", "the output limit leaves no room to think")
     elif _is_inside_a_tool_loop(body["messages"]):
@@ -104,12 +113,8 @@ def _thinks_on_budget(body: Mapping[str, Any]) -> bool:
 
 
 def _add_sampling(body: dict[str, Any], asked: Asked, traits: Traits) -> None:
-    stop = asked.take("stop")
-    sequences = [stop] if isinstance(stop, str) else list(stop or ())
-    if kept := [sequence for sequence in sequences if sequence.strip()]:
-        body["stop_sequences"] = kept
-    if len(kept) < len(sequences):
-        asked.warn("stop", "this provider does not stop at white space alone")
+    if stops := stops_asked(asked, may_be_blank=False):
+        body["stop_sequences"] = stops
     told = {name: asked.take(name) for name in ("temperature", "top_p", "top_k")}
     told = {name: value for name, value in told.items() if value is not None}
     for name in list(told):
@@ -132,7 +137,7 @@ def _add_tools(body: dict[str, Any], asked: Asked, traits: Traits) -> None:
     choice = asked.take("tool_choice")
     if isinstance(choice, Mapping) and choice.get("type") == "allowed_tools":
         tools, choice = _allowed(tools, choice.get("allowed_tools") or {})
-    body["tools"] = [_tool(tool, f"tools[{i}]") for i, tool in enumerate(tools)]
+    body["tools"] = [_tool(tool, f"tools[{i}]", asked) for i, tool in enumerate(tools)]
     told = _tool_choice(choice)
     is_forced = told is not None and told["type"] in ("any", "tool")
     if is_forced and (not traits.forced_tool_choice or _thinks_on_budget(body)):
@@ -145,37 +150,33 @@ def _add_tools(body: dict[str, Any], asked: Asked, traits: Traits) -> None:
 
 
 def _allowed(tools: list[Any], allowed: Mapping[str, Any]) -> tuple[list[Any], str]:
-    names = {_name(tool) for tool in allowed.get("tools") or ()}
-    return [tool for tool in tools if _name(tool) in names], str(allowed.get("mode", "auto"))
+    names = {tool_name(tool) for tool in allowed.get("tools") or ()}
+    kept = [tool for tool in tools if tool_name(tool) in names]
+    return kept, str(allowed.get("mode", "auto"))
 
 
-def _name(tool: Mapping[str, Any]) -> str:
-    body = tool.get("function") or tool.get("custom") or {}
-    return str(body.get("name"))
-
-
-def _tool(tool: Mapping[str, Any], where: str) -> Block:
+def _tool(tool: Mapping[str, Any], where: str, asked: Asked) -> Block:
     told = tool.get("custom") or tool.get("function")
     if not isinstance(told, Mapping):
         refuse(where, f"tools of type {tool.get('type')} cannot be said to this provider")
     schema = {"type": "object", **(told.get("parameters") or {"properties": {}})}
     if tool.get("custom"):
-        # A tool with free text becomes a function with one.
+        asked.warn(where, "sent as a function whose one argument is `input`")
         schema["properties"], schema["required"] = {"input": {"type": "string"}}, ["input"]
+    if told.get("strict"):
+        schema = supported_schema(schema)
     written: Block = {"name": told.get("name"), "input_schema": schema}
     for field in ("description", "strict"):
         if told.get(field):
             written[field] = told[field]
-    if isinstance(tool.get("cache_control"), Mapping):
-        written["cache_control"] = {"type": "ephemeral"}
-    return written
+    return with_cache(tool, written)
 
 
 def _tool_choice(choice: Any) -> Block | None:
     if choice is None:
         return None
     if isinstance(choice, Mapping):
-        return {"type": "tool", "name": _name(choice)}
+        return {"type": "tool", "name": tool_name(choice)}
     words = {"auto": "auto", "none": "none", "required": "any"}
     if choice not in words:
         refuse("tool_choice", f"{choice} is not a choice")

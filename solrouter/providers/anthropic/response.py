@@ -15,6 +15,7 @@ from solrouter.chat import Chunk
 from solrouter.providers.anthropic.messages import REASONING_FORMAT
 from solrouter.providers.anthropic.usage import usage_from_anthropic
 from solrouter.providers.errors import UpstreamBroken, UpstreamEmpty
+from solrouter.providers.keepsakes import Keep, keep_nothing
 from solrouter.providers.payloads import (
     completion_payload,
     delta_chunk,
@@ -35,9 +36,13 @@ _FINISH_REASON_OF = {
 }
 
 
+# What the client will send back: the places of thinking are counted among these.
+ANSWER_BLOCKS = frozenset({"text", "tool_use", "thinking", "redacted_thinking"})
+
+
 @dataclass(slots=True)
 class _Block:
-    """A block that is still coming."""
+    """A block that is still coming; `place` is a tool's among the tools, else among all blocks."""
 
     kind: str
     place: int
@@ -50,13 +55,16 @@ class _Block:
 class AnthropicReader:
     """One running answer: see `exchange.Reader`."""
 
-    def __init__(self, warnings: tuple[str, ...] = ()) -> None:
+    def __init__(self, warnings: tuple[str, ...] = (), keep: Keep = keep_nothing) -> None:
         self.upstream_id: str | None = None
         self._warnings = warnings
+        self._keep = keep
+        self._details: list[dict[str, Any]] = []
+        self._first_call: tuple[str, str] | None = None
         self._usage: dict[str, Any] = {}
         self._blocks: dict[Any, _Block] = {}
         self._tool_count = 0
-        self._thinking_count = 0
+        self._block_count = 0
         self._has_content = False
         self._is_finished = False
         self._is_over = False
@@ -102,6 +110,8 @@ class AnthropicReader:
         if reason is None:
             raise UpstreamBroken("The provider's answer has no finish reason.")
         message = _whole_message(value)
+        if (calls := message.get("tool_calls")) and (details := message.get("reasoning_details")):
+            self._keep(str(calls[0]["id"]), str(calls[0]["function"]["name"]), details)
         return Chunk(
             completion_payload([whole_choice(message, reason)]),
             has_content=has_content(message),
@@ -131,19 +141,22 @@ class AnthropicReader:
 
     def _block_start(self, value: Mapping[str, Any]) -> Iterator[Chunk]:
         told = _mapping(value.get("content_block"))
-        block = self._blocks[value.get("index")] = _Block(str(told.get("type")), place=0)
+        place = self._block_count
+        block = self._blocks[value.get("index")] = _Block(str(told.get("type")), place=place)
+        if block.kind in ANSWER_BLOCKS:
+            self._block_count += 1
         if block.kind == "tool_use":
             block.place, self._tool_count = self._tool_count, self._tool_count + 1
             block.input = told.get("input")
+            self._first_call = self._first_call or (str(told.get("id")), str(told.get("name")))
             function = {"name": told.get("name"), "arguments": ""}
             call = {"index": block.place, "id": told.get("id"), "type": "function"}
             yield self._delta(tool_calls=[{**call, "function": function}])
         elif block.kind == "text" and told.get("text"):
             yield self._delta(content=told["text"])
         elif block.kind in ("thinking", "redacted_thinking"):
-            block.place, self._thinking_count = self._thinking_count, self._thinking_count + 1
             if block.kind == "redacted_thinking":
-                yield self._delta(reasoning_details=[_encrypted(told.get("data"), block.place)])
+                yield self._detail(_encrypted(told.get("data"), block.place))
             elif told.get("thinking"):
                 block.text = told["thinking"]
                 yield self._delta(reasoning_content=told["thinking"])
@@ -172,8 +185,11 @@ class AnthropicReader:
         if block.kind == "tool_use" and not block.has_arguments:
             yield self._arguments(block, orjson.dumps(block.input or {}).decode())
         elif block.kind == "thinking" and block.signature:
-            detail = _signed(block.text, block.signature, block.place)
-            yield self._delta(reasoning_details=[detail])
+            yield self._detail(_signed(block.text, block.signature, block.place))
+
+    def _detail(self, detail: dict[str, Any]) -> Chunk:
+        self._details.append(detail)
+        return self._delta(reasoning_details=[detail])
 
     def _arguments(self, block: _Block, text: str) -> Chunk:
         return self._delta(tool_calls=[{"index": block.place, "function": {"arguments": text}}])
@@ -185,6 +201,8 @@ class AnthropicReader:
         if reason is None:
             return
         self._is_finished = True
+        if self._first_call is not None and self._details:
+            self._keep(*self._first_call, self._details)
         refusal = _refusal(told)
         chunk = finish_chunk(
             reason, delta={"refusal": refusal} if refusal else None, warnings=self._warnings
@@ -248,10 +266,11 @@ def _whole_call(block: Mapping[str, Any]) -> dict[str, Any]:
 
 def _whole_details(blocks: list[Mapping[str, Any]]) -> list[dict[str, Any]]:
     details: list[dict[str, Any]] = []
-    for block in blocks:
-        if block.get("type") == "thinking" and block.get("signature"):
+    answer = [block for block in blocks if block.get("type") in ANSWER_BLOCKS]
+    for place, block in enumerate(answer):
+        if block["type"] == "thinking" and block.get("signature"):
             text = str(block.get("thinking") or "")
-            details.append(_signed(text, str(block["signature"]), len(details)))
-        elif block.get("type") == "redacted_thinking":
-            details.append(_encrypted(block.get("data"), len(details)))
+            details.append(_signed(text, str(block["signature"]), place))
+        elif block["type"] == "redacted_thinking":
+            details.append(_encrypted(block.get("data"), place))
     return details

@@ -1,11 +1,11 @@
 """A JSON schema as Anthropic's structured output takes it. Pure.
 
-What its grammar cannot enforce is moved into the description, so that the model still reads it.
+Left out is what Anthropic's documentation of structured outputs names as not supported.
 """
 
 from typing import Any
 
-import orjson
+from solrouter.providers.schemas import cut_schema
 
 _UNSUPPORTED = frozenset(
     {
@@ -33,35 +33,14 @@ _UNSUPPORTED = frozenset(
         "unevaluatedProperties",
     }
 )
-# Under these, names are the caller's own and not words of the schema.
-_NAMED = frozenset({"properties", "$defs", "definitions"})
-_VALUES = frozenset({"const", "default", "enum", "examples"})
 
 
 def supported_schema(schema: Any) -> Any:
     """The schema without what Anthropic refuses; every object is closed."""
-    if isinstance(schema, list):
-        return [supported_schema(item) for item in schema]
-    if not isinstance(schema, dict):
-        return schema
-    kept: dict[str, Any] = {}
-    moved: dict[str, Any] = {}
-    for key, value in schema.items():
-        if key in _UNSUPPORTED or (key == "minItems" and value not in (0, 1)):
-            moved[key] = value
-        else:
-            kept["anyOf" if key == "oneOf" else key] = _inner(key, value)
-    if kept.get("type") == "object" or "properties" in kept:
-        kept["additionalProperties"] = False
-    if moved:
-        told = orjson.dumps(moved).decode()
-        kept["description"] = f"{kept.get('description', '')} Constraints: {told}".strip()
-    return kept
+    return cut_schema(schema, _word, closes_objects=True)
 
 
-def _inner(key: str, value: Any) -> Any:
-    if key in _VALUES:
-        return value
-    if key in _NAMED and isinstance(value, dict):
-        return {name: supported_schema(inner) for name, inner in value.items()}
-    return supported_schema(value)
+def _word(key: str, value: Any) -> tuple[str, Any] | None:
+    if key in _UNSUPPORTED or (key == "minItems" and value not in (0, 1)):
+        return None
+    return ("anyOf" if key == "oneOf" else key, value)

@@ -7,8 +7,16 @@ from typing import Any
 import orjson
 
 from solrouter.providers.google.traits import Traits
+from solrouter.providers.keepsakes import Recall
 from solrouter.providers.media import media_of
-from solrouter.providers.messages import Message, is_system, parts_of, text_of, tool_names
+from solrouter.providers.messages import (
+    Message,
+    is_system,
+    parts_of,
+    text_of,
+    tool_name,
+    tool_names,
+)
 from solrouter.providers.parameters import refuse
 
 Part = dict[str, Any]
@@ -20,7 +28,7 @@ LOST_SIGNATURE = base64.b64encode(b"skip_thought_signature_validator").decode()
 
 
 def conversation(
-    messages: Sequence[Message], traits: Traits
+    messages: Sequence[Message], traits: Traits, recall: Recall
 ) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
     """The system instruction and the turns. Raises UpstreamRefused for what cannot be said."""
     first_turn = next((i for i, m in enumerate(messages) if not is_system(m)), len(messages))
@@ -29,26 +37,33 @@ def conversation(
     if first_turn == len(messages):
         # Gemini needs a turn to answer; instructions alone become the user's words.
         return None, [{"role": "user", "parts": instructions}]
-    writer = _TurnWriter(tool_names(messages), traits)
+    writer = _TurnWriter(tool_names(messages), traits, recall)
     for position in range(first_turn, len(messages)):
         writer.add(messages[position], f"messages[{position}]")
+    if not writer.turns:
+        refuse("messages", "there is nothing to answer")
+    if writer.turns[0]["role"] == "model":
+        # The user has the first word there.
+        writer.turns.insert(0, {"role": "user", "parts": [_text_part(" ")]})
     return {"parts": instructions} if instructions else None, writer.turns
 
 
 class _TurnWriter:
-    def __init__(self, names: Mapping[str, str], traits: Traits) -> None:
+    def __init__(self, names: Mapping[str, str], traits: Traits, recall: Recall) -> None:
         self.turns: list[dict[str, Any]] = []
         self._names = names
         self._traits = traits
+        self._recall = recall
 
     def add(self, message: Message, where: str) -> None:
         role = message.get("role")
         if is_system(message):
-            self._append("user", [_text_part(text_of(message.get("content")))])
+            text = text_of(message.get("content"))
+            self._append("user", [_text_part(text)] if text else [])
         elif role == "assistant":
             self._append("model", self._model_parts(message, where))
         elif role == "tool":
-            self._append("user", [self._tool_result(message, where)])
+            self._append("user", self._tool_result(message, where))
         elif role == "user":
             self._append("user", _user_parts(message.get("content"), where))
         else:
@@ -67,20 +82,30 @@ class _TurnWriter:
         for field in ("function_call", "audio"):
             if message.get(field):
                 refuse(f"{where}.{field}", "this provider has nothing like it")
-        texts = [part.get("text") or part.get("refusal") for part in parts_of(message["content"])]
+        contents = parts_of(message.get("content"))
+        texts = [part.get("text") or part.get("refusal") for part in contents]
         parts = [_text_part(text) for text in texts if text]
         if message.get("refusal"):
             parts.append(_text_part(message["refusal"]))
-        signatures = _signatures(message)
-        for position, call in enumerate(message.get("tool_calls") or ()):
-            part = self._call(call, f"{where}.tool_calls[{position}]")
-            signature = signatures.get(str(call.get("id")))
-            if signature is None and self._traits.needs_signatures and position == 0:
-                # Of parallel calls only the first one has a signature.
-                signature = LOST_SIGNATURE
-            if signature is not None:
+        if (signature := _text_signature(message)) is not None:
+            if not parts:
+                parts.append(_text_part(""))
+            parts[-1]["thoughtSignature"] = signature
+        return parts + self._calls(message, where)
+
+    def _calls(self, message: Message, where: str) -> list[Part]:
+        """The calls with their signatures; of parallel calls only the first one needs one."""
+        calls = list(message.get("tool_calls") or ())
+        parts = [self._call(call, f"{where}.tool_calls[{i}]") for i, call in enumerate(calls)]
+        told = _signatures(message)
+        for call, part in zip(calls, parts, strict=True):
+            identifier = str(call.get("id"))
+            signature = told.get(identifier) or self._recall(identifier, tool_name(call))
+            if signature:
                 part["thoughtSignature"] = signature
-            parts.append(part)
+        is_signed = any("thoughtSignature" in part for part in parts)
+        if parts and self._traits.needs_signatures and not is_signed:
+            parts[0]["thoughtSignature"] = LOST_SIGNATURE
         return parts
 
     def _call(self, call: Mapping[str, Any], where: str) -> Part:
@@ -88,25 +113,35 @@ class _TurnWriter:
             body: Part = {"name": custom.get("name"), "args": {"input": custom.get("input")}}
         else:
             function = call.get("function") or {}
-            arguments = _object(function.get("arguments") or "{}")
-            if arguments is None:
+            text = function.get("arguments") or "{}"
+            if _object(text) is None:
                 refuse(f"{where}.function.arguments", "the arguments must be a JSON object")
-            body = {"name": function.get("name"), "args": arguments}
+            # Never parsed and written again: large numbers would not survive it.
+            body = {"name": function.get("name"), "args": orjson.Fragment(text)}
         if self._traits.call_ids and call.get("id"):
             body["id"] = call["id"]
         return {"functionCall": body}
 
-    def _tool_result(self, message: Message, where: str) -> Part:
+    def _tool_result(self, message: Message, where: str) -> list[Part]:
         identifier = str(message.get("tool_call_id"))
         name = self._names.get(identifier)
         if name is None:
             refuse(f"{where}.tool_call_id", "no tool call before it has this id")
-        text = text_of(message.get("content"))
+        content = message.get("content")
+        text = text_of(content)
         value = _object(text)
         body: Part = {"name": name, "response": {"output": text} if value is None else value}
         if self._traits.call_ids:
             body["id"] = identifier
-        return {"functionResponse": body}
+        media = [
+            part
+            for position, told in enumerate(parts_of(content))
+            if (part := _user_part(told, f"{where}.content[{position}]")) and "text" not in part
+        ]
+        if self._traits.media_in_results:
+            return [{"functionResponse": {**body, "parts": media} if media else body}]
+        # Older models see only words in a result: what it shows stands beside it.
+        return [{"functionResponse": body}, *media]
 
 
 def _text_part(text: str) -> Part:
@@ -125,8 +160,8 @@ def _signatures(message: Message) -> dict[str, str]:
     """Thought signatures by tool call, from either place where we put them."""
     found = {}
     for detail in message.get("reasoning_details") or ():
-        if isinstance(detail, Mapping) and detail.get("format") == REASONING_FORMAT:
-            found[str(detail.get("id"))] = str(detail.get("data"))
+        if _is_ours(detail) and detail.get("id"):
+            found[str(detail["id"])] = str(detail.get("data"))
     for call in message.get("tool_calls") or ():
         extra = call.get("extra_content")
         google = extra.get("google") if isinstance(extra, Mapping) else None
@@ -135,11 +170,25 @@ def _signatures(message: Message) -> dict[str, str]:
     return found
 
 
+def _text_signature(message: Message) -> str | None:
+    """The signature of the answer's text, which no call's id names."""
+    for detail in message.get("reasoning_details") or ():
+        if _is_ours(detail) and not detail.get("id"):
+            return str(detail.get("data"))
+    return None
+
+
+def _is_ours(detail: Any) -> bool:
+    return isinstance(detail, Mapping) and detail.get("format") == REASONING_FORMAT
+
+
 def _user_parts(content: Any, where: str) -> list[Part]:
-    parts = [
+    written = [
         _user_part(part, f"{where}.content[{position}]")
         for position, part in enumerate(parts_of(content))
     ]
+    # Gemini refuses empty text.
+    parts = [part for part in written if part.get("text") != ""]
     if parts and not any("text" in part for part in parts):
         # A turn of media alone is refused.
         parts.append(_text_part(" "))

@@ -1,13 +1,23 @@
 """The request in Gemini's words, written anew from the validated one. Pure."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from solrouter.providers.base import UpstreamCall
 from solrouter.providers.google.messages import conversation
+from solrouter.providers.google.schema import supported_schema
 from solrouter.providers.google.traits import Traits, traits_of
-from solrouter.providers.messages import Message, system_as_user
-from solrouter.providers.parameters import Asked, effort_asked, refuse
+from solrouter.providers.keepsakes import keepsakes
+from solrouter.providers.messages import Message, has_cache_hint, system_as_user, tool_name
+from solrouter.providers.parameters import (
+    Asked,
+    Thinking,
+    nearest_effort,
+    refuse,
+    stops_asked,
+    thinking_asked,
+)
 
 # OpenAI's word -> Gemini's, both of one meaning.
 _PLAIN = {
@@ -27,7 +37,6 @@ _BUDGET_OF_EFFORT = {
     "xhigh": 24576,
     "max": 24576,
 }
-_LOWER_LEVEL = {"max": "high", "xhigh": "high", "minimal": "low"}
 CHOICES_MAX = 8
 STOPS_MAX = 5
 
@@ -38,9 +47,11 @@ def written_request(call: UpstreamCall) -> tuple[dict[str, Any], tuple[str, ...]
     messages: list[Message] = list(call.request.body["messages"])
     if call.model_facts.get("system_role") is False:
         messages = system_as_user(messages)
-    instruction, contents = conversation(messages, traits)
+    instruction, contents = conversation(messages, traits, partial(keepsakes.recall, call))
     if any(message.get("name") for message in messages):
         asked.warn("messages[].name", "this provider does not tell speakers apart")
+    if any(has_cache_hint(message) for message in messages):
+        asked.warn("cache_control", "this provider caches by itself")
     body: dict[str, Any] = {"contents": contents}
     if instruction is not None:
         body["systemInstruction"] = instruction
@@ -63,12 +74,8 @@ def _add_sampling(config: dict[str, Any], asked: Asked) -> None:
         asked.refuse("n", f"this provider answers with at most {CHOICES_MAX} choices")
     if choices > 1:
         config["candidateCount"] = choices
-    stop = asked.take("stop")
-    sequences = [stop] if isinstance(stop, str) else list(stop or ())
-    if len(sequences) > STOPS_MAX:
-        asked.refuse("stop", f"this provider takes at most {STOPS_MAX} sequences")
-    if sequences:
-        config["stopSequences"] = sequences
+    if stops := stops_asked(asked, most=STOPS_MAX):
+        config["stopSequences"] = stops
     wants, most = asked.take("logprobs"), asked.take("top_logprobs")
     if wants:
         config["responseLogprobs"] = True
@@ -77,33 +84,36 @@ def _add_sampling(config: dict[str, Any], asked: Asked) -> None:
 
 
 def _add_thinking(config: dict[str, Any], asked: Asked, traits: Traits) -> None:
-    effort = effort_asked(asked)
+    thinking = thinking_asked(asked)
+    effort = thinking.effort
     if effort is None:
         return
     if traits.thinking == "none":
         if effort != "none":
             asked.warn("reasoning_effort", "this model does not think")
         return
-    if effort != "none" and effort not in _BUDGET_OF_EFFORT:
-        asked.refuse("reasoning_effort", f"{effort} is not an effort")
     # Gemini takes a level or a budget, by the model's generation, and never both.
-    told = _level(effort, asked, traits) if traits.thinking == "level" else None
-    if told is None:
-        told = _budget(effort, asked, traits)
-    config["thinkingConfig"] = {**told, "includeThoughts": effort != "none"}
+    if traits.thinking == "level":
+        told = _level(thinking, asked, traits)
+    else:
+        told = _budget(thinking, asked, traits)
+    is_shown = effort != "none" and thinking.is_shown
+    config["thinkingConfig"] = {**told, "includeThoughts": is_shown}
 
 
-def _level(effort: str, asked: Asked, traits: Traits) -> dict[str, Any]:
-    if effort == "none":
+def _level(thinking: Thinking, asked: Asked, traits: Traits) -> dict[str, Any]:
+    if thinking.tokens is not None:
+        asked.warn("reasoning.max_tokens", "this model knows levels and no budget")
+    if thinking.effort == "none":
         asked.warn("reasoning_effort", "this model always thinks; it thinks as little as it can")
         return {"thinkingLevel": traits.levels[0].upper()}
-    level = effort if effort in traits.levels else _LOWER_LEVEL[effort]
-    return {"thinkingLevel": level.upper()}
+    return {"thinkingLevel": nearest_effort(str(thinking.effort), traits.levels).upper()}
 
 
-def _budget(effort: str, asked: Asked, traits: Traits) -> dict[str, Any]:
-    if effort != "none":
-        return {"thinkingBudget": _BUDGET_OF_EFFORT[effort]}
+def _budget(thinking: Thinking, asked: Asked, traits: Traits) -> dict[str, Any]:
+    if thinking.effort != "none":
+        tokens = thinking.tokens or _BUDGET_OF_EFFORT[str(thinking.effort)]
+        return {"thinkingBudget": max(tokens, traits.budget_tokens_min)}
     if traits.budget_tokens_min:
         asked.warn("reasoning_effort", "this model always thinks; it thinks as little as it can")
     return {"thinkingBudget": traits.budget_tokens_min}
@@ -118,7 +128,8 @@ def _add_format(config: dict[str, Any], asked: Asked, traits: Traits, *, has_too
         asked.refuse("response_format", "this model takes it only without tools")
     config["responseMimeType"] = "application/json"
     if kind == "json_schema":
-        config["responseJsonSchema"] = told["json_schema"].get("schema") or {"type": "object"}
+        schema = told["json_schema"].get("schema") or {"type": "object"}
+        config["responseJsonSchema"] = supported_schema(schema)
 
 
 def _add_tools(body: dict[str, Any], asked: Asked) -> None:
@@ -126,7 +137,7 @@ def _add_tools(body: dict[str, Any], asked: Asked) -> None:
     if not tools:
         return
     choice = asked.take("tool_choice")
-    declarations = [_declaration(tool, f"tools[{i}]") for i, tool in enumerate(tools)]
+    declarations = [_declaration(tool, f"tools[{i}]", asked) for i, tool in enumerate(tools)]
     body["tools"] = [{"functionDeclarations": declarations}]
     is_strict = any((tool.get("function") or {}).get("strict") for tool in tools)
     told = _calling(choice, is_strict=is_strict)
@@ -134,15 +145,17 @@ def _add_tools(body: dict[str, Any], asked: Asked) -> None:
         body["toolConfig"] = {"functionCallingConfig": told}
 
 
-def _declaration(tool: Mapping[str, Any], where: str) -> dict[str, Any]:
+def _declaration(tool: Mapping[str, Any], where: str, asked: Asked) -> dict[str, Any]:
     told = tool.get("custom") or tool.get("function")
     if not isinstance(told, Mapping):
         refuse(where, f"tools of type {tool.get('type')} cannot be said to this provider")
     written = {"name": told.get("name")}
     if told.get("description"):
         written["description"] = told["description"]
+    if tool.get("cache_control"):
+        asked.warn("cache_control", "this provider caches by itself")
     if tool.get("custom"):
-        # A tool with free text becomes a function with one.
+        asked.warn(where, "sent as a function whose one argument is `input`")
         properties = {"input": {"type": "string"}}
         schema = {"type": "object", "properties": properties, "required": ["input"]}
         written["parametersJsonSchema"] = schema
@@ -168,5 +181,4 @@ def _calling(choice: Any, *, is_strict: bool) -> dict[str, Any] | None:
 
 
 def _names(tools: Any) -> list[str]:
-    bodies = [tool.get("function") or tool.get("custom") or {} for tool in tools]
-    return [str(body.get("name")) for body in bodies]
+    return [tool_name(tool) for tool in tools]

@@ -13,6 +13,7 @@ from solrouter.chat import Chunk
 from solrouter.providers.errors import UpstreamBroken, UpstreamEmpty
 from solrouter.providers.google.messages import REASONING_FORMAT
 from solrouter.providers.google.usage import usage_from_google
+from solrouter.providers.keepsakes import Keep, keep_nothing
 from solrouter.providers.payloads import (
     completion_payload,
     delta_chunk,
@@ -50,9 +51,10 @@ class _Candidate:
 class GoogleReader:
     """One running answer: see `exchange.Reader`."""
 
-    def __init__(self, warnings: tuple[str, ...] = ()) -> None:
+    def __init__(self, warnings: tuple[str, ...] = (), keep: Keep = keep_nothing) -> None:
         self.upstream_id: str | None = None
         self._warnings = warnings
+        self._keep = keep
         self._candidates: dict[int, _Candidate] = {}
 
     @property
@@ -93,6 +95,8 @@ class GoogleReader:
             raise UpstreamEmpty("The provider's answer has no candidates.")
         choices = [_whole_choice(candidate) for candidate in told]
         messages = [choice["message"] for choice in choices]
+        for message in messages:
+            self._keep_signature(message)
         return Chunk(
             completion_payload(choices),
             has_content=any(has_content(message) for message in messages),
@@ -101,6 +105,13 @@ class GoogleReader:
             output_bytes=sum(generated_bytes(message) for message in messages),
             warnings=self._warnings,
         )
+
+    def _keep_signature(self, piece: Mapping[str, Any]) -> None:
+        """Keeps the signatures of calls for clients that will not bring them back."""
+        for call in piece.get("tool_calls", ()):
+            signature = call.get("extra_content", {}).get("google", {}).get("thought_signature")
+            if signature:
+                self._keep(call["id"], str(call["function"]["name"]), signature)
 
     def _take_id(self, value: Mapping[str, Any]) -> None:
         if isinstance(identifier := value.get("responseId"), str):
@@ -116,6 +127,7 @@ class GoogleReader:
         for part in _parts(told):
             for delta in _deltas(part, state.call_count):
                 state.call_count += len(delta.get("tool_calls", ()))
+                self._keep_signature(delta)
                 chunk = delta_chunk(delta, index=index, logprobs=logprobs)
                 # Once for all the parts of an event: they are not told apart by part.
                 logprobs = None
@@ -160,8 +172,14 @@ def _deltas(part: Mapping[str, Any], call_count: int) -> Iterator[dict[str, Any]
             delta["reasoning_details"] = [_signed(signature, tool_call["id"])]
         yield delta
     elif isinstance(part.get("text"), str):
+        delta = {}
         if part["text"]:
-            yield {"reasoning_content" if part.get("thought") else "content": part["text"]}
+            delta["reasoning_content" if part.get("thought") else "content"] = part["text"]
+        if signature:
+            # Often beside empty text, in the last chunk.
+            delta["reasoning_details"] = [_signed(signature, None)]
+        if delta:
+            yield delta
     elif isinstance(image := part.get("inlineData"), Mapping):
         address = f"data:{image.get('mimeType')};base64,{image.get('data')}"
         yield {"images": [{"type": "image_url", "image_url": {"url": address}}]}
@@ -180,13 +198,9 @@ def _tool_call(call: Mapping[str, Any], signature: Any) -> dict[str, Any]:
     return written
 
 
-def _signed(signature: Any, identifier: str) -> dict[str, Any]:
-    return {
-        "type": "reasoning.encrypted",
-        "data": signature,
-        "id": identifier,
-        "format": REASONING_FORMAT,
-    }
+def _signed(signature: Any, identifier: str | None) -> dict[str, Any]:
+    detail = {"type": "reasoning.encrypted", "data": signature, "format": REASONING_FORMAT}
+    return detail if identifier is None else {**detail, "id": identifier}
 
 
 def finish_reason(told: Mapping[str, Any], *, has_calls: bool, has_content: bool) -> str:

@@ -24,6 +24,7 @@ class Traits:
     call_ids: bool = True
     needs_signatures: bool = True
     schema_with_tools: bool = True
+    media_in_results: bool = True
 
 
 def traits_of(upstream_model: str, facts: Mapping[str, Any]) -> Traits:
@@ -38,6 +39,7 @@ def traits_of(upstream_model: str, facts: Mapping[str, Any]) -> Traits:
         "call_ids": is_third,
         "needs_signatures": is_third,
         "schema_with_tools": is_third,
+        "media_in_results": is_third,
     }
     return Traits(**{f.name: facts.get(f.name, found[f.name]) for f in fields(Traits)})
 

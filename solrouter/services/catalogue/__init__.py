@@ -2,37 +2,32 @@
 
 The database is the truth. A process holds a frozen `Snapshot` of it; `current()` gives the one in
 memory (the request path, whose admission compares the version), `fresh()` looks at the version
-first (pages, commands). Changes are in `changes`, the packaged catalogue in `packaged`.
+first (pages, commands).
+
+An operator's own rows are made in `providers` and `offers`; the packaged catalogue comes in by
+`packaged`; `sync` brings in any source, compared first. `parameters` knows what offers honour.
 """
 
-from solrouter.services.catalogue.changes import (
-    OfferTerms,
+from solrouter.services.catalogue.comparing import Difference
+from solrouter.services.catalogue.finding import find, has_words, listing, resolve, search
+from solrouter.services.catalogue.offers import OfferTerms, add_offer
+from solrouter.services.catalogue.packaged import bring_in_packaged
+from solrouter.services.catalogue.price_steps import PriceChange
+from solrouter.services.catalogue.providers import (
     ProviderRow,
-    add_offer,
     add_provider,
     providers,
-    ready,
+    set_data_collection,
 )
-from solrouter.services.catalogue.packaged import bring_in_packaged
-from solrouter.services.catalogue.snapshot import (
-    Connection,
-    Model,
-    Resolution,
-    Snapshot,
-    current,
-    find,
-    fresh,
-    listing,
-    reload,
-    resolve,
-    search,
-    version_statement,
-)
+from solrouter.services.catalogue.snapshot import current, fresh, ready, reload, version_statement
+from solrouter.services.catalogue.words import Connection, Model, Resolution, Snapshot
 
 __all__ = [
     "Connection",
+    "Difference",
     "Model",
     "OfferTerms",
+    "PriceChange",
     "ProviderRow",
     "Resolution",
     "Snapshot",
@@ -42,11 +37,13 @@ __all__ = [
     "current",
     "find",
     "fresh",
+    "has_words",
     "listing",
     "providers",
     "ready",
     "reload",
     "resolve",
     "search",
+    "set_data_collection",
     "version_statement",
 ]

@@ -187,7 +187,9 @@ def input_classes(request: ChatRequest) -> tuple[str, ...]:
 def calls_of(candidate: Candidate, request: ChatRequest) -> int:
     """How many calls this candidate takes, each with the whole prompt."""
     offer = candidate.offer
-    return calls_needed(offer.kind, offer.capabilities, request.choices)
+    return calls_needed(
+        offer.kind, offer.capabilities, request.choices, upstream_model=offer.upstream_model
+    )
 
 
 def _is_within(max_cost_nanos: int, ask: Ask) -> bool:

@@ -1,0 +1,169 @@
+"""Providers as an operator sees and adds them, and what an operator says of them."""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from sqlalchemy import Connection, Row, func, insert, select, update
+
+from solrouter import database, secrets
+from solrouter.clock import utcnow
+from solrouter.errors import NotFound, Refused
+from solrouter.models import Offer, Provider
+from solrouter.services import audit
+from solrouter.services.catalogue import reading, snapshot
+
+KINDS = ("openai", "anthropic", "google", "demo")
+SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
+# An operator's own base URL may be anything that speaks the dialect, so what we do not know passes.
+OWN_CAPABILITIES: dict[str, Any] = {"passes_unknown_fields": True, "max_tokens_field": "max_tokens"}
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderRow:
+    """A provider as an operator sees it; of its key only where it comes from."""
+
+    slug: str
+    name: str
+    kind: str
+    base_url: str
+    is_ready: bool
+    key_source: str
+    models: int
+    disabled: bool
+    collects_data: bool | None = None
+
+
+def providers() -> list[ProviderRow]:
+    """Every provider, those that are ready first."""
+    counts = (
+        select(
+            Offer.provider_id, func.count(func.distinct(Offer.language_model_id)).label("models")
+        )
+        .group_by(Offer.provider_id)
+        .subquery()
+    )
+    statement = select(*Provider.__table__.columns, counts.c.models).outerjoin(
+        counts, counts.c.provider_id == Provider.id
+    )
+    with database.read() as connection:
+        rows = connection.execute(statement).all()
+    found = [
+        ProviderRow(
+            slug=row.slug,
+            name=row.name,
+            kind=row.kind,
+            base_url=row.base_url,
+            is_ready=reading.is_ready(row),
+            key_source=_key_source(row),
+            models=row.models or 0,
+            disabled=row.disabled_at is not None,
+            collects_data=_told_of_data(row),
+        )
+        for row in rows
+    ]
+    return sorted(found, key=lambda row: (not row.is_ready, row.slug))
+
+
+def add_provider(
+    *,
+    slug: str,
+    kind: str,
+    base_url: str,
+    api_key: str | None = None,
+    name: str | None = None,
+) -> bool:
+    """Adds a provider, or gives one that is there another key. Returns whether anything changed.
+
+    Raises Refused when the words do not fit or another provider has the slug.
+    """
+    base_url = base_url.strip().rstrip("/")
+    _check_provider(slug=slug, kind=kind, base_url=base_url)
+    values: dict[str, Any] = {
+        "slug": slug,
+        "name": name or slug,
+        "kind": kind,
+        "base_url": base_url,
+        "key_settings": [],
+        "key_encrypted": secrets.current().encrypt(api_key) if api_key else None,
+        "needs_key": False,
+        "capabilities": OWN_CAPABILITIES if kind == "openai" else {},
+        "created_at": utcnow(),
+    }
+
+    # Read before the transaction: its thread has no app, and so no secrets.
+    is_new_key = api_key is not None and api_key != _known_key(slug)
+
+    def verb(connection: Connection) -> bool:
+        found = connection.execute(
+            select(Provider.kind, Provider.base_url).where(Provider.slug == slug)
+        ).one_or_none()
+        if found is not None:
+            if (found.kind, found.base_url) == (kind, base_url):
+                if is_new_key:
+                    _change_key(connection, slug, values["key_encrypted"])
+                return is_new_key
+            raise Refused(f"There is another provider “{slug}” at {found.base_url}.", param="slug")
+        connection.execute(insert(Provider).values(**values))
+        snapshot.bump_version(connection)
+        return True
+
+    return database.transact(verb)
+
+
+def set_data_collection(slug: str, collects: bool | None, *, actor: str) -> None:
+    """Notes whether a provider keeps or trains on prompts, in the operator's word; None takes that
+    back. Raises NotFound.
+    """
+
+    def verb(connection: Connection) -> None:
+        changed = update(Provider).where(Provider.slug == slug).values(collects_data=collects)
+        if connection.execute(changed).rowcount == 0:
+            raise NotFound(f"There is no provider “{slug}”.", param="provider")
+        details = {"collects_data": collects}
+        event = audit.event(actor=actor, action="provider.data", subject=slug, details=details)
+        connection.execute(event)
+        snapshot.bump_version(connection)
+
+    database.transact(verb)
+
+
+def _told_of_data(row: Row[*tuple[Any, ...]]) -> bool | None:
+    """What is known of a provider's use of prompts; None where nobody has said."""
+    if row.collects_data is not None:
+        return bool(row.collects_data)
+    told = row.capabilities.get("collects_data")
+    return told if isinstance(told, bool) else None
+
+
+def _known_key(slug: str) -> str | None:
+    """The key that a provider has already."""
+    query = select(*Provider.__table__.columns).where(Provider.slug == slug)
+    with database.read() as connection:
+        row = connection.execute(query).one_or_none()
+    return None if row is None else reading.provider_key(row)
+
+
+def _change_key(connection: Connection, slug: str, encrypted: bytes) -> None:
+    changed = update(Provider).where(Provider.slug == slug).values(key_encrypted=encrypted)
+    connection.execute(changed)
+    snapshot.bump_version(connection)
+
+
+def _key_source(row: Row[*tuple[Any, ...]]) -> str:
+    if row.key_encrypted is not None:
+        return "stored"
+    if not row.needs_key:
+        return "none needed"
+    return "environment" if reading.provider_key(row) else "missing"
+
+
+def _check_provider(*, slug: str, kind: str, base_url: str) -> None:
+    if not SLUG.fullmatch(slug):
+        raise Refused("A slug is lower-case letters, digits and dashes, at most 40.", param="slug")
+    if kind not in KINDS:
+        raise Refused(f"A kind is one of {', '.join(KINDS)}.", param="kind")
+    parts = urlsplit(base_url)
+    if kind != "demo" and (parts.scheme not in ("http", "https") or not parts.netloc):
+        raise Refused("A base URL begins with http:// or https://.", param="base_url")

@@ -1,0 +1,5 @@
+"""`python -m tests.fakes.upstream`."""
+
+from tests.fakes.upstream import main
+
+main()
