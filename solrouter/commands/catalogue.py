@@ -26,10 +26,17 @@ GROUPS = (providers, models, catalogue_)
 @click.option("--kind", required=True, type=click.Choice(["openai", "anthropic", "google", "demo"]))
 @click.option("--base-url", default="", help="What the vendor's own SDK takes as its base URL.")
 @click.option("--api-key", help="Stored encrypted.")
+@click.option(
+    "--server", type=click.Choice(catalogue.SERVERS), help="The program that runs there, if known."
+)
 @told
-def add_provider(slug: str, kind: str, base_url: str, api_key: str | None) -> None:
+def add_provider(
+    slug: str, kind: str, base_url: str, api_key: str | None, server: str | None
+) -> None:
     """Adds a provider."""
-    added = catalogue.add_provider(slug=slug, kind=kind, base_url=base_url, api_key=api_key)
+    added = catalogue.add_provider(
+        slug=slug, kind=kind, base_url=base_url, api_key=api_key, server=server
+    )
     say(f"{'Added' if added else 'There already is'} the provider {slug}.")
 
 

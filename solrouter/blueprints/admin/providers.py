@@ -12,6 +12,7 @@ from solrouter.services import catalogue
 
 KINDS = (
     ("openai", "OpenAI compatible"),
+    *((f"openai/{name}", f"OpenAI compatible: {name}") for name in catalogue.SERVERS),
     ("anthropic", "Anthropic"),
     ("google", "Google"),
     ("demo", "Demo, inside this server"),
@@ -26,10 +27,12 @@ def show_providers() -> ResponseReturnValue:
 @admin.post("/providers")
 def add_provider() -> ResponseReturnValue:
     form = request.form
+    kind, _, server = form.get("kind", "").partition("/")
     try:
         added = catalogue.add_provider(
             slug=form.get("slug", "").strip(),
-            kind=form.get("kind", ""),
+            kind=kind,
+            server=server or None,
             base_url=form.get("base_url", ""),
             api_key=form.get("api_key", "").strip() or None,
             name=form.get("name", "").strip() or None,

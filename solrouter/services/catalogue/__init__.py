@@ -14,6 +14,7 @@ from solrouter.services.catalogue.offers import OfferTerms, add_offer
 from solrouter.services.catalogue.packaged import bring_in_packaged
 from solrouter.services.catalogue.price_steps import PriceChange
 from solrouter.services.catalogue.providers import (
+    SERVERS,
     ProviderRow,
     add_provider,
     providers,
@@ -23,6 +24,7 @@ from solrouter.services.catalogue.snapshot import current, fresh, ready, reload,
 from solrouter.services.catalogue.words import Connection, Model, Resolution, Snapshot
 
 __all__ = [
+    "SERVERS",
     "Connection",
     "Difference",
     "Model",

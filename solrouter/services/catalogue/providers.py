@@ -11,13 +11,14 @@ from solrouter import database, secrets
 from solrouter.clock import utcnow
 from solrouter.errors import NotFound, Refused
 from solrouter.models import Offer, Provider
+from solrouter.providers.openai_compatible import servers
 from solrouter.services import audit
 from solrouter.services.catalogue import reading, snapshot
 
 KINDS = ("openai", "anthropic", "google", "demo")
 SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
-# An operator's own base URL may be anything that speaks the dialect, so what we do not know passes.
-OWN_CAPABILITIES: dict[str, Any] = {"passes_unknown_fields": True, "max_tokens_field": "max_tokens"}
+# Programs whose ways are known, for a base URL of the operator's own that is one of them.
+SERVERS = tuple(servers.SERVERS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +74,12 @@ def add_provider(
     base_url: str,
     api_key: str | None = None,
     name: str | None = None,
+    server: str | None = None,
 ) -> bool:
     """Adds a provider, or gives one that is there another key. Returns whether anything changed.
 
-    Raises Refused when the words do not fit or another provider has the slug.
+    `server` is the program behind the base URL, if it is one of SERVERS. Raises Refused when the
+    words do not fit or another provider has the slug.
     """
     base_url = base_url.strip().rstrip("/")
     _check_provider(slug=slug, kind=kind, base_url=base_url)
@@ -88,7 +91,7 @@ def add_provider(
         "key_settings": [],
         "key_encrypted": secrets.current().encrypt(api_key) if api_key else None,
         "needs_key": False,
-        "capabilities": OWN_CAPABILITIES if kind == "openai" else {},
+        "capabilities": servers.SERVERS.get(server or "", servers.ANY) if kind == "openai" else {},
         "created_at": utcnow(),
     }
 
