@@ -61,13 +61,15 @@ class TimeOrderedId(TypeDecorator[uuid.UUID]):
 
 
 class db_now(expression.FunctionElement[datetime]):  # noqa: N801 (reads as the SQL function it is)
-    """The database's clock, plus or minus whole seconds."""
+    """The database's clock, plus or minus whole seconds, or a parameter of so many."""
 
     type = UtcDateTime()
     inherit_cache = True
 
-    def __init__(self, plus_s: int = 0) -> None:
-        super().__init__(expression.literal(plus_s, Integer))
+    def __init__(self, plus_s: int | expression.BindParameter[int] = 0) -> None:
+        if isinstance(plus_s, int):
+            plus_s = expression.literal(plus_s, Integer)
+        super().__init__(plus_s)
 
 
 @compiles(db_now, "postgresql")

@@ -23,6 +23,7 @@ from sqlalchemy import (
     Insert,
     Select,
     String,
+    bindparam,
     case,
     cast,
     func,
@@ -156,6 +157,14 @@ def usage_transfers(
     ]
 
 
+def record_usage(
+    connection: Connection, completion_id: uuid.UUID, account_id: int, charge: Charge, *, note: str
+) -> None:
+    """Appends the transfers of a settled request."""
+    for transfer in usage_transfers(completion_id, account_id, charge, note=note):
+        _insert_transfer.changes(connection, **transfer)
+
+
 def credit_transfer(
     transfer_id: uuid.UUID,
     account_id: int,
@@ -183,6 +192,22 @@ def credit_transfer(
 def insert_transfers() -> Insert:
     """The statement that appends transfers."""
     return insert(Transfer).values(created_at=db_now())
+
+
+@database.prepared
+def _insert_transfer(_dialect: str) -> Insert:
+    columns = (
+        "id",
+        "leg",
+        "account_id",
+        "debit",
+        "credit",
+        "amount_nanos",
+        "kind",
+        "actor",
+        "note",
+    )
+    return insert_transfers().values({name: bindparam(name) for name in columns})
 
 
 def audit() -> Iterator[str]:

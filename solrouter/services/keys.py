@@ -3,14 +3,14 @@
 import secrets as random
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, func, insert, select, tuple_, update
+from sqlalchemy import Connection, Executable, Row, bindparam, func, insert, select, update
 
 from solrouter import config, database, secrets
 from solrouter.clock import utcnow
 from solrouter.errors import Forbidden, KeyExpired, KeyInvalid, KeyRevoked, Refused
-from solrouter.models import Account, ApiKey, User
+from solrouter.models import Account, ApiKey, Plan, User
 from solrouter.models.columns import db_now
 from solrouter.services import budgets, key_rows
 from solrouter.services.budgets import Limit
@@ -39,9 +39,22 @@ class NewKey:
     text: str
 
 
+class Limits(NamedTuple):
+    """What an account's plan and a key allow; None is no limit."""
+
+    requests_per_minute: int | None
+    tokens_per_minute: int | None
+    concurrency: int | None
+    free_requests_per_day: int | None
+    free_concurrency: int | None
+    key_requests_per_minute: int | None
+    key_tokens_per_minute: int | None
+    key_concurrency: int | None
+
+
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who a request speaks for."""
+    """Who a request speaks for, and the limits that it had when that was asked."""
 
     key_id: int
     key_public_id: str
@@ -49,6 +62,7 @@ class Principal:
     user_id: int
     scopes: frozenset[str]
     models_allowed: tuple[str, ...] | None
+    limits: Limits
 
     def require(self, scope: str) -> None:
         """Raises Forbidden when the key lacks the scope."""
@@ -191,30 +205,20 @@ def authenticate(text: str) -> Principal:
     """
     if not is_well_formed(text):
         raise KeyInvalid(INVALID)
-    pairs = [(root.fingerprint, root.digest(text)) for root in secrets.current().roots]
-    statement = select(
-        ApiKey.id,
-        ApiKey.public_id,
-        ApiKey.account_id,
-        ApiKey.user_id,
-        ApiKey.scopes,
-        ApiKey.models_allowed,
-        ApiKey.digest_version,
-        *state_columns(),
-        User.disabled_at.label("user_disabled_at"),
-    )
-    statement = statement.join(User, User.id == ApiKey.user_id).where(
-        tuple_(ApiKey.digest_version, ApiKey.digest).in_(pairs)
-    )
-    with database.read() as connection:
-        row = connection.execute(statement).one_or_none()
-    if row is None:
+    newest = secrets.current().newest
+    # Most keys are of the newest root secret, and then one look is enough.
+    for root in secrets.current().roots:
+        version, digest = root.fingerprint, root.digest(text)
+        row = database.look_up(_find_by_digest, digest_version=version, digest=digest)
+        if row is not None:
+            break
+    else:
         raise KeyInvalid(INVALID)
     require_live(row)
     if row.user_disabled_at is not None:
         raise KeyRevoked("The user who made this API key has been disabled.")
-    if row.digest_version != pairs[0][0]:
-        _rewrite_digest(row.id, version=pairs[0][0], digest=pairs[0][1])
+    if version != newest.fingerprint:
+        _rewrite_digest(row.id, version=newest.fingerprint, digest=newest.digest(text))
     return Principal(
         key_id=row.id,
         key_public_id=row.public_id,
@@ -222,10 +226,52 @@ def authenticate(text: str) -> Principal:
         user_id=row.user_id,
         scopes=frozenset(row.scopes.split()),
         models_allowed=None if row.models_allowed is None else tuple(row.models_allowed),
+        limits=limits_in(row),
     )
 
 
-def require_live(row: Row[*tuple[Any, ...]]) -> None:
+@database.prepared
+def _find_by_digest(_dialect: str) -> Executable:
+    statement = select(
+        ApiKey.id,
+        ApiKey.public_id,
+        ApiKey.account_id,
+        ApiKey.user_id,
+        ApiKey.scopes,
+        ApiKey.models_allowed,
+        *state_columns(),
+        *limit_columns(),
+        User.disabled_at.label("user_disabled_at"),
+    )
+    statement = statement.join(User, User.id == ApiKey.user_id)
+    statement = statement.join(Account, Account.id == ApiKey.account_id)
+    statement = statement.join(Plan, Plan.slug == Account.plan_slug)
+    return statement.where(
+        ApiKey.digest == bindparam("digest"),
+        ApiKey.digest_version == bindparam("digest_version"),
+    )
+
+
+def limit_columns() -> tuple[Any, ...]:
+    """What `limits_in` reads; the admission selects the same."""
+    return (
+        Plan.requests_per_minute,
+        Plan.tokens_per_minute,
+        Plan.concurrency,
+        Plan.free_requests_per_day,
+        Plan.free_concurrency,
+        ApiKey.requests_per_minute.label("key_requests_per_minute"),
+        ApiKey.tokens_per_minute.label("key_tokens_per_minute"),
+        ApiKey.concurrency.label("key_concurrency"),
+    )
+
+
+def limits_in(row: Any) -> Limits:
+    """The limits in a row that has the columns of `limit_columns`."""
+    return Limits._make([getattr(row, name) for name in Limits._fields])
+
+
+def require_live(row: Any) -> None:
     """Raises KeyRevoked or KeyExpired by the columns of `state_columns`."""
     if row.revoked_at is not None:
         raise KeyRevoked(
@@ -237,10 +283,16 @@ def require_live(row: Row[*tuple[Any, ...]]) -> None:
         raise KeyExpired("This API key has expired. Create a new one under Account → API Keys.")
 
 
-def touch(key_id: int) -> Any:
-    """The statement that notes a key's use, at most once a minute; for the settlement to run."""
+def touch(connection: Connection, key_id: int) -> None:
+    """Notes a key's use, at most once a minute; for the settlement."""
+    _touch.changes(connection, key_id=key_id)
+
+
+@database.prepared
+def _touch(_dialect: str) -> Executable:
     stale = ApiKey.last_used_at.is_(None) | (ApiKey.last_used_at < db_now(-LAST_USED_EVERY_S))
-    return update(ApiKey).where(ApiKey.id == key_id, stale).values(last_used_at=db_now())
+    of_key = update(ApiKey).where(ApiKey.id == bindparam("key_id"), stale)
+    return of_key.values(last_used_at=db_now())
 
 
 def _rewrite_digest(key_id: int, *, version: str, digest: bytes) -> None:

@@ -5,13 +5,12 @@ subject, `account:3` or `key:7`, has its own; the tightest decides.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
-from sqlalchemy import Connection, Select, func, select
+from sqlalchemy import Connection, select
 
 from solrouter import database
 from solrouter.errors import ExceedsLimit, RateLimited
-from solrouter.models import Account, ApiKey, Bucket, Hold, Plan
+from solrouter.models import Account, ApiKey, Bucket, Plan
 from solrouter.models.columns import db_now_us
 from solrouter.services import gcra
 
@@ -83,16 +82,19 @@ def take(connection: Connection, limit: RateLimit, units: int) -> RateState:
     )
     if ahead is None:
         raise _refusal(connection, limit, units)
-    return _state(limit, ahead)
+    return state(limit, ahead)
 
 
-def give_back(limit: RateLimit, units: int, *, taken_ago_us: int = 0) -> Any:
-    """The statement that corrects a limit by units once the truth is known; negative takes more.
+def give_back(
+    connection: Connection, limit: RateLimit, units: int, *, taken_ago_us: int = 0
+) -> None:
+    """Corrects a limit by units once the truth is known; negative takes more.
 
     What has refilled since the units were taken is not given back a second time.
     """
     by_us = limit.step_us(abs(units))
-    return gcra.shift(
+    gcra.shift_within(
+        connection,
         subject=limit.subject,
         kind=limit.kind,
         by_us=-max(by_us - taken_ago_us, 0) if units > 0 else by_us,
@@ -123,15 +125,17 @@ def standing(*, account_id: int, key_id: int) -> tuple[RateState, ...]:
         taken = {(row[0], row[1]): int(row[2]) for row in connection.execute(ahead)}
     wanted = ((account, REQUESTS), (account, TOKENS), (key, REQUESTS), (key, TOKENS))
     return tuple(
-        _state(RateLimit(subject, kind, units_max), taken.get((subject, kind), 0))
+        state(RateLimit(subject, kind, units_max), taken.get((subject, kind), 0))
         for (subject, kind), units_max in zip(wanted, most, strict=True)
         if units_max is not None
     )
 
 
-def running(column: Any, value: int) -> Select[int]:
-    """How many requests an account or a key has running: its holds."""
-    return select(func.count()).select_from(Hold).where(column == value)
+def state(limit: RateLimit, ahead_us: int) -> RateState:
+    """Where a limit stands when its arrival time is so far ahead of now."""
+    ahead_us = max(ahead_us, 0)
+    remaining = (limit.period_us - ahead_us) * limit.units_max // limit.period_us
+    return RateState(limit.kind, limit.units_max, max(remaining, 0), ahead_us)
 
 
 def too_many_running(limit: int, *, subject: str) -> RateLimited:
@@ -165,9 +169,3 @@ def _refusal(connection: Connection, limit: RateLimit, units: int) -> RateLimite
         retry_after_s=seconds,
         metadata={"limit": limit.units_max, "scope": limit.scope},
     )
-
-
-def _state(limit: RateLimit, ahead_us: int) -> RateState:
-    ahead_us = max(ahead_us, 0)
-    remaining = (limit.period_us - ahead_us) * limit.units_max // limit.period_us
-    return RateState(limit.kind, limit.units_max, max(remaining, 0), ahead_us)

@@ -10,14 +10,16 @@ import hashlib
 import secrets
 import uuid
 from dataclasses import dataclass, field
+from typing import Any
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from sqlalchemy import ColumnElement, Connection, delete, select, update
+from sqlalchemy import ColumnElement, Connection, Executable, bindparam, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from solrouter.database import prepared
 from solrouter.errors import AnswerNotKept, IdempotencyMismatch, RequestInProgress
 from solrouter.models import Hold, IdempotencyKey
 from solrouter.models.columns import db_now
@@ -71,17 +73,46 @@ def take(connection: Connection, repeat: Repeat, completion_id: uuid.UUID) -> No
 
     Raises Answered, IdempotencyMismatch, RequestInProgress and AnswerNotKept when it is taken.
     """
-    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    values = {
-        "body_digest": repeat.body_digest,
-        "completion_id": completion_id,
+    taken = _take.first(
+        connection,
+        account_id=repeat.account_id,
+        digest=repeat.digest,
+        body_digest=repeat.body_digest,
+        completion_id=completion_id,
+    )
+    if taken is None:
+        _refuse(connection, repeat)
+
+
+def keep(
+    connection: Connection, repeat: Repeat, completion_id: uuid.UUID, answer: bytes | None
+) -> None:
+    """Keeps the finished request's sealed answer under its name, if the name is still its own."""
+    _keep.changes(connection, **_names(repeat), completion_id=completion_id, answer=answer)
+
+
+def free(connection: Connection, repeat: Repeat, completion_id: uuid.UUID) -> None:
+    """Frees the name of a request that failed or was cancelled, if it is still its own."""
+    _free.changes(connection, **_names(repeat), completion_id=completion_id)
+
+
+def forget(connection: Connection) -> int:
+    """Deletes what is older than a day; says how many."""
+    return _forget.changes(connection)
+
+
+@prepared
+def _take(dialect: str) -> Executable:
+    insert = postgresql.insert if dialect == "postgresql" else sqlite.insert
+    values: dict[str, Any] = {
+        "body_digest": bindparam("body_digest"),
+        "completion_id": bindparam("completion_id"),
         "is_finished": False,
         "answer": None,
         "expires_at": db_now(KEPT_S),
     }
-    statement = insert(IdempotencyKey).values(
-        account_id=repeat.account_id, digest=repeat.digest, **values
-    )
+    names: dict[str, Any] = {name: bindparam(name) for name in ("account_id", "digest")}
+    statement = insert(IdempotencyKey).values(**names, **values)
     # A name that has expired, or whose request died without an end, is free again.
     is_running = select(Hold.id).where(Hold.id == IdempotencyKey.completion_id).exists()
     is_free = (IdempotencyKey.expires_at < db_now()) | (
@@ -92,51 +123,53 @@ def take(connection: Connection, repeat: Repeat, completion_id: uuid.UUID) -> No
         set_=values,
         where=is_free,
     )
-    taken = connection.execute(statement.returning(IdempotencyKey.completion_id)).first()
-    if taken is None:
-        _refuse(connection, repeat)
+    return statement.returning(IdempotencyKey.completion_id)
 
 
-def keep(
-    connection: Connection, repeat: Repeat, completion_id: uuid.UUID, answer: bytes | None
-) -> None:
-    """Keeps the finished request's sealed answer under its name, if the name is still its own."""
-    statement = update(IdempotencyKey).where(*_is(repeat), _stands_for(completion_id))
-    connection.execute(statement.values(is_finished=True, answer=answer))
+@prepared
+def _keep(_dialect: str) -> Executable:
+    statement = update(IdempotencyKey).where(*_is_it(), _stands_for_it())
+    return statement.values(is_finished=True, answer=bindparam("answer"))
 
 
-def free(connection: Connection, repeat: Repeat, completion_id: uuid.UUID) -> None:
-    """Frees the name of a request that failed or was cancelled, if it is still its own."""
-    statement = delete(IdempotencyKey).where(*_is(repeat), _stands_for(completion_id))
-    connection.execute(statement)
+@prepared
+def _free(_dialect: str) -> Executable:
+    return delete(IdempotencyKey).where(*_is_it(), _stands_for_it())
 
 
-def forget(connection: Connection) -> int:
-    """Deletes what is older than a day; says how many."""
-    statement = delete(IdempotencyKey).where(IdempotencyKey.expires_at < db_now())
-    return connection.execute(statement).rowcount
+@prepared
+def _forget(_dialect: str) -> Executable:
+    return delete(IdempotencyKey).where(IdempotencyKey.expires_at < db_now())
 
 
-def _stands_for(completion_id: uuid.UUID) -> ColumnElement[bool]:
-    return IdempotencyKey.completion_id == completion_id
+@prepared
+def _find(_dialect: str) -> Executable:
+    return select(
+        IdempotencyKey.body_digest,
+        IdempotencyKey.completion_id,
+        IdempotencyKey.is_finished,
+        IdempotencyKey.answer,
+    ).where(*_is_it())
 
 
-def _is(repeat: Repeat) -> tuple[ColumnElement[bool], ...]:
+def _is_it() -> tuple[ColumnElement[bool], ...]:
     return (
-        IdempotencyKey.account_id == repeat.account_id,
-        IdempotencyKey.digest == repeat.digest,
+        IdempotencyKey.account_id == bindparam("account_id"),
+        IdempotencyKey.digest == bindparam("digest"),
     )
 
 
+def _stands_for_it() -> ColumnElement[bool]:
+    return IdempotencyKey.completion_id == bindparam("completion_id")
+
+
+def _names(repeat: Repeat) -> dict[str, Any]:
+    return {"account_id": repeat.account_id, "digest": repeat.digest}
+
+
 def _refuse(connection: Connection, repeat: Repeat) -> None:
-    row = connection.execute(
-        select(
-            IdempotencyKey.body_digest,
-            IdempotencyKey.completion_id,
-            IdempotencyKey.is_finished,
-            IdempotencyKey.answer,
-        ).where(*_is(repeat))
-    ).one()
+    row = _find.first(connection, **_names(repeat))
+    assert row is not None, "the name was taken a moment ago, in this transaction"
     if row.body_digest != repeat.body_digest:
         raise IdempotencyMismatch(
             "This Idempotency-Key was used for another request. Use a new key for a new request."

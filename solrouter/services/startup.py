@@ -16,7 +16,7 @@ from solrouter.clock import monotonic_s, utcnow
 from solrouter.config import UnsafeConfiguration
 from solrouter.errors import DatabaseUnavailable
 from solrouter.models import SecretFingerprint
-from solrouter.services import admission
+from solrouter.services import admission, catalogue
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +54,8 @@ def _prove() -> None:
     if database.current().is_sqlite:
         # The only worker there ever is has just begun: whatever ran before it is dead.
         admission.expire()
+    # Read now, so that the first caller does not wait for it.
+    catalogue.current()
 
 
 def _recognise(connection: Connection, newest: str, former: list[str]) -> None:

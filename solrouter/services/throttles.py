@@ -52,11 +52,8 @@ def give_back(allowances: Sequence[Allowance]) -> None:
 
     def uncount(connection: Connection) -> None:
         for allowance in allowances:
-            connection.execute(
-                gcra.shift(
-                    subject=allowance.subject, kind=allowance.kind, by_us=-allowance.interval_us
-                )
-            )
+            names = {"subject": allowance.subject, "kind": allowance.kind}
+            gcra.shift(connection, **names, by_us=-allowance.interval_us)
 
     database.transact(uncount, durable=False)
 

@@ -1,7 +1,8 @@
 """Bugs to plant: each one is a search and a replacement in one file of the package.
 
-The ten of the design's list, the sixth of them in two places. A ledger's test that lets any of them
-live proves nothing; `make mutants` plants them one by one in a copy of the tree.
+The ten of the design's list, the sixth of them in two places, for the careful way; and their like
+for the one statement of each step on PostgreSQL. A ledger's test that lets any of them live proves
+nothing; `make mutants` plants them one by one in a copy of the tree.
 """
 
 from dataclasses import dataclass
@@ -9,8 +10,10 @@ from pathlib import Path
 
 ADMITTING = "solrouter/services/admission/admitting.py"
 SETTLING = "solrouter/services/admission/settling.py"
+RELEASING = "solrouter/services/admission/releasing.py"
 BILLING = "solrouter/services/billing.py"
 REPEATS = "solrouter/services/repeats.py"
+STATEMENTS = "solrouter/services/admission/statements.py"
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ MUTANTS = (
         "no balance guard",
         ADMITTING,
         "Account.paid_nanos + Account.granted_nanos - Account.held_nanos >= amount",
-        "Account.id == account_id",
+        'Account.id == bindparam("account_id")',
     ),
     Mutant(
         "a second settlement counts",
@@ -77,8 +80,8 @@ MUTANTS = (
     Mutant(
         "the cached balance drifts",
         SETTLING,
-        "paid_nanos=Account.paid_nanos - charge.paid_nanos,",
-        "paid_nanos=Account.paid_nanos - charge.paid_nanos + 1,",
+        "paid_nanos=Account.paid_nanos - paid",
+        "paid_nanos=Account.paid_nanos - paid + 1",
     ),
     Mutant(
         "an overrun is not booked",
@@ -88,7 +91,7 @@ MUTANTS = (
     ),
     Mutant(
         "an expiry charges a nanodollar",
-        SETTLING,
+        RELEASING,
         """        charge_nanos=0,
         attempts=[],
         duration_ms=0,
@@ -102,10 +105,9 @@ MUTANTS = (
         created_at=hold.created_at,
         ended_at=db_now(),
     )
-    one = Charge(0, 1, 0)
-    _take_charge(connection, hold.account_id, one)
-    legs = billing.usage_transfers(hold.id, hold.account_id, one, note="")
-    connection.execute(billing.insert_transfers(), legs)
+    one = settling.Charge(0, 1, 0)
+    settling.take_charge(connection, hold.account_id, one)
+    settling.billing.record_usage(connection, hold.id, hold.account_id, one, note="")
 """,
     ),
     Mutant(
@@ -113,5 +115,86 @@ MUTANTS = (
         ADMITTING,
         "Account.held_nanos >= amount)",
         "Account.held_nanos > amount)",
+    ),
+)
+
+LEAN_MUTANTS = (
+    Mutant(
+        "lean: no balance guard",
+        STATEMENTS,
+        "WHERE needs_nanos <= free_nanos AND",
+        "WHERE",
+    ),
+    Mutant(
+        "lean: a limit that the posted balance cannot pay",
+        STATEMENTS,
+        " AND %(most_nanos)s <= all_nanos",
+        " AND %(most_nanos)s >= 0",
+    ),
+    Mutant(
+        "lean: off by one at the exact balance",
+        STATEMENTS,
+        "needs_nanos <= free_nanos",
+        "needs_nanos <= free_nanos + 1",
+    ),
+    Mutant(
+        "lean: the cached hold drifts",
+        STATEMENTS,
+        "held_nanos = accounts.held_nanos - hold.amount_nanos",
+        "held_nanos = accounts.held_nanos - hold.amount_nanos + 1",
+    ),
+    Mutant(
+        "lean: a charge beyond the hold and what is free",
+        STATEMENTS,
+        "paid_nanos + granted_nanos - held_nanos + amount_nanos >= %(charge_nanos)s",
+        "paid_nanos + granted_nanos >= %(charge_nanos)s",
+    ),
+    Mutant(
+        "lean: one nanodollar misposted in balance",
+        STATEMENTS,
+        "LEAST(%(charge_nanos)s, granted_nanos) AS granted_nanos",
+        "LEAST(%(charge_nanos)s, granted_nanos - 1) AS granted_nanos",
+    ),
+    Mutant(
+        "lean: a settlement without its transfers",
+        STATEMENTS,
+        "WHERE moved_nanos > 0",
+        "WHERE moved_nanos > 10000000",
+    ),
+    Mutant(
+        "lean: a hold that is not deleted",
+        STATEMENTS,
+        "DELETE FROM holds USING hold WHERE holds.id = %(id)s",
+        "DELETE FROM holds USING hold WHERE holds.id = %(id)s AND FALSE",
+    ),
+    Mutant(
+        "lean: a budget is not charged",
+        STATEMENTS,
+        "SET spent_nanos = budget.carried_nanos + admitted.amount_nanos",
+        "SET spent_nanos = budget.carried_nanos",
+    ),
+    Mutant(
+        "lean: a hold grows beyond the balance",
+        STATEMENTS,
+        "AND paid_nanos + granted_nanos - held_nanos >= %(more_nanos)s::bigint",
+        "",
+    ),
+    Mutant(
+        "lean: a limit that is full admits",
+        STATEMENTS,
+        "SELECT FROM bucket WHERE ahead_us > window_us",
+        "SELECT FROM bucket WHERE ahead_us > 2 * window_us",
+    ),
+    Mutant(
+        "lean: tokens are not given back",
+        STATEMENTS,
+        "WHEN unused_tokens > 0 THEN -GREATEST(",
+        "WHEN unused_tokens > 0 THEN 0 * -GREATEST(",
+    ),
+    Mutant(
+        "lean: a place too many",
+        STATEMENTS,
+        "%(concurrency)s::int IS NULL OR %(concurrency)s::int >\n",
+        "%(concurrency)s::int IS NULL OR %(concurrency)s::int >=\n",
     ),
 )

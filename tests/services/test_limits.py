@@ -30,7 +30,7 @@ def take(limit: RateLimit, units: int = 1) -> RateState:
 
 
 def give_back(limit: RateLimit, units: int) -> None:
-    database.transact(lambda connection: connection.execute(limits.give_back(limit, units)))
+    database.transact(lambda connection: limits.give_back(connection, limit, units))
 
 
 def pass_time(microseconds: int) -> None:
@@ -110,7 +110,9 @@ def test_the_wait_is_no_longer_than_it_must_be(context_on_both: Flask) -> None:
         half = max(limit.units_max // 2, 1)
         take(limit, limit.units_max)
         wait_s = told_to_wait_s(limit, half)
-        assert wait_s == math.ceil(60 * half / limit.units_max)
+        least_s = math.ceil(60 * half / limit.units_max)
+        # A second more where the asking took less than the millisecond that is added.
+        assert least_s <= wait_s <= least_s + 1
         pass_time((wait_s - 2) * 1_000_000)
         told_to_wait_s(limit, half)
 

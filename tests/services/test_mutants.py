@@ -13,13 +13,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.services.mutants import MUTANTS, Mutant
+from tests.services.mutants import LEAN_MUTANTS, MUTANTS, Mutant
 
 ROOT = Path(__file__).resolve().parents[2]
 COPIED = ("solrouter", "tests", "migrations", "tools")
 MACHINE = "tests/services/test_ledger_machine.py"
 ADMISSION = "tests/services/test_admission.py"
+LEAN = "tests/services/test_lean.py"
 SUBSET = "ledger or settle or hold or balance"
+CAREFULLY = ("-m", "not postgresql", "-k", SUBSET, MACHINE, ADMISSION)
 EXAMPLES = 10
 TIMEOUT_S = 120
 
@@ -37,8 +39,8 @@ def copy(tmp_path: Path) -> Path:
     return root
 
 
-def run_tests(copy: Path) -> subprocess.CompletedProcess[str]:
-    """The machine, in a small profile, then the admission's own tests, until one fails."""
+def run_tests(copy: Path, *chosen: str) -> subprocess.CompletedProcess[str]:
+    """Some tests of the copy, the machine in a small profile, until one fails."""
     environment = {
         **os.environ,
         "PYTHONPATH": str(copy),
@@ -46,9 +48,8 @@ def run_tests(copy: Path) -> subprocess.CompletedProcess[str]:
         "PYTHONDONTWRITEBYTECODE": "1",
     }
     command = [sys.executable, "-m", "pytest", "-p", "no:randomly", "-p", "no:xdist", "-x", "-rf"]
-    command += ["--tb=line", "-m", "not postgresql", "-k", SUBSET, MACHINE, ADMISSION]
     return subprocess.run(
-        command,
+        [*command, "--tb=line", *chosen],
         check=False,
         cwd=copy,
         env=environment,
@@ -63,7 +64,7 @@ def failures(output: str, path: str) -> int:
 
 
 def test_the_sound_copy_passes(copy: Path) -> None:
-    result = run_tests(copy)
+    result = run_tests(copy, *CAREFULLY)
     assert result.returncode == 0, result.stdout + result.stderr
     assert " passed" in result.stdout
 
@@ -72,6 +73,18 @@ def test_the_sound_copy_passes(copy: Path) -> None:
 def test_the_bug_is_noticed(copy: Path, mutant: Mutant) -> None:
     """By the machine itself, which runs first."""
     mutant.plant(copy)
-    result = run_tests(copy)
+    result = run_tests(copy, *CAREFULLY)
     assert result.returncode == pytest.ExitCode.TESTS_FAILED, result.stdout + result.stderr
     assert failures(result.stdout, MACHINE), result.stdout
+
+
+@pytest.mark.postgresql
+@pytest.mark.parametrize("mutant", LEAN_MUTANTS, ids=attrgetter("name"))
+def test_the_bug_of_a_single_statement_is_noticed(
+    copy: Path, mutant: Mutant, postgresql_url: str
+) -> None:
+    """By playing each life both ways."""
+    mutant.plant(copy)
+    result = run_tests(copy, LEAN)
+    assert result.returncode == pytest.ExitCode.TESTS_FAILED, result.stdout + result.stderr
+    assert failures(result.stdout, LEAN), result.stdout

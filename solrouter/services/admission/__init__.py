@@ -7,6 +7,9 @@ statements that `keys`, `limits` and `billing` build. Each step succeeds whole o
     grow     more money held                                            (refused: nothing changed)
     settle   hold row gone → balance moved → receipt and transfers      (again: nothing changed)
     expire   the holds of the dead and those past their deadline        (interrupted, uncharged)
+
+On PostgreSQL an ordinary request goes the `lean` way, one statement a step; what that does not do,
+and everything on SQLite, goes the careful way: `admitting`, `settling`, `releasing`.
 """
 
 import uuid
@@ -29,7 +32,16 @@ from solrouter.errors import (
 from solrouter.models import Account, Lease, Worker
 from solrouter.models.columns import db_now
 from solrouter.services import audit, billing
-from solrouter.services.admission import admitting, allowance, counting, late, settling
+from solrouter.services.admission import (
+    admitting,
+    allowance,
+    counting,
+    facts,
+    late,
+    lean,
+    releasing,
+    settling,
+)
 from solrouter.services.admission.asks import (
     CANCELLED,
     FAILED,
@@ -91,12 +103,33 @@ def admit(ask: Ask) -> Admitted:
         return _admit(ask)
     except (InsufficientCredit, BalanceInUse):
         # The account's own dead requests may hold what this one needs.
-        if not _expire(ask.principal.account_id):
+        if not _expire_of(ask.principal.account_id):
             raise
     return _admit(ask)
 
 
 def _admit(ask: Ask) -> Admitted:
+    if lean.is_ordinary(ask):
+        admitted = _admit_leanly(ask)
+        if admitted is not None:
+            return admitted
+        # Most refusals need no lock: a look says why.
+        admitting.refuse(ask, facts.look(ask))
+    return _admit_carefully(ask)
+
+
+def _admit_leanly(ask: Ask) -> Admitted | None:
+    step = lean.admission_step(ask, new_id())
+    try:
+        database.together(step, durable=False)
+    except DatabaseUnavailable:
+        if step.was_sent:
+            _undo_later(ask, step.values["id"])
+        raise
+    return lean.admitted_by(step, ask)
+
+
+def _admit_carefully(ask: Ask) -> Admitted:
     made: list[Admitted] = []
 
     def verb(connection: Connection) -> Admitted:
@@ -108,16 +141,20 @@ def _admit(ask: Ask) -> Admitted:
     except DatabaseUnavailable:
         # All went well but the commit's answer: the hold may stand, and nobody knows of it.
         for admitted in made:
-            undo = partial(settling.forget, hold_id=admitted.id)
-            write = partial(database.current().transact, undo, ahead=True)
-            late.keep(f"undo {admitted.id}", write)
+            _undo_later(ask, admitted.id)
         raise
+
+
+def _undo_later(ask: Ask, hold_id: uuid.UUID) -> None:
+    account_id = ask.principal.account_id
+    undo = partial(releasing.forget, account_id=account_id, hold_id=hold_id)
+    late.keep(f"undo {hold_id}", partial(database.current().transact, undo, ahead=True))
 
 
 def grow(admitted: Admitted) -> Admitted | None:
     """Doubles what a hold covers, up to the output limit; None when the balance cannot follow."""
     covered = min(admitted.covered_tokens * 2, admitted.output_limit)
-    return cover(replace(admitted, covered_tokens=covered))
+    return _hold_more(replace(admitted, covered_tokens=covered))
 
 
 def cover(admitted: Admitted) -> Admitted | None:
@@ -125,15 +162,22 @@ def cover(admitted: Admitted) -> Admitted | None:
 
     For a request that turns to a dearer offer, or says more than was held for at first.
     """
-    more = admitted.ask.cost_bound(admitted.covered_tokens) - admitted.held_nanos
-    if more <= 0:
-        return admitted
-    try:
-        database.transact(
-            lambda connection: admitting.grow(connection, admitted, more), durable=False
-        )
-    except (BalanceInUse, KeyLimitReached):
-        return None
+    is_held = admitted.ask.cost_bound(admitted.covered_tokens) <= admitted.held_nanos
+    return admitted if is_held else _hold_more(admitted)
+
+
+def _hold_more(admitted: Admitted) -> Admitted | None:
+    bound = admitted.ask.cost_bound(admitted.covered_tokens)
+    more = max(bound - admitted.held_nanos, 0)
+    if not database.current().is_sqlite:
+        if not lean.grow(admitted, more):
+            return None
+    else:
+        try:
+            verb = partial(admitting.grow, admitted=admitted, more=more)
+            database.transact(verb, durable=False)
+        except (BalanceInUse, KeyLimitReached):
+            return None
     return replace(admitted, held_nanos=admitted.held_nanos + more)
 
 
@@ -158,7 +202,7 @@ def settle(admitted: Admitted, ending: Ending, *, transcript: Transcript | None 
         return settling.settle(connection, admitted, ending, terms, transcript)
 
     try:
-        return database.transact(verb)
+        return lean.settle(admitted, ending) or database.transact(verb)
     except DatabaseUnavailable:
         write = partial(database.current().transact, verb, ahead=True)
         late.keep(f"settle {admitted.id}", write)
@@ -221,7 +265,7 @@ def beat(worker_id: str) -> None:
 
 def lead(worker_id: str) -> bool:
     """Whether this process does the periodic work for the next while: one at a time does."""
-    lease_s = int(config.current()["SOLROUTER_LEASE_S"])
+    lease_s = _lease_s()
 
     def verb(connection: Connection) -> bool:
         upsert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
@@ -242,9 +286,17 @@ def expire() -> int:
 
     They are `interrupted` and cost nothing.
     """
-    return _expire(None)
+    lease_s = _lease_s()
+    return database.transact(lambda connection: releasing.expire(connection, lease_s))
 
 
-def _expire(account_id: int | None) -> int:
-    lease_s = int(config.current()["SOLROUTER_LEASE_S"])
-    return database.transact(lambda connection: settling.expire(connection, lease_s, account_id))
+def _expire_of(account_id: int) -> int:
+    """`expire` for one account; mostly there is nothing, which a look tells."""
+    lease_s = _lease_s()
+    if not releasing.has_dead(account_id, lease_s):
+        return 0
+    return database.transact(lambda connection: releasing.expire(connection, lease_s, account_id))
+
+
+def _lease_s() -> int:
+    return int(config.current()["SOLROUTER_LEASE_S"])

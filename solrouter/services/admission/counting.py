@@ -4,12 +4,14 @@ from sqlalchemy import Connection, select
 
 from solrouter.models import Account, ApiKey, Plan
 from solrouter.services import limits
+from solrouter.services.admission import facts
 from solrouter.services.keys import Principal
 from solrouter.services.limits import RateLimit, RateState
 
 
 def count_request(connection: Connection, principal: Principal) -> tuple[RateState, ...]:
     """Takes one request from the account's and the key's limits. Raises RateLimited."""
+    facts.lock_account(connection, principal.account_id)
     most = connection.execute(
         select(Plan.requests_per_minute, ApiKey.requests_per_minute)
         .select_from(Account)

@@ -1,0 +1,72 @@
+"""What a database's error means: that there is no database to be had, or that we erred.
+
+It reads SQLAlchemy's errors and those of the two drivers, since the hot path speaks to them itself.
+"""
+
+import logging
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from solrouter.errors import DatabaseUnavailable
+
+log = logging.getLogger(__name__)
+
+# PostgreSQL: connection exception, invalid transaction state (read-only, timed out), insufficient
+# resources, operator intervention.
+ABSENT_SQLSTATE_CLASSES = frozenset(("08", "25", "53", "57"))
+# PostgreSQL: deadlock_detected, serialization_failure. Nothing was changed, so trying again is
+# sane.
+TRANSIENT_SQLSTATES = frozenset(("40P01", "40001"))
+MEANS_ABSENT = (
+    OperationalError,
+    InterfaceError,
+    PoolTimeout,
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+    sqlite3.OperationalError,
+)
+FOREIGN = (DBAPIError, PoolTimeout, psycopg.Error, sqlite3.Error)
+
+
+def as_ours(error: Exception) -> Exception:
+    """DatabaseUnavailable if the database does not answer; else the error itself."""
+    if not _means_absent(error) or is_transient(error):
+        return error
+    log.error("the database does not answer: %s", getattr(error, "orig", error))
+    ours = DatabaseUnavailable("The database does not answer at the moment. Please try again.")
+    ours.__cause__ = error
+    return ours
+
+
+def is_transient(error: Exception) -> bool:
+    """Whether the same may be tried again at once."""
+    return _sqlstate(error) in TRANSIENT_SQLSTATES
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turns what means that the database does not answer into DatabaseUnavailable."""
+    try:
+        yield
+    except FOREIGN as error:
+        ours = as_ours(error)
+        if ours is error:
+            raise
+        raise ours from error
+
+
+def _means_absent(error: Exception) -> bool:
+    if isinstance(error, MEANS_ABSENT):
+        return True
+    if isinstance(error, DBAPIError) and error.connection_invalidated:
+        return True
+    return isinstance(error, FOREIGN) and _sqlstate(error)[:2] in ABSENT_SQLSTATE_CLASSES
+
+
+def _sqlstate(error: Exception) -> str:
+    return getattr(getattr(error, "orig", error), "sqlstate", None) or ""

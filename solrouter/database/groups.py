@@ -1,0 +1,206 @@
+"""Group commit: those that wait together share one transaction, and whoever leads takes all along.
+
+A *queue* is what both databases need: members wait, one leader at a time commits batches of them
+until its own member is among them. On SQLite the leader is the writer thread and a member is a
+verb. On PostgreSQL it is whichever caller comes first, and a member is a step of a request: one
+statement. A *lane* sends its batch as one pipeline over a connection of its own, so that a batch
+costs one round trip, and one flush where it needs one.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Generic, Protocol, TypeVar
+
+import psycopg
+from sqlalchemy import Engine, PoolProxiedConnection
+
+from solrouter.database.compiled import Numbered
+from solrouter.database.faults import as_ours, is_transient
+
+STEPS_MAX = 64
+DEADLOCK_TRIES_MAX = 5
+# Steps of one account queue here, before any of them looks around: a statement sees the rows as
+# they were when it began, so one that waited for this lock within itself would see old ones. All
+# of a batch are locked at once and in order, so that two batches cannot wait for each other. Rows
+# may go on referring to the account meanwhile (NO KEY).
+LOCK = Numbered(
+    "SELECT id FROM accounts WHERE id = ANY(%(accounts)s) ORDER BY id FOR NO KEY UPDATE"
+)
+BEGIN, COMMIT = Numbered("BEGIN"), Numbered("COMMIT")
+
+Connection = psycopg.Connection[Any]
+RawCursor = psycopg.RawCursor[Any]
+
+
+class Member(Protocol):
+    """What waits in a queue. An error is told to its caller alone."""
+
+    is_done: bool
+    error: BaseException | None
+
+
+M = TypeVar("M", bound=Member)
+
+
+@dataclass(slots=True)
+class Step:
+    """One statement of a request, its values, the account whose row it needs locked, its rows.
+
+    `was_sent` says whether it may have happened although its answer was lost.
+    """
+
+    statement: Numbered
+    values: dict[str, Any]
+    account_id: int | None = None
+    was_sent: bool = False
+    is_done: bool = False
+    rows: list[Any] = field(default_factory=list)
+    error: BaseException | None = None
+
+
+class Queue(Generic[M]):
+    """Members that wait, and how a leader commits a batch of them."""
+
+    def __init__(self, commit: Callable[[list[M]], None], batch_max: int) -> None:
+        self._commit = commit
+        self._batch_max = batch_max
+        self._waiting: deque[M] = deque()
+
+    def append(self, member: M) -> None:
+        """Waits for a leader. Raises nothing."""
+        self._waiting.append(member)
+
+    def lead_until(self, member: M) -> None:
+        """Commits batches until this member is among them. One leader at a time."""
+        while not member.is_done:
+            most = min(len(self._waiting), self._batch_max)
+            batch = [self._waiting.popleft() for _ in range(most)]
+            try:
+                self._commit(batch)
+            except Exception as error:
+                _fail(batch, as_ours(error))
+            except BaseException as error:
+                # The leader is being killed; of the others nobody knows what became of them.
+                _fail(batch, as_ours(psycopg.OperationalError("the leader was killed")))
+                member.error = error
+            for each in batch:
+                each.is_done = True
+
+
+def _fail(batch: list[M], error: BaseException) -> None:
+    for member in batch:
+        member.error = member.error or error
+
+
+class Lane:
+    """One connection to PostgreSQL that runs steps in batches, each batch a transaction."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._opened: PoolProxiedConnection | None = None
+        self._queue: Queue[Step] = Queue(self._commit, STEPS_MAX)
+        self._lead = threading.Lock()
+
+    def run(self, step: Step) -> list[Any]:
+        """Runs it together with whatever waits, and returns its rows.
+
+        Raises DatabaseUnavailable.
+        """
+        self._queue.append(step)
+        with self._lead:
+            self._queue.lead_until(step)
+        if step.error is not None:
+            raise step.error
+        return step.rows
+
+    def close(self) -> None:
+        """Lets go of the connection."""
+        with self._lead:
+            self._drop()
+        self._engine.dispose()
+
+    def _commit(self, batch: list[Step]) -> None:
+        """One batch; one by one if a step of it fails, which must not harm its neighbours."""
+        try:
+            self._send(batch)
+        except Exception as error:
+            # The connection may be amidst a transaction, or be gone.
+            is_gone = self._opened is None or self._connection.closed
+            self._drop()
+            if is_gone:
+                raise
+            if len(batch) == 1 and not is_transient(error):
+                raise
+            for step in batch:
+                self._send_alone(step)
+        except BaseException:
+            self._drop()
+            raise
+
+    def _send_alone(self, step: Step) -> None:
+        for tries_left in reversed(range(DEADLOCK_TRIES_MAX)):
+            try:
+                self._send([step])
+                return
+            except Exception as error:
+                self._drop()
+                if not is_transient(error) or not tries_left:
+                    step.error = as_ours(error)
+                    return
+
+    def _send(self, batch: list[Step]) -> None:
+        """One round trip: all in one pipeline, and in one transaction.
+
+        The server skips what follows an error, the COMMIT too. Looks need neither.
+        """
+        connection = self._ready()
+        accounts = sorted({step.account_id for step in batch if step.account_id is not None})
+        answers = []
+        with connection.pipeline():
+            if accounts:
+                _run(connection, BEGIN, {})
+                _run(connection, LOCK, {"accounts": accounts})
+            for step in batch:
+                step.was_sent = True
+                answers.append(_run(connection, step.statement, step.values))
+            if accounts:
+                _run(connection, COMMIT, {})
+        for step, answer in zip(batch, answers, strict=True):
+            step.rows = answer.fetchall()
+
+    @property
+    def _connection(self) -> Connection:
+        assert self._opened is not None
+        connection: Any = self._opened.dbapi_connection
+        return connection  # type: ignore[no-any-return]
+
+    def _ready(self) -> Connection:
+        """The connection, opened anew if the server has ended it since the last batch."""
+        if self._opened is not None and not _is_alive(self._connection):
+            self._drop()
+        if self._opened is None:
+            self._opened = self._engine.raw_connection()
+        return self._connection
+
+    def _drop(self) -> None:
+        if self._opened is not None:
+            opened, self._opened = self._opened, None
+            opened.invalidate()
+
+
+def _run(connection: Connection, statement: Numbered, values: dict[str, Any]) -> RawCursor:
+    cursor: RawCursor = psycopg.RawCursor(connection)
+    return cursor.execute(statement.text, statement.values(values), prepare=True)
+
+
+def _is_alive(connection: Connection) -> bool:
+    """Whether the server has not said goodbye meanwhile: reads what has come, without waiting."""
+    try:
+        # The first reads the server's last words, the second the end behind them.
+        connection.pgconn.consume_input()
+        connection.pgconn.consume_input()
+    except psycopg.OperationalError:
+        return False
+    return not connection.closed

@@ -1,0 +1,115 @@
+"""What an admission looks at: one row with the key, the plan, the balance, the budgets, and what is
+running. Refuses by what stands there before anything is taken.
+"""
+
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Executable,
+    bindparam,
+    case,
+    func,
+    select,
+)
+
+from solrouter import database
+from solrouter.database import prepared
+from solrouter.errors import Forbidden, KeyInvalid, KeyRevoked
+from solrouter.models import Account, ApiKey, Budget, Hold, Plan, User
+from solrouter.services import budgets, catalogue, keys
+from solrouter.services.admission.asks import Ask, CatalogueChanged
+
+# A row of `_facts`.
+Facts = Any
+
+
+def read(connection: Connection, ask: Ask) -> Facts:
+    """The facts of an ask, whose account nobody else can change until this transaction ends.
+
+    Raises KeyInvalid, KeyRevoked, KeyExpired, Forbidden and CatalogueChanged.
+    """
+    lock_account(connection, ask.principal.account_id)
+    return _checked(ask, _facts.first(connection, **_names(ask)))
+
+
+def look(ask: Ask) -> Facts:
+    """The facts as they are at this moment: enough to refuse by. Raises what `read` raises."""
+    return _checked(ask, database.look_up(_facts, **_names(ask)))
+
+
+def _names(ask: Ask) -> dict[str, Any]:
+    key_id = ask.principal.key_id
+    return {"key_id": key_id, "subject": keys.budget_subject(key_id)}
+
+
+def _checked(ask: Ask, facts: Facts | None) -> Facts:
+    if facts is None:
+        raise KeyInvalid(keys.INVALID)
+    keys.require_live(facts)
+    if facts.user_disabled_at is not None:
+        raise KeyRevoked("The user who made this API key has been disabled.")
+    if facts.frozen_at is not None:
+        raise Forbidden("This account is frozen. Please write to the operator.", code="frozen")
+    if facts.version != ask.catalogue_version:
+        raise CatalogueChanged
+    return facts
+
+
+def lock_account(connection: Connection, account_id: int) -> None:
+    """Makes the steps of one account queue, each before its own statements look around.
+
+    Every step takes this lock first, so that none waits for another in a circle. On SQLite there is
+    nothing to do: all writes queue anyway.
+    """
+    if connection.dialect.name == "postgresql":
+        _lock.first(connection, account_id=account_id)
+
+
+@prepared
+def _lock(_dialect: str) -> Executable:
+    of_account = select(Account.id).where(Account.id == bindparam("account_id"))
+    return of_account.with_for_update(key_share=True)
+
+
+@prepared
+def _facts(_dialect: str) -> Executable:
+    left = Budget.limit_nanos - budgets.spent_now()
+    of_key = Budget.subject == bindparam("subject")
+    running = select(func.count()).select_from(Hold)
+    of_account = running.where(Hold.account_id == Account.id)
+    of_key_too = of_account.where(Hold.key_id == ApiKey.id)
+    of_free = of_account.where(Hold.amount_nanos == 0)
+    least_left = select(func.min(left)).where(of_key).scalar_subquery()
+    held = select(func.coalesce(func.sum(Hold.amount_nanos), 0, type_=BigInteger))
+    held = held.where(Hold.account_id == Account.id, Hold.key_id == ApiKey.id)
+    has_budgets = select(Budget.subject).where(of_key).exists()
+    statement = (
+        select(
+            *keys.state_columns(),
+            *keys.limit_columns(),
+            Account.frozen_at,
+            Account.paid_nanos,
+            Account.granted_nanos,
+            Account.held_nanos,
+            User.email_verified_at,
+            User.disabled_at.label("user_disabled_at"),
+            least_left.label("budget_left_nanos"),
+            _where(has_budgets, held).label("held_by_key_nanos"),
+            _where(Plan.concurrency.is_not(None), of_account).label("running"),
+            _where(ApiKey.concurrency.is_not(None), of_key_too).label("running_of_key"),
+            _where(Plan.free_concurrency.is_not(None), of_free).label("running_free"),
+            catalogue.version_statement().scalar_subquery().label("version"),
+        )
+        .join(Account, Account.id == ApiKey.account_id)
+        .join(Plan, Plan.slug == Account.plan_slug)
+        .join(User, User.id == ApiKey.user_id)
+    )
+    return statement.where(ApiKey.id == bindparam("key_id"))
+
+
+def _where(matters: ColumnElement[bool], sum_of_holds: Any) -> ColumnElement[int]:
+    """Nothing is summed where it does not matter."""
+    return case((matters, sum_of_holds.scalar_subquery()), else_=0)

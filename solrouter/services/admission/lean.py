@@ -1,0 +1,121 @@
+"""The ordinary request on PostgreSQL: one statement a step, in a batch with all that wait.
+
+What comes back empty has changed nothing, and goes the careful way (`admitting`, `settling`), which
+lowers a limit, says what is wrong, or knows what else to do. A request with an idempotency key
+always goes there, since its name and its answer are more than numbers.
+"""
+
+import json
+import uuid
+from typing import Any
+
+from solrouter import database
+from solrouter.database import Step
+from solrouter.services import billing, keys, limits
+from solrouter.services.admission import receipts
+from solrouter.services.admission.admitting import hold_values, rates_wanted, shown
+from solrouter.services.admission.asks import Admitted, Ask, Ending
+from solrouter.services.admission.sizes import Size, sizes_of
+from solrouter.services.admission.statements import ADMIT, GROW, SETTLE
+from solrouter.services.billing import Charge
+
+
+def is_ordinary(ask: Ask) -> bool:
+    """Whether the lean way can be tried at all."""
+    return ask.repeat is None and not database.current().is_sqlite
+
+
+def admission_step(ask: Ask, hold_id: uuid.UUID) -> Step:
+    """The step that admits it under the limits of its authentication, at its whole output limit."""
+    sizes = sizes_of(ask, ask.output_limit, ask.principal.limits)
+    values = {
+        "id": hold_id,
+        **hold_values(ask, sizes[0]),
+        **_size_values(ask, sizes),
+        **_rate_values(ask, sizes),
+        "catalogue_version": ask.catalogue_version,
+        "is_free": ask.offer.is_free,
+        "budget_subject": keys.budget_subject(ask.principal.key_id),
+    }
+    del values["amount_nanos"]
+    return Step(ADMIT, values, ask.principal.account_id)
+
+
+def admitted_by(step: Step, ask: Ask) -> Admitted | None:
+    """What a step that has been run admitted, if it did."""
+    if not step.rows:
+        return None
+    [(place, aheads_us)] = step.rows
+    size = sizes_of(ask, ask.output_limit, ask.principal.limits)[place - 1]
+    wanted = rates_wanted(ask, ask.principal.limits, size.tokens(ask))
+    states = [
+        limits.state(limit, ahead_us)
+        for (limit, _), ahead_us in zip(wanted, aheads_us, strict=True)
+    ]
+    return Admitted(
+        step.values["id"],
+        ask,
+        size.amount_nanos,
+        ask.output_limit,
+        size.covered_tokens,
+        shown(states),
+    )
+
+
+def _size_values(ask: Ask, sizes: tuple[Size, ...]) -> dict[str, Any]:
+    first = sizes[0]
+    is_all = first.covered_tokens == ask.output_limit
+    return {
+        "amounts": [size.amount_nanos for size in sizes],
+        "needs": [size.needs_nanos for size in sizes],
+        "tokens": [size.tokens(ask) for size in sizes],
+        "most_nanos": first.amount_nanos if is_all else ask.cost_bound(ask.output_limit),
+    }
+
+
+def _rate_values(ask: Ask, sizes: tuple[Size, ...]) -> dict[str, Any]:
+    """The limits that were known, and how far the first size and the last one move each."""
+    allowed = ask.principal.limits
+    wanted = rates_wanted(ask, allowed, sizes[0].tokens(ask))
+    for_start = rates_wanted(ask, allowed, sizes[-1].tokens(ask))
+    return {
+        **allowed._asdict(),
+        "subjects": [limit.subject for limit, _ in wanted],
+        "kinds": [limit.kind for limit, _ in wanted],
+        "steps_us": [limit.step_us(units) for limit, units in wanted],
+        "start_steps_us": [limit.step_us(units) for limit, units in for_start],
+        "windows_us": [limit.window_us for limit, _ in wanted],
+    }
+
+
+def grow(admitted: Admitted, more: int) -> bool:
+    """Holds more for a running request, if everything allows it."""
+    principal = admitted.ask.principal
+    values = {
+        "id": admitted.id,
+        "account_id": principal.account_id,
+        "budget_subject": keys.budget_subject(principal.key_id),
+        "more_nanos": more,
+    }
+    return bool(database.together(Step(GROW, values, principal.account_id), durable=False))
+
+
+def settle(admitted: Admitted, ending: Ending) -> Charge | None:
+    """Ends a request whose cost its hold and its balance pay whole; None, having done nothing."""
+    if not is_ordinary(admitted.ask) or ending.is_forgivable:
+        return None
+    principal = admitted.ask.principal
+    receipt = receipts.values(admitted, ending, Charge(0, ending.cost_nanos, 0))
+    values = {
+        **receipt,
+        "id": admitted.id,
+        "usage": json.dumps(receipt["usage"]),
+        "attempts": json.dumps(receipt["attempts"]),
+        "used_tokens": ending.usage.total_tokens,
+        "granted": billing.customer(principal.account_id, "granted"),
+        "paid": billing.customer(principal.account_id, "paid"),
+        "account_subject": f"account:{principal.account_id}",
+        "budget_subject": keys.budget_subject(principal.key_id),
+    }
+    rows = database.together(Step(SETTLE, values, principal.account_id), durable=True)
+    return Charge(int(rows[0][0]), int(rows[0][1]), 0) if rows else None
