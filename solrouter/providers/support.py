@@ -22,6 +22,7 @@ from solrouter.chat import ChatRequest
 from solrouter.providers.anthropic import request as anthropic
 from solrouter.providers.base import Deadlines, UpstreamCall
 from solrouter.providers.choices import calls_needed
+from solrouter.providers.demo import request as demo
 from solrouter.providers.errors import UpstreamRefused
 from solrouter.providers.google import request as google
 from solrouter.providers.openai_compatible import request as openai_compatible
@@ -36,6 +37,7 @@ _WRITERS: Mapping[str, Callable[[UpstreamCall], Written]] = {
     "openai": openai_compatible.written_request,
     "anthropic": anthropic.written_request,
     "google": google.written_request,
+    "demo": demo.written_request,
 }
 _FUNCTION = {
     "name": "look",

@@ -130,3 +130,12 @@ def test_an_answer_that_fails_after_its_status_breaks_the_line(
     with pytest.raises(Exception, match="failed"):
         answer.get_data()
     assert newest(quiet_app, alice).charge_nanos == 0
+
+
+def test_the_demo_is_silent_as_others_are(quiet_app: Flask, alice: Person) -> None:
+    question = [{"role": "user", "content": "[[slow:0.55]] Hello"}]
+    body = post(
+        quiet_app.test_client(), alice, "demo/echo", stream=True, messages=question, temperature=0.5
+    ).get_data()
+    assert 3 <= body.count(KEEP_ALIVE) <= 6
+    assert b"temperature: demo has nothing like it" in body

@@ -18,11 +18,12 @@ from collections.abc import Iterator
 from time import sleep
 from typing import Any
 
-from solrouter.chat import Chunk
+from solrouter.chat import SILENCE, Chunk
 from solrouter.clock import monotonic_s
 from solrouter.providers.base import Upstream, UpstreamCall
 from solrouter.providers.demo.answer import Answer, answers, usage
 from solrouter.providers.demo.orders import Orders
+from solrouter.providers.demo.request import written_request
 from solrouter.providers.errors import UpstreamBroken, UpstreamTimedOut
 from solrouter.providers.payloads import (
     completion_payload,
@@ -49,17 +50,26 @@ class Demo:
 
     def open(self, call: UpstreamCall) -> Upstream:
         """Returns the running answer, or raises the failure that the prompt orders."""
+        _, warnings = written_request(call)
         orders = Orders.of(call.request)
         orders.fail_at_once()
-        return DemoUpstream(call, orders, word_delay_s=self._word_delay_s)
+        return DemoUpstream(call, orders, warnings, word_delay_s=self._word_delay_s)
 
 
 class DemoUpstream:
     """A running answer: see `base.Upstream`."""
 
-    def __init__(self, call: UpstreamCall, orders: Orders, *, word_delay_s: float) -> None:
+    def __init__(
+        self,
+        call: UpstreamCall,
+        orders: Orders,
+        warnings: tuple[str, ...],
+        *,
+        word_delay_s: float,
+    ) -> None:
         self._call = call
         self._orders = orders
+        self._warnings = warnings
         self._word_delay_s = word_delay_s
         self._answers = answers(call.request, call.output_limit)
         self._opened_s = monotonic_s()
@@ -71,7 +81,7 @@ class DemoUpstream:
         return f"demo-{self._answers[0].seed}"
 
     def __iter__(self) -> Iterator[Chunk]:
-        self._wait(self._orders.silence_s, first_token=True)
+        yield from self._silence()
         self._orders.fail_when_read()
         if self._call.request.stream:
             yield from self._streamed()
@@ -81,6 +91,14 @@ class DemoUpstream:
     def close(self) -> None:
         """Ends the answer: its reader gets UpstreamBroken at the next word."""
         self._is_closed = True
+
+    def _silence(self) -> Iterator[Chunk]:
+        left_s, quiet_s = self._orders.silence_s, self._call.quiet_s
+        while quiet_s is not None and left_s > quiet_s:
+            self._wait(quiet_s, first_token=True)
+            left_s -= quiet_s
+            yield SILENCE
+        self._wait(left_s, first_token=True)
 
     def _streamed(self) -> Iterator[Chunk]:
         for index, answer in enumerate(self._answers):
@@ -92,7 +110,7 @@ class DemoUpstream:
                 yield delta_chunk(delta, index=index)
             if self._orders.cuts:
                 raise UpstreamBroken("The demo provider broke off, as ordered.")
-            yield finish_chunk(answer.finish_reason, index=index)
+            yield finish_chunk(answer.finish_reason, index=index, warnings=self._warnings)
         yield Chunk(usage_chunk_payload(), usage=usage(self._call.request, self._answers))
 
     def _whole(self) -> Chunk:
@@ -107,6 +125,7 @@ class DemoUpstream:
             finish=True,
             usage=usage(self._call.request, self._answers),
             output_bytes=sum(generated_bytes(message) for message in messages),
+            warnings=self._warnings,
         )
 
     @staticmethod
