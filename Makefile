@@ -8,7 +8,7 @@ DEVELOPMENT := SOLROUTER_ENV=$${SOLROUTER_ENV:-development}
 T ?= tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run dev test test-real mutants faults check lint fix migration reset stream lock clean
+.PHONY: help setup setup-dev run dev test test-real mutants faults soak bench bench-peers check lint fix migration reset stream lock clean
 
 help: ## List the tasks
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,6 +50,14 @@ mutants: setup-dev ## Plant bugs in a copy of the ledger: the tests must notice 
 faults: setup-dev ## Break things under load and prove the money: make faults F="--short --only kill"
 	$(BIN)/python -m bench.faults $(F)
 
+soak: setup-dev ## Mixed load for an hour: nothing may leak: make soak S="--short --only aborts"
+	$(BIN)/python -m bench.soak $(S)
+
+bench: setup-dev ## Measure the speed beside other programs: make bench B="--short"
+	$(BIN)/python -m bench.speed $(B)
+
+bench-peers: .bench-peers/litellm/installed .bench-peers/portkey/installed ## Install LiteLLM and Portkey for make bench (800 MB)
+
 lint: setup-dev ## Judge format, style, types and architecture
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m ruff check .
@@ -69,9 +77,10 @@ lock: ## Pin every requirements*.in with hashes (needs uv)
 	uv pip compile --quiet --generate-hashes --no-annotate --no-header --python-version 3.11 requirements.in -o requirements.txt
 	uv pip compile --quiet --generate-hashes --no-annotate --no-header --python-version 3.11 requirements-dev.in -o requirements-dev.txt
 	uv pip compile --quiet --generate-hashes --no-annotate --no-header --python-version 3.11 --no-deps requirements-real.in -o requirements-real.txt
+	uv pip compile --quiet --generate-hashes --no-annotate --no-header --python-version 3.11 requirements-bench.in -o requirements-bench.txt
 
 clean: ## Remove everything that was installed or built
-	rm -rf .venv .venv-real .node .mypy_cache .ruff_cache .pytest_cache htmlcov .coverage
+	rm -rf .venv .venv-real .node .bench-peers .mypy_cache .ruff_cache .pytest_cache htmlcov .coverage
 
 .venv/installed: requirements.txt
 	$(PYTHON) -m venv .venv
@@ -86,6 +95,19 @@ clean: ## Remove everything that was installed or built
 	$(PYTHON) -m venv .venv-real
 	.venv-real/bin/python -m pip install $(PIP_OPTIONS) --no-deps -r requirements-real.txt
 	@touch $@
+
+.bench-peers/litellm/installed: requirements-bench.txt
+	$(PYTHON) -m venv .bench-peers/litellm
+	.bench-peers/litellm/bin/python -m pip install $(PIP_OPTIONS) -r requirements-bench.txt
+	@touch $@
+
+.bench-peers/portkey/installed: bench/speed/peers/portkey/package.json bench/speed/peers/portkey/package-lock.json
+	@if ! command -v npm >/dev/null; then \
+	  echo "npm is not on this machine: Portkey will not be measured."; \
+	else \
+	  mkdir -p .bench-peers/portkey && cp $^ .bench-peers/portkey/ && cd .bench-peers/portkey && \
+	  npm ci --ignore-scripts --no-audit --no-fund --loglevel error >/dev/null && touch installed; \
+	fi
 
 # Without npm nothing is installed and nothing fails: the tests that need Node say that they were skipped.
 .node/installed: tools/node/package.json tools/node/package-lock.json

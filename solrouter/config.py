@@ -261,7 +261,8 @@ SETTINGS: tuple[Setting, ...] = (
         "SOLROUTER_FIRST_TOKEN_S",
         "120",
         seconds,
-        "Deadline for an upstream's first content.",
+        "Deadline for an upstream's first content; for an answer in one piece, as long as another "
+        "offer could be asked instead, that is all of it.",
         "Upstreams",
     ),
     Setting(

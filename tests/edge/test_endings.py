@@ -270,3 +270,21 @@ def test_each_attempt_keeps_what_it_cost_us_and_only_operators_see_it(
     receipt = newest(app, alice)
     assert receipt.charge_nanos == 120_000
     assert "cost" not in str(receipt.attempts)
+
+
+def test_a_whole_answer_that_stalls_is_asked_of_the_next_one(
+    make_app: Callable[..., Flask], upstream: FakeUpstream
+) -> None:
+    app = make_app(SOLROUTER_FIRST_TOKEN_S="0.3", SOLROUTER_TOTAL_S="20")
+    offered = make_offer(app, upstream.url)
+    alice = make_person(app, "alice@example.com", credit="5.00")
+    with FakeUpstream() as silent:
+        silent.answers(stall_before_s=60)
+        # Longer than the first content may take, which does not bind the last one who is left.
+        upstream.answers(text="Hi", usage=(100, 10), delay_s=0.6)
+        make_offer(app, silent.url, provider="silent")
+        order = {"order": ["silent", "acme"]}
+        answer = post(app.test_client(), alice, offered, provider=order)
+    assert answer.json["choices"][0]["message"]["content"] == "Hi"
+    errors = [attempt["error"] for attempt in newest(app, alice).attempts]
+    assert errors == ["upstream_timeout", None]

@@ -1,5 +1,6 @@
 """POST /chat/completions: parse, ask the conductor, answer in one piece or as events."""
 
+import errno
 from collections.abc import Iterator
 from typing import Any
 
@@ -105,9 +106,14 @@ def _must_speak(completion: Completion) -> bool:
 
 
 def _after_spaces(answer: Iterator[dict[str, Any] | None]) -> Iterator[bytes]:
-    yield SPACE
-    for body in answer:
-        yield SPACE if body is None else orjson.dumps(body)
+    try:
+        yield SPACE
+        for body in answer:
+            yield SPACE if body is None else orjson.dumps(body)
+    except (SolRouterError, ClientLeft) as error:
+        # The one error on which gunicorn breaks the connection without a word: all has been said
+        # in the receipt.
+        raise ConnectionResetError(errno.ECONNRESET, "the answer was not finished") from error
 
 
 def _replayed(answered: Answered) -> Response:

@@ -98,7 +98,7 @@ class Opening:
         busy: list[tuple[int, Candidate]] = []
         while (candidate := self._next_candidate(waiting)) is not None:
             try:
-                yield from self._attempt(candidate)
+                yield from self._attempt(candidate, is_last=not waiting)
                 return
             except UpstreamRefused as error:
                 if not _has_larger_context(waiting, candidate, error):
@@ -185,7 +185,7 @@ class Opening:
         self.admitted = admitted or self.admitted
         return admitted is not None
 
-    def _attempt(self, candidate: Candidate) -> Iterator[Chunk]:
+    def _attempt(self, candidate: Candidate, *, is_last: bool) -> Iterator[Chunk]:
         offer = candidate.offer
         self.candidate = candidate
         attempt: dict[str, Any] = {
@@ -198,7 +198,7 @@ class Opening:
         self.costs_nanos.append(0)
         self._asked_s = monotonic_s()
         try:
-            yield from self._open(candidate)
+            yield from self._open(candidate, is_last=is_last)
         except ProviderError as error:
             attempt["error"] = error.code
             if isinstance(error, UpstreamRefused):
@@ -215,7 +215,7 @@ class Opening:
             # It serves again: nobody else need wait until this answer is over.
             self._note(health.ALIVE)
 
-    def _open(self, candidate: Candidate) -> Iterator[Chunk]:
+    def _open(self, candidate: Candidate, *, is_last: bool) -> Iterator[Chunk]:
         """Opens one candidate and waits for its first content. Raises ProviderError."""
         offer = candidate.offer
         request = _for_offer(self._request, offer)
@@ -224,7 +224,8 @@ class Opening:
             request = replace(request, stream=True)
         patience = self.patience = self._patience_for(offer)
         with patience:
-            upstream = self._upstream = ADAPTERS[offer.kind].open(self._call(candidate, request))
+            call = self._call(candidate, request, is_last=is_last)
+            upstream = self._upstream = ADAPTERS[offer.kind].open(call)
         seen: list[Chunk] = []
         try:
             chunks = iter(upstream)
@@ -265,7 +266,7 @@ class Opening:
             return nullcontext()
         return self._wait
 
-    def _call(self, candidate: Candidate, request: ChatRequest) -> UpstreamCall:
+    def _call(self, candidate: Candidate, request: ChatRequest, *, is_last: bool) -> UpstreamCall:
         offer, settings = candidate.offer, self._settings
         connection = catalogue.current().connections[offer.provider_slug]
         named = {
@@ -278,6 +279,9 @@ class Opening:
         # What is left of the whole: attempts share one deadline, and one hold.
         passed_s = monotonic_s() - self._began_s
         left_s = min(named.pop("total_s"), settings["SOLROUTER_TOTAL_S"]) - passed_s
+        if not request.stream and not is_last:
+            # In one piece nothing is seen before the end, so that is the first content.
+            left_s = min(left_s, named["first_token_s"])
         return UpstreamCall(
             request=request,
             provider=offer.provider_slug,

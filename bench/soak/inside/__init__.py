@@ -1,0 +1,1 @@
+"""What runs inside the watched server: its folder goes on the server's PYTHONPATH."""
