@@ -1,0 +1,1 @@
+"""What peers need beside themselves: LiteLLM's books, Portkey's pinned packages."""
