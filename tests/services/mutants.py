@@ -159,7 +159,7 @@ LEAN_MUTANTS = (
         "lean: a settlement without its transfers",
         STATEMENTS,
         "WHERE moved_nanos > 0",
-        "WHERE moved_nanos > 10000000",
+        "WHERE moved_nanos > 0 AND leg > 0",
     ),
     Mutant(
         "lean: a hold that is not deleted",

@@ -150,15 +150,17 @@ PLAIN = Terms({}, {"concurrency": None}, PRICE, 0, None, True)
 
 
 @pytest.mark.postgresql
-def test_exactly_the_balance_is_admitted_and_a_nanodollar_more_is_not(worlds: list[World]) -> None:
+def test_exactly_what_is_free_is_admitted_and_a_nanodollar_more_is_not(worlds: list[World]) -> None:
+    world = worlds[2]
     for short in (0, 1):
-        settle_in(worlds[2], replace(PLAIN, granted=PRICE - short))
-        with worlds[2].app.app_context():
-            wanted = ask(worlds[2], is_free=False, **NAMED)
+        settle_in(world, replace(PLAIN, granted=2 * PRICE - short))
+        with world.app.app_context():
+            admit(world, ask(world, is_free=False, **NAMED))
+            wanted = ask(world, is_free=False, **NAMED)
             step = lean.admission_step(wanted, new_id())
             database.together(step, durable=False)
             assert (lean.admitted_by(step, wanted) is None) == bool(short)
-            assert billing.balance(worlds[2].account_id).held_nanos == (0 if short else PRICE)
+            assert billing.balance(world.account_id).held_nanos == (2 - short) * PRICE
 
 
 @pytest.mark.postgresql

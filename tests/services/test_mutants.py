@@ -47,7 +47,7 @@ def run_tests(copy: Path, *chosen: str) -> subprocess.CompletedProcess[str]:
         "LEDGER_MACHINE_EXAMPLES": str(EXAMPLES),
         "PYTHONDONTWRITEBYTECODE": "1",
     }
-    command = [sys.executable, "-m", "pytest", "-p", "no:randomly", "-p", "no:xdist", "-x", "-rf"]
+    command = [sys.executable, "-m", "pytest", "-p", "no:randomly", "-p", "no:xdist", "-x", "-rfE"]
     return subprocess.run(
         [*command, "--tb=line", *chosen],
         check=False,
@@ -60,7 +60,8 @@ def run_tests(copy: Path, *chosen: str) -> subprocess.CompletedProcess[str]:
 
 
 def failures(output: str, path: str) -> int:
-    return len(re.findall(rf"^FAILED {re.escape(path)}", output, re.MULTILINE))
+    """Tests that failed, and those after which the audit found something."""
+    return len(re.findall(rf"^(?:FAILED|ERROR) {re.escape(path)}", output, re.MULTILINE))
 
 
 def test_the_sound_copy_passes(copy: Path) -> None:
