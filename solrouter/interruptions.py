@@ -107,6 +107,8 @@ class ClientWatch:
         client.settimeout(SEND_S_MAX)
         self._watcher = gevent.get_hub().loop.io(client.fileno(), READABLE)
         self._watcher.start(self._readable)
+        # It may have left already, while its key and its body were being read.
+        self._readable()
 
     def stop(self) -> None:
         """Looks no longer. Call it always, before the connection is used again."""
