@@ -20,7 +20,7 @@ from solrouter.clock import monotonic_s
 from solrouter.providers.base import UpstreamCall
 from solrouter.providers.errors import ProviderError, UpstreamBroken, UpstreamTimedOut
 from solrouter.providers.failures import event_failure, parsed, status_failure, transport_failure
-from solrouter.providers.runs import Template, learn
+from solrouter.providers.runs import HALF_BYTES_MAX, Template, learn
 from solrouter.transport.errors import TransportError
 from solrouter.transport.http import HttpRequest, HttpStream, open_stream
 
@@ -33,6 +33,8 @@ USAGE_S_MAX = 1.0
 # A finished stream's last bytes are mostly there; waiting for them keeps the connection.
 LINGER_S = 0.05
 CLOCK_GRAIN_S = 0.001
+# What stands between two events, in the two ways in which lines are ended.
+GAP, CRLF_GAP = b"\n\n", b"\r\n\r\n"
 
 
 class Reader(Protocol):
@@ -76,7 +78,7 @@ class HttpUpstream:
         self._spoke_s = opened_s
         self._has_content = False
         self._template: Template | None = None
-        self._line_end = b"\n"
+        self._piece = self._half = b""
 
     @property
     def upstream_id(self) -> str | None:
@@ -117,6 +119,8 @@ class HttpUpstream:
                 self._note(event)
                 yield event
             else:
+                if not event.data:
+                    continue
                 try:
                     value = self._value(event.data)
                 except ProviderError:
@@ -125,29 +129,40 @@ class HttpUpstream:
                     raise
                 for chunk in self._reader.event(event.name, value):
                     self._note(chunk)
-                    self._learn(event.data, chunk)
+                    self._learn(chunk)
                     yield chunk
                 if self._reader.is_over:
                     break
         yield from self._reader.end()
         self._stream.finish(linger_s=LINGER_S)
 
-    def _learn(self, data: bytes, chunk: Chunk) -> None:
+    def _learn(self, chunk: Chunk) -> None:
         """Remembers what the event looked like, for the next ones to be recognised by."""
-        if self._call.allows_runs:
-            self._template = learn(data, chunk, line_end=self._line_end)
+        if self._call.allows_runs and self._piece:
+            self._template = learn(self._piece, chunk)
             chunk.text_field = self._template.field if self._template else None
 
-    def _run(self, decoder: sse.Decoder, data: bytes) -> tuple[Chunk | None, bytes]:
-        """The events at the beginning of the bytes that are like the last one; then the rest."""
-        self._line_end = b"\r\n" if data.endswith(b"\r\n") else b"\n"
-        if self._template is None or not decoder.is_between_events:
-            return None, data
-        literals, rest = self._template.take(data)
-        if not literals:
-            return None, data
-        size = sum(map(len, literals)) - 2 * len(literals)
-        return Chunk({}, has_content=True, output_bytes=size, literals=literals), rest
+    def _decoded(self, decoder: sse.Decoder, data: bytes) -> Iterator[sse.Event | Chunk]:
+        """The events in the bytes: in runs where they are like the last one, else one by one."""
+        data, self._half = self._half + data, b""
+        gap = CRLF_GAP if CRLF_GAP in data else GAP
+        position = 0
+        while position < len(data):
+            is_between = decoder.is_between_events
+            if self._template is not None and is_between:
+                literals, position = self._template.take(data, position)
+                if literals:
+                    yield _run(literals)
+                if self._template.may_begin(data[position : position + HALF_BYTES_MAX + 1]):
+                    self._half = data[position:]
+                    return
+            found = data.find(gap, position)
+            end = len(data) if found < 0 else found + len(gap)
+            piece, position = data[position:end], end
+            events = decoder.feed(piece)
+            is_whole = is_between and len(events) == 1 and decoder.is_between_events
+            self._piece = piece if is_whole else b""
+            yield from events
 
     def _whole(self) -> Iterator[Chunk]:
         parts: list[bytes] = []
@@ -173,14 +188,11 @@ class HttpUpstream:
                 if data is None:
                     yield None
                     continue
-                run, rest = self._run(decoder, data)
-                if run is not None:
-                    yield run
-                for event in decoder.feed(rest):
-                    if event.data == sse.DONE_DATA:
+                for event in self._decoded(decoder, data):
+                    if isinstance(event, sse.Event) and event.data == sse.DONE_DATA:
                         return
-                    if event.data:
-                        yield event
+                    yield event
+            yield from decoder.feed(self._half)
         except sse.EventTooLarge as exc:
             raise UpstreamBroken(f"The provider's answer is too large: {exc}.") from exc
         except ProviderError:
@@ -244,6 +256,11 @@ class HttpUpstream:
         """Some write an error as bare JSON into what should be an event stream."""
         if stray and not self._reader.is_finished:
             self._value(stray)
+
+
+def _run(literals: list[bytes]) -> Chunk:
+    size = sum(map(len, literals)) - 2 * len(literals)
+    return Chunk({}, has_content=True, output_bytes=size, literals=literals)
 
 
 def _error_in(value: Any) -> Any:

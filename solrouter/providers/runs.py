@@ -14,11 +14,16 @@ import orjson
 
 from solrouter.chat import CHAT_COMPLETION_CHUNK, Chunk
 
-# The texts of a delta that may run, as upstreams spell them → as we do.
-SPELLINGS = {b"content": "content", b"reasoning_content": "reasoning_content"} | {
-    b"reasoning": "reasoning_content"
+# How upstreams spell the texts that may run → the field of our delta.
+SPELLINGS = {
+    b"content": "content",
+    b"text": "content",
+    b"reasoning_content": "reasoning_content",
+    b"reasoning": "reasoning_content",
+    b"thinking": "reasoning_content",
 }
-FRAME = b"data: "
+# An event that is cut between two reads waits for its other half, up to here.
+HALF_BYTES_MAX = 64 * 1024
 # A lone surrogate is grammatical and no text, so escaped ones are left to the parser.
 LITERAL = re.compile(
     rb'"[^"\\\x00-\x1f]*(?:\\(?:["\\/bfnrt]|u(?![dD][89a-fA-F])[0-9a-fA-F]{4})[^"\\\x00-\x1f]*)*"'
@@ -36,24 +41,29 @@ class Template(NamedTuple):
     after: bytes
     field: str
 
-    def take(self, block: bytes) -> tuple[list[bytes], bytes]:
-        """The texts of the events at the block's beginning, as JSON literals; then what is left."""
+    def take(self, block: bytes, position: int = 0) -> tuple[list[bytes], int]:
+        """The texts of like events from a place in the block on, as JSON; then where they end."""
         before, after = self.before, self.after
-        position, literals = 0, []
+        start, literals = position, []
         while block.startswith(before, position):
             found = LITERAL.match(block, position + len(before))
             if found is None or not block.startswith(after, found.end()):
                 break
             literals.append(found.group())
             position = found.end() + len(after)
-        rest = block[position:]
-        return ([], block) if literals and not _is_text(literals) else (literals, rest)
+        return (literals, position) if _is_text(literals) else ([], start)
+
+    def may_begin(self, half: bytes) -> bool:
+        """Whether the bytes may be the first half of one more such event."""
+        if len(half) > HALF_BYTES_MAX or self.after[-2:] in half:
+            return False
+        return self.before.startswith(half[: len(self.before)])
 
 
-def learn(data: bytes, chunk: Chunk, *, line_end: bytes) -> Template | None:
+def learn(event: bytes, chunk: Chunk) -> Template | None:
     """The template of an event whose chunk says one text and nothing else; None of any other.
 
-    `data` are the event's own bytes, `line_end` how its stream ends a line.
+    `event` is all of it as it came, with its names and line ends.
     """
     if chunk.usage is not None or chunk.finish:
         return None
@@ -61,12 +71,12 @@ def learn(data: bytes, chunk: Chunk, *, line_end: bytes) -> Template | None:
     if field is None:
         return None
     literal = orjson.dumps(text)
-    before, found, after = data.partition(literal)
+    before, found, after = event.partition(literal)
     key = KEY.search(before)
     # Found twice, it could be another field's; and b"" says that it was written in another way.
     if not found or literal in after or key is None or SPELLINGS.get(key.group(1)) != field:
         return None
-    return Template(FRAME + before, after + line_end * 2, field)
+    return Template(before, after, field)
 
 
 def _only_text(payload: dict[str, Any]) -> tuple[str | None, str]:
