@@ -42,8 +42,7 @@ class Wait:
         _all.add(self)
 
     def __enter__(self) -> None:
-        if self._pending is not None:
-            raise self._pending
+        self.check()
         self._greenlet = getcurrent()
 
     def __exit__(
@@ -58,6 +57,11 @@ class Wait:
     def has_left(self) -> bool:
         """Whether the client is known to have left."""
         return isinstance(self._pending, ClientLeft)
+
+    def check(self) -> None:
+        """Raises the reason why a wait would end at once, if there is one."""
+        if self._pending is not None:
+            raise self._pending
 
     def interrupt(self, reason: Interruption) -> None:
         """Ends the wait now. For the hub's own callbacks; others use `interrupt_soon`."""

@@ -32,6 +32,7 @@ ERROR_BODY_S_MAX = 5.0
 USAGE_S_MAX = 1.0
 # A finished stream's last bytes are mostly there; waiting for them keeps the connection.
 LINGER_S = 0.05
+# The shortest wait that is one.
 CLOCK_GRAIN_S = 0.001
 # What stands between two events, in the two ways in which lines are ended.
 GAP, CRLF_GAP = b"\n\n", b"\r\n\r\n"
@@ -102,7 +103,7 @@ class HttpUpstream:
     def _begun(self) -> Iterator[Chunk]:
         """Waits for the status. Raises what it means, if it is no success."""
         try:
-            while self._is_quiet() or not self._stream.wait_for_head(self._quiet_left_s()):
+            while not self._stream.wait_for_head(self._quiet_left_s()):
                 yield self._silence()
         except TransportError as exc:
             raise transport_failure(exc, has_content=False) from exc
@@ -205,7 +206,9 @@ class HttpUpstream:
 
     def _read(self) -> bytes | None:
         """The next bytes, b"" at the end, None where it is time to say SILENCE."""
-        if self._is_quiet():
+        quiet_s = self._quiet_left_s()
+        if quiet_s == CLOCK_GRAIN_S:
+            # Whatever comes meanwhile, pings above all, was not for the caller.
             return None
         try:
             if self._call.request.stream and not self._has_content:
@@ -214,19 +217,16 @@ class HttpUpstream:
                     message = "The provider timed out (first_token)."
                     raise UpstreamTimedOut(message, phase="first_token")
                 self._stream.set_between_s(left_s)
-            return self._stream.read_some(self._quiet_left_s())
+            return self._stream.read_some(quiet_s)
         except TransportError as exc:
             raise transport_failure(exc, has_content=self._has_content) from exc
 
-    def _is_quiet(self) -> bool:
-        left_s = self._quiet_left_s()
-        # Less than a clock can tell is as good as nothing.
-        return left_s is not None and left_s < CLOCK_GRAIN_S
-
     def _quiet_left_s(self) -> float | None:
-        """How much longer the caller may hear nothing; None: for ever."""
+        """How much longer the caller may hear nothing, at least a grain; None: for ever."""
         quiet_s = self._call.quiet_s
-        return None if quiet_s is None else self._spoke_s + quiet_s - monotonic_s()
+        if quiet_s is None:
+            return None
+        return max(self._spoke_s + quiet_s - monotonic_s(), CLOCK_GRAIN_S)
 
     def _silence(self) -> Chunk:
         self._spoke_s = monotonic_s()

@@ -62,9 +62,12 @@ class PriceCard:
         return 0
 
 
-def cost_nanos(usage: Usage, card: PriceCard, *, at: datetime) -> int:
-    """What this usage costs by this card, in nanodollars, for a request that began at `at`."""
-    rates = rates_for(card, input_tokens=usage.prompt_tokens, at=at)
+def cost_nanos(usage: Usage, card: PriceCard, *, at: datetime, calls: int = 1) -> int:
+    """What this usage costs by this card, in nanodollars, for a request that began at `at`.
+
+    If it is the sum of several calls with one prompt, the size that counts is that of each.
+    """
+    rates = rates_for(card, input_tokens=-(-usage.prompt_tokens // calls), at=at)
     total = sum(getattr(usage, name) * card.rate(name, rates) for name in PRICED_CLASSES)
     return divide_half_up(total, UNITS_PER_PRICE)
 

@@ -146,6 +146,8 @@ def _repair_text(piece: dict[str, Any]) -> None:
     content = piece.get("content")
     if isinstance(content, list):
         _flatten(piece, content)
+    elif content is not None and not isinstance(content, str):
+        del piece["content"]
     reasoning = piece.pop("reasoning", None)
     if isinstance(reasoning, str) and not piece.get("reasoning_content"):
         piece["reasoning_content"] = reasoning

@@ -126,6 +126,12 @@ def _admit_leanly(ask: Ask) -> Admitted | None:
         if step.was_sent:
             _undo_later(ask, step.values["id"])
         raise
+    except Exception:
+        raise
+    except BaseException:
+        # Killed, maybe before its step was sent, which whoever leads will send all the same.
+        _undo_later(ask, step.values["id"])
+        raise
     return lean.admitted_by(step, ask)
 
 
@@ -151,10 +157,13 @@ def _undo_later(ask: Ask, hold_id: uuid.UUID) -> None:
     late.keep(f"undo {hold_id}", partial(database.current().transact, undo, ahead=True))
 
 
-def grow(admitted: Admitted) -> Admitted | None:
-    """Doubles what a hold covers, up to the output limit; None when the balance cannot follow."""
-    covered = min(admitted.covered_tokens * 2, admitted.output_limit)
-    return _hold_more(replace(admitted, covered_tokens=covered))
+def grow(admitted: Admitted, said_tokens: int = 0) -> Admitted | None:
+    """Doubles what a hold covers, up to the output limit; None when the balance cannot follow.
+
+    More than doubles it, where so many tokens of each choice have been said at one go.
+    """
+    covered = min(max(admitted.covered_tokens, said_tokens) * 2, admitted.output_limit)
+    return cover(replace(admitted, covered_tokens=covered))
 
 
 def cover(admitted: Admitted) -> Admitted | None:

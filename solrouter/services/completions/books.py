@@ -11,19 +11,21 @@ import orjson
 
 from solrouter.chat import ChatRequest, Usage
 from solrouter.clock import monotonic_s
-from solrouter.errors import DatabaseUnavailable, ShuttingDown
+from solrouter.errors import DatabaseUnavailable, ShuttingDown, SolRouterError
 from solrouter.money import decimal_usd, float_usd
 from solrouter.services import activity, admission, health, pricing
 from solrouter.services.admission import CANCELLED, FAILED, Admitted, Ending
 from solrouter.services.billing import Charge
+from solrouter.services.completions import planning
 from solrouter.services.completions.opening import Opening
-from solrouter.services.completions.tally import NONE, Tally
+from solrouter.services.completions.tally import NONE, Limits, Tally
 
 log = logging.getLogger(__name__)
 
 # How long to wait before asking again for a hold that the database could not take.
 GROW_AGAIN_S = 2.0
 REASON_CHARACTERS_MAX = 60
+OUR_FAULTS = frozenset((ShuttingDown.code, SolRouterError.code))
 # The last payloads of an answer, which are known once it is settled.
 Tail = Callable[[], Iterable[dict[str, Any]]]
 
@@ -54,8 +56,9 @@ class Books:
         """Raises the hold ahead of the output; False when the balance cannot follow."""
         if monotonic_s() < self._grows_from_s:
             return True
+        said = -(-self._tally.output_tokens // self.admitted.ask.choices)
         try:
-            grown = self._context.run(admission.grow, self.admitted)
+            grown = self._context.run(admission.grow, self.admitted, said)
         except DatabaseUnavailable:
             # An answer outlives a restart of the database; what it says meanwhile is our risk.
             self._grows_from_s = monotonic_s() + GROW_AGAIN_S
@@ -71,31 +74,37 @@ class Books:
         self._settle(outcome, reason, usage, source, tail=tail)
 
     def fail(self, code: str) -> None:
-        """Settles a fault that is not the caller's: it costs nothing, within the allowance."""
+        """Settles a fault that is not the caller's.
+
+        It costs nothing: a provider's within the allowance, our own ever.
+        """
         usage, source = Usage(), NONE
         if self._opening.running is not None:
             usage, source = self._used(is_cut=False)
             self._opening.attempts[-1]["error"] = code
-            if code == ShuttingDown.code:
+            if code in OUR_FAULTS:
                 self._context.run(self._opening.note_undecided)
         self._settle(FAILED, code, usage, source)
 
     def cancel(self) -> None:
         """Settles a request whose caller has left: what was made until now is charged."""
+        usage, source = Usage(), NONE
         if self._opening.running is not None:
             self._context.run(self._opening.note_undecided)
-        usage, source = self._used(is_cut=True)
+        if self._opening.is_asking:
+            usage, source = self._used(is_cut=True)
         self._settle(CANCELLED, "client_left", usage, source)
 
     def _used(self, *, is_cut: bool) -> tuple[Usage, str]:
-        output_max = self.admitted.output_limit * self.admitted.ask.choices
-        offer = self._opening.candidate.offer
-        return self._tally.used(
-            self._request,
-            output_max=output_max,
-            is_cut=is_cut,
-            tokens_per_s=self._context.run(health.tokens_per_s, offer.id),
+        admitted, candidate = self.admitted, self._opening.candidate
+        choices = admitted.ask.choices
+        limits = Limits(
+            admitted.output_limit * choices,
+            admitted.covered_tokens * choices,
+            planning.calls_of(candidate, self._request),
         )
+        pace = self._context.run(health.tokens_per_s, candidate.offer.id)
+        return self._tally.used(self._request, limits, is_cut=is_cut, tokens_per_s=pace)
 
     def _settle(
         self, outcome: str, reason: str, usage: Usage, source: str, *, tail: Tail | None = None
@@ -125,9 +134,15 @@ class Books:
     def _ending(self, outcome: str, reason: str, usage: Usage, source: str) -> Ending:
         opening, tally, at = self._opening, self._tally, self.admitted.ask.at
         offer, running = opening.candidate.offer, opening.running
-        is_restart = reason == ShuttingDown.code
+        is_ours = reason in OUR_FAULTS
+        cost = partial(
+            pricing.cost_nanos,
+            usage,
+            at=at,
+            calls=planning.calls_of(opening.candidate, self._request),
+        )
         known = opening.costs_nanos or [0]
-        costs = [*known[:-1], pricing.cost_nanos(usage, offer.cost, at=at) or known[-1]]
+        costs = [*known[:-1], cost(card=offer.cost) or known[-1]]
         return Ending(
             model=opening.candidate.model.id,
             offer=offer,
@@ -135,7 +150,7 @@ class Books:
             reason=reason,
             usage=usage,
             usage_source=source,
-            cost_nanos=0 if is_restart else pricing.cost_nanos(usage, offer.sale, at=at),
+            cost_nanos=0 if is_ours else self._at_most(cost(card=offer.sale)),
             upstream_cost_nanos=sum(costs),
             attempts=[
                 {**attempt, activity.UPSTREAM_COST: cost}
@@ -146,9 +161,14 @@ class Books:
             finish_reason=tally.finish_reason,
             error_code=reason if outcome == FAILED else None,
             upstream_id=(running.upstream.upstream_id or "")[:200] or None if running else None,
-            # The daily allowance is for providers' faults; a restart of ours costs nothing ever.
-            is_forgivable=outcome == FAILED and running is not None and not is_restart,
+            # The daily allowance is for providers' faults; one of ours costs nothing ever.
+            is_forgivable=outcome == FAILED and running is not None and not is_ours,
         )
+
+    def _at_most(self, cost_nanos: int) -> int:
+        """A cost within what the caller has named as the most; what is above it is ours."""
+        most = self._request.max_cost_nanos
+        return cost_nanos if most is None else min(cost_nanos, most)
 
 
 def usage_object(usage: Usage, charge_nanos: int) -> dict[str, Any]:

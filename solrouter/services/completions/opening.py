@@ -18,7 +18,7 @@ from typing import Any
 from solrouter import config
 from solrouter.chat import SILENCE, ChatRequest, Chunk
 from solrouter.clock import monotonic_s
-from solrouter.errors import BadRequest, ContextTooLong, NoProviderAvailable
+from solrouter.errors import BadRequest, ContextTooLong, DatabaseUnavailable, NoProviderAvailable
 from solrouter.interruptions import Wait
 from solrouter.providers import ADAPTERS
 from solrouter.providers.base import Deadlines, Upstream, UpstreamCall
@@ -33,6 +33,7 @@ from solrouter.providers.errors import (
 from solrouter.services import admission, catalogue, health, pricing, routing
 from solrouter.services.admission import Admitted
 from solrouter.services.completions.planning import Candidate, Plan, passes_unknown
+from solrouter.services.completions.tally import Tally
 from solrouter.services.routing import Offer
 
 log = logging.getLogger(__name__)
@@ -60,6 +61,8 @@ class Running:
 class Opening:
     """One request on its way to its first content: who was tried, and how it went.
 
+    `is_asking` while somebody has been sent the request and has not failed.
+
     `admitted` may grow on the way, for a dearer candidate. `attempts` are what the receipt keeps,
     `costs_nanos` what each of them is known to have cost us.
     """
@@ -70,10 +73,13 @@ class Opening:
         request: ChatRequest,
         admitted: Admitted,
         wait: Wait,
+        tally: Tally,
         *,
         quiet_s: float | None,
     ) -> None:
-        self.admitted = admitted
+        self._tally = tally
+        self.admitted = self._first = admitted
+        self.is_asking = False
         self.attempts: list[dict[str, Any]] = []
         self.costs_nanos: list[int] = []
         self.candidate = plan.candidates[0]
@@ -96,7 +102,17 @@ class Opening:
         failure: ProviderError | None = None
         waiting = deque(self._plan.candidates)
         busy: list[tuple[int, Candidate]] = []
-        while (candidate := self._next_candidate(waiting)) is not None:
+        while not self._is_spent():
+            candidate = self._next_candidate(waiting)
+            if candidate is None:
+                if not busy:
+                    break
+                # Nobody else is left, and one of them has said when it will have time.
+                pause_s, candidate = min(busy, key=itemgetter(0))
+                busy.clear()
+                yield from self._pause(pause_s)
+                waiting.append(candidate)
+                continue
             try:
                 yield from self._attempt(candidate, is_last=not waiting)
                 return
@@ -109,14 +125,6 @@ class Opening:
                 failure = error
                 if 0 < (error.retry_after_s or 0) <= RETRY_AFTER_S_MAX:
                     busy.append((error.retry_after_s or 0, candidate))
-            if self._is_spent():
-                break
-            if not waiting and busy:
-                # Nobody else is left, and one of them has said when it will have time.
-                pause_s, candidate = min(busy, key=itemgetter(0))
-                busy.clear()
-                yield from self._pause(pause_s)
-                waiting.append(candidate)
         assert failure is not None, "the first candidate is always asked"
         if isinstance(failure, UpstreamRefused):
             raise _callers_fault(failure) from failure
@@ -153,6 +161,8 @@ class Opening:
 
     def _is_spent(self) -> bool:
         """Whether so many have been asked, or for so long, that it ends here."""
+        if not self.attempts:
+            return False
         if len(self.attempts) >= self._settings["SOLROUTER_ATTEMPTS_MAX"]:
             return True
         return monotonic_s() - self._began_s > float(self._settings["SOLROUTER_FAILOVER_S"])
@@ -167,21 +177,35 @@ class Opening:
         return None if self.attempts else self._plan.candidates[0]
 
     def _may_open(self, candidate: Candidate, *, is_last: bool) -> bool:
-        """Whether a candidate may be asked: it is not known to be down, and the hold pays for it.
+        """Whether a candidate may be asked: the hold pays for it, and it is not known to be down.
 
         A hold that does not is raised first, for a dearer one that the caller allowed.
         """
-        is_down = candidate.why == routing.COOLING and not is_last
-        if is_down and not health.may_try(candidate.offer.id):
+        is_first = candidate is self._plan.candidates[0] and not self.attempts
+        if not is_first and not self._is_covered(candidate):
             return False
-        if candidate is self._plan.candidates[0]:
-            return True
+        is_down = candidate.why == routing.COOLING and not is_last
+        return not is_down or health.may_try(candidate.offer.id)
+
+    def _is_covered(self, candidate: Candidate) -> bool:
+        """Turns what was admitted to another candidate; False where the balance cannot follow.
+
+        Each begins from what was admitted at first: its own limits and prices count, and nothing
+        of those who were asked before it but the money that is held.
+        """
         ask = self._plan.ask_for(candidate)
-        output_limit = min(self.admitted.output_limit, ask.output_limit)
-        covered = min(self.admitted.covered_tokens, output_limit)
-        admitted = admission.cover(
-            replace(self.admitted, ask=ask, output_limit=output_limit, covered_tokens=covered)
+        output_limit = min(self._first.output_limit, ask.output_limit)
+        wanted = replace(
+            self._first,
+            ask=ask,
+            output_limit=output_limit,
+            covered_tokens=min(self._first.covered_tokens, output_limit),
+            held_nanos=self.admitted.held_nanos,
         )
+        try:
+            admitted = admission.cover(wanted)
+        except DatabaseUnavailable:
+            return False
         self.admitted = admitted or self.admitted
         return admitted is not None
 
@@ -226,10 +250,12 @@ class Opening:
         with patience:
             call = self._call(candidate, request, is_last=is_last)
             upstream = self._upstream = ADAPTERS[offer.kind].open(call)
+        self.is_asking = True
+        self._tally.silent_s = 0.0
         seen: list[Chunk] = []
         try:
             chunks = iter(upstream)
-            while chunk := _next(chunks, patience):
+            while chunk := self._next(chunks):
                 if chunk is not SILENCE:
                     seen.append(chunk)
                 if chunk.has_content or chunk.finish:
@@ -242,11 +268,16 @@ class Opening:
             raise UpstreamEmpty("The provider ended its answer without saying anything.")
         except BaseException as error:
             upstream.close()
+            self.is_asking = not isinstance(error, Exception)
             self.costs_nanos[-1] = self._cost(offer, seen)
             if isinstance(error, ProviderError) or not isinstance(error, Exception):
                 raise
             log.exception("the adapter %s failed", offer.kind)
             raise UpstreamBroken("The provider's answer could not be read.") from error
+
+    def _next(self, chunks: Iterator[Chunk]) -> Chunk | None:
+        with self.patience, self._tally.waiting():
+            return next(chunks, None)
 
     def _cost(self, offer: Offer, seen: Iterable[Chunk]) -> int:
         """What an attempt that brought no content has cost us, as far as it has told."""
@@ -316,11 +347,6 @@ class Opening:
     def _silence(self) -> Chunk:
         self._spoke_s = monotonic_s()
         return SILENCE
-
-
-def _next(chunks: Iterator[Chunk], patience: AbstractContextManager[None]) -> Chunk | None:
-    with patience:
-        return next(chunks, None)
 
 
 def _for_offer(request: ChatRequest, offer: Offer) -> ChatRequest:

@@ -3,7 +3,7 @@
 import contextvars
 import logging
 import secrets
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import orjson
@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 # The hold grows once this share of what it covers has been said, so that it stays ahead.
 GROW_AT = 2
 FAULT = "The provider failed in the middle of its answer: "
+OUR_FAULT = "Something went wrong on our side. This request costs nothing: please send it again."
 STOPPING = "This server is restarting and could not finish the answer. Please try again."
 Payload = dict[str, Any]
 # Stands for the text while an event's other bytes are written.
@@ -66,7 +67,7 @@ class Completion:
         self._tally = tally
         self._quiet_s = quiet_s
         self._spoke_s = monotonic_s()
-        self._opening = Opening(plan, request, admitted, wait, quiet_s=quiet_s)
+        self._opening = Opening(plan, request, admitted, wait, tally, quiet_s=quiet_s)
         self._books = Books(request, self._opening, tally)
         # An answer outlives the request that made it, and still needs the app's database.
         self._context = contextvars.copy_context()
@@ -101,7 +102,7 @@ class Completion:
         if chunk is not None:
             self._ahead.append(chunk)
 
-    def answer(self) -> Iterator[Payload | None]:
+    def answer(self) -> Generator[Payload | None, None, None]:
         """The whole `chat.completion`, settled; before it None for each silence.
 
         Raises NoProviderAvailable when the upstream fails on the way, ShuttingDown and ClientLeft.
@@ -109,15 +110,7 @@ class Completion:
         assembly = Assembly()
         payload: Payload | None = None
         try:
-            for chunk in self._metered():
-                if chunk is not SILENCE:
-                    if chunk.payload["object"] == CHAT_COMPLETION:
-                        payload = chunk.payload
-                    else:
-                        assembly.take(chunk.payload)
-                if chunk is SILENCE or self._is_quiet():
-                    self._spoke_s = monotonic_s()
-                    yield None
+            payload = yield from self._collected(assembly)
         except ProviderError as error:
             if not self._is_out_of_time(error):
                 raise self._failed(error) from error
@@ -126,9 +119,28 @@ class Completion:
             payload = self._cut_short(assembly, "balance")
         except ServerStopping as stopping:
             raise self._stopping() from stopping
+        except SolRouterError:
+            raise
+        except Exception as error:
+            raise self._our_fault() from error
         body = payload or assembly.payload()
         self._finish(lambda: [self._body(body)])
         yield self._body(body)
+
+    def _collected(self, assembly: Assembly) -> Generator[None, None, Payload | None]:
+        """Reads an answer to its end; returns it if it came in one piece, else assembles it."""
+        payload = None
+        for chunk in self._metered():
+            if chunk is SILENCE:
+                pass
+            elif chunk.payload["object"] == CHAT_COMPLETION:
+                payload = chunk.payload
+            else:
+                assembly.take(chunk.payload)
+            if chunk is SILENCE or self._is_quiet():
+                self._spoke_s = monotonic_s()
+                yield None
+        return payload
 
     def chunks(self) -> Iterator[Payload | bytes | None]:
         """`chat.completion.chunk` objects in order, the last of them once settled; None: silence.
@@ -154,6 +166,10 @@ class Completion:
         except Interruption:
             self.close()
             return
+        except SolRouterError:
+            raise
+        except Exception as error:
+            raise self._our_fault() from error
         self._finish(lambda: self._last_chunks(waiting))
         yield from self._last_chunks(waiting)
 
@@ -171,11 +187,13 @@ class Completion:
         self._opening.close()
         if not self._books.is_settled:
             self._books.cancel()
+        # Not left to the garbage collector, which would come at any time and without a context.
+        self._context.run(self._arrivals.close)
 
     def _next(self) -> Chunk | None:
         return self._context.run(next, self._arrivals, None)
 
-    def _arriving(self) -> Iterator[Chunk]:
+    def _arriving(self) -> Generator[Chunk, None, None]:
         """All that comes: silences until the first content, then chunks, silences among them."""
         try:
             yield from self._opening.silences()
@@ -187,9 +205,8 @@ class Completion:
         except Interruption:
             self._books.cancel()
             raise
-        except Exception:
-            self._books.fail(SolRouterError.code)
-            raise
+        except Exception as error:
+            raise self._our_fault() from error
         running = self._opening.running
         assert running is not None, "the opening ends with content or raises"
         while (chunk := self._pulled(running.chunks)) is not None:
@@ -197,7 +214,7 @@ class Completion:
 
     def _pulled(self, chunks: Iterator[Chunk]) -> Chunk | None:
         try:
-            with self._opening.patience:
+            with self._opening.patience, self._tally.waiting():
                 return next(chunks, None)
         except ProviderError:
             raise
@@ -215,8 +232,12 @@ class Completion:
                 self._tally.note(chunk)
             if self._wait.has_left:
                 raise ClientLeft
-            self._keep_covered()
+            if not chunk.finish:
+                # Where the answer is read on in any case, nobody has called us away.
+                self._wait.check()
             yield chunk
+            if chunk is not SILENCE and not chunk.finish:
+                self._keep_covered()
 
     def _relayed(self, waiting: list[Payload]) -> Iterator[Payload | bytes | None]:
         """Chunks as they come. The finish chunk stays in `waiting`, since usage may follow it."""
@@ -227,7 +248,7 @@ class Completion:
                 yield self._events(chunk.literals)
             elif chunk is SILENCE:
                 yield None
-            elif not chunk.payload.get("choices"):
+            elif not chunk.payload.get("choices") or (waiting and not _says_more(chunk)):
                 continue
             elif chunk.finish:
                 waiting.append(self._stamped(chunk.payload))
@@ -303,6 +324,13 @@ class Completion:
         self._books.fail(ShuttingDown.code)
         return ShuttingDown(STOPPING)
 
+    def _our_fault(self) -> SolRouterError:
+        """Settles a bug of ours; returns what to raise."""
+        log.exception("request %s met a fault of ours", self.id)
+        self._opening.close()
+        self._books.fail(SolRouterError.code)
+        return SolRouterError(OUR_FAULT)
+
     def _stop(self, reason: str) -> None:
         """Ends it by a limit of ours: what was served is charged."""
         self._opening.close()
@@ -360,6 +388,11 @@ class Completion:
 
     def _is_quiet(self) -> bool:
         return self._quiet_s is not None and monotonic_s() - self._spoke_s >= self._quiet_s
+
+
+def _says_more(chunk: Chunk) -> bool:
+    """Whether a chunk that comes after a finish reason is more than an empty echo of it."""
+    return chunk.has_content or chunk.finish
 
 
 def _own(payload: Payload) -> Payload:

@@ -1,6 +1,9 @@
 """What has been seen of an answer so far, and what it used when nobody says so."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import orjson
 
@@ -15,12 +18,20 @@ SILENT_TOKENS_PER_S = 50
 SILENCE_S_MIN = 1.0
 
 
+class Limits(NamedTuple):
+    """What an estimate stays within, in output tokens of all choices, and its upstream calls."""
+
+    output: int
+    covered: int
+    calls: int
+
+
 @dataclass(slots=True)
 class Tally:
     """Counts of one answer. Times are of the monotonic clock."""
 
     started_s: float
-    heard_s: float
+    silent_s: float = 0.0
     usage: Usage | None = None
     output_bytes: int = 0
     texts: list[str] = field(default_factory=list)
@@ -32,17 +43,25 @@ class Tally:
     @classmethod
     def begin(cls) -> "Tally":
         """A tally that starts now."""
-        now_s = monotonic_s()
-        return cls(started_s=now_s, heard_s=now_s)
+        return cls(started_s=monotonic_s())
 
     @property
     def output_tokens(self) -> int:
         """About how many tokens have been shown; cheap, for every chunk asks."""
         return tokens.estimate(self.output_bytes)
 
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Counts the time within as silence of the upstream, until it says something."""
+        since_s = monotonic_s()
+        try:
+            yield
+        finally:
+            self.silent_s += monotonic_s() - since_s
+
     def note(self, chunk: Chunk) -> None:
         """Counts one chunk. Usage is the latest told, never a sum."""
-        self.heard_s = monotonic_s()
+        self.silent_s = 0.0
         if chunk.literals is not None:
             self.output_bytes += chunk.output_bytes
             self.literals += chunk.literals
@@ -60,25 +79,20 @@ class Tally:
             self.finish_reason = next((r for r in reasons if r), self.finish_reason)
 
     def used(
-        self,
-        request: ChatRequest,
-        *,
-        output_max: int,
-        is_cut: bool,
-        tokens_per_s: float | None = None,
+        self, request: ChatRequest, limits: Limits, *, is_cut: bool, tokens_per_s: float | None
     ) -> tuple[Usage, str]:
         """What the answer used: as the upstream says, else by our own count.
 
         For one that was cut, what the upstream has made in silence since counts too, at the pace
-        that is known of it.
+        that is known of it, as far as the hold paid for it.
         """
         if self.usage is not None:
             return self.usage, UPSTREAM
-        # Before the count, whose first use may take a second: that is no silence of the upstream.
-        silent = self._silent_tokens(tokens_per_s) if is_cut else 0
-        output = tokens.count("".join(self.texts) + self._text_of_runs()) + silent
-        prompt = min(tokens.count_prompt(request.body), request.prompt_bound)
-        return Usage(input=prompt, output=min(output, output_max)), ESTIMATED
+        output = tokens.count("".join(self.texts) + self._text_of_runs())
+        if is_cut:
+            output += max(min(self._silent_tokens(tokens_per_s), limits.covered - output), 0)
+        prompt = min(tokens.count_prompt(request.body), request.prompt_bound) * limits.calls
+        return Usage(input=prompt, output=min(output, limits.output)), ESTIMATED
 
     def _text_of_runs(self) -> str:
         return "".join(orjson.loads(b"[" + b",".join(self.literals) + b"]"))
@@ -88,6 +102,5 @@ class Tally:
         return int((monotonic_s() - self.started_s) * 1000)
 
     def _silent_tokens(self, tokens_per_s: float | None) -> int:
-        silent_s = monotonic_s() - self.heard_s
         pace = tokens_per_s or SILENT_TOKENS_PER_S
-        return int(silent_s * pace) if silent_s >= SILENCE_S_MIN else 0
+        return int(self.silent_s * pace) if self.silent_s >= SILENCE_S_MIN else 0
