@@ -27,6 +27,9 @@ class SolRouterError(Exception):
 
     code = "internal_error"
     param: str | None = None
+    # Of a request that was admitted before it failed: the id of its receipt, and its route.
+    generation_id: str | None = None
+    route: str | None = None
 
     def __init__(
         self,

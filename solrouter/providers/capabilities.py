@@ -2,7 +2,8 @@
 
 Flags are data of a provider's row; docs/adding-a-provider.md lists them all. `model_rules` is a
 list of flags for the models whose upstream name a pattern finds; the last rule that fits wins:
-`[{"match": "^gemini-3", "max_choices": 1}]`.
+`[{"match": "^gemini-3", "max_choices": 1}]`. A pattern that repeats anything could take for ever on
+some name, so it finds nothing.
 """
 
 import re
@@ -11,6 +12,9 @@ from functools import lru_cache
 from typing import Any
 
 RULES = "model_rules"
+PATTERN_CHARACTERS_MAX = 200
+_REPETITION = re.compile(r"[*+?{]")
+_NOTHING = re.compile(r"(?!)")
 
 
 def flags_for(capabilities: Mapping[str, Any], upstream_model: str) -> dict[str, Any]:
@@ -28,4 +32,6 @@ def flags_for(capabilities: Mapping[str, Any], upstream_model: str) -> dict[str,
 
 @lru_cache(maxsize=256)
 def _pattern(text: str) -> re.Pattern[str]:
+    if len(text) > PATTERN_CHARACTERS_MAX or _REPETITION.search(text):
+        return _NOTHING
     return re.compile(text, re.IGNORECASE)

@@ -10,16 +10,25 @@ ProviderError                 retryable: may the next offer be tried?
 
 
 class ProviderError(Exception):
-    """An upstream failed. `message` is what it said, fit to be shown; never holds a secret."""
+    """An upstream failed. `message` is what callers may read; never holds a secret.
+
+    `detail` is what the provider said, where that is for the operator alone.
+    """
 
     code = "upstream_error"
     retryable = True
 
     def __init__(
-        self, message: str, *, status: int | None = None, retry_after_s: int | None = None
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        retry_after_s: int | None = None,
+        detail: str = "",
     ) -> None:
         super().__init__(message)
         self.message = message
+        self.detail = detail
         self.status = status
         self.retry_after_s = retry_after_s
 

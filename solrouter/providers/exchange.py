@@ -78,6 +78,7 @@ class HttpUpstream:
         self._first_token_by_s = opened_s + call.deadlines.first_token_s
         self._spoke_s = opened_s
         self._has_content = False
+        self._end_by_s: float | None = None
         self._template: Template | None = None
         self._piece = self._half = b""
 
@@ -217,6 +218,12 @@ class HttpUpstream:
                     message = "The provider timed out (first_token)."
                     raise UpstreamTimedOut(message, phase="first_token")
                 self._stream.set_between_s(left_s)
+            if self._end_by_s is not None:
+                left_s = self._end_by_s - monotonic_s()
+                if left_s <= 0:
+                    message = "The provider did not end its answer."
+                    raise UpstreamTimedOut(message, phase="between_chunks")
+                self._stream.set_between_s(left_s)
             return self._stream.read_some(quiet_s)
         except TransportError as exc:
             raise transport_failure(exc, has_content=self._has_content) from exc
@@ -237,10 +244,10 @@ class HttpUpstream:
         if chunk.has_content and not self._has_content:
             self._has_content = True
             self._stream.set_between_s(self._call.deadlines.between_chunks_s)
-        if self._reader.is_finished:
+        if self._reader.is_finished and self._end_by_s is None:
             # Only the usage may still come, and the caller waits for the finish until it does.
             self._has_content = True
-            self._stream.set_between_s(USAGE_S_MAX)
+            self._end_by_s = monotonic_s() + USAGE_S_MAX
 
     def _value(self, data: bytes) -> dict[str, Any]:
         """An event's or a body's JSON object. Raises what it says, if it is an error."""

@@ -91,8 +91,12 @@ _DENIED_WORDS = _BILL_WORDS | {
     "model_not_found",
     "not_found_error",
 }
+# What these providers say of our account there is the operator's business, and kept for the log.
+LIMITED = "The provider takes no more requests from this server at the moment."
+DENIED = "The provider does not serve this server at the moment."
 _DENIED_SENTENCE = re.compile(
-    r"credit balance is too low|api key not valid|api key expired"
+    r"credit balance is too low|(?:incorrect|invalid) api key|api key not valid|api key expired"
+    r"|location is not supported"
     # A name that another provider may well know; what a known model cannot do is the caller's.
     r"|model\b.{0,80}\b(?:does not|not) exist|model\b.{0,80}\bnot found|not a valid model"
     r"|(?:invalid|unknown) model\b",
@@ -167,14 +171,16 @@ def _failure(
 ) -> ProviderError:
     message = cleaned(message, api_key=api_key) or f"The provider answered {status}."
     if status == 429 and not foreign.words & _BILL_WORDS:
-        return UpstreamRateLimited(message, status=status, retry_after_s=retry_after_s)
+        return UpstreamRateLimited(
+            LIMITED, status=status, retry_after_s=retry_after_s, detail=message
+        )
     if status in _BUSY:
         return UpstreamOverloaded(message, status=status, retry_after_s=retry_after_s)
     if _is_refusal(status, foreign, message):
         code = _refusal_code(status, foreign, message)
         return UpstreamRefused(message, status=status, param=foreign.param, code=code)
     if _DENIED_FROM <= status < _DENIED_BELOW and status not in _PASSING:
-        return UpstreamDenied(message, status=status)
+        return UpstreamDenied(DENIED, status=status, detail=message)
     return UpstreamBroken(message, status=status, retry_after_s=retry_after_s)
 
 

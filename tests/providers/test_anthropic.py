@@ -865,7 +865,8 @@ def test_each_status_has_its_class(
     upstream.answers(status=status, error_body=detail)
     error = play("anthropic", make_call(upstream.origin, stream=stream)).error
     assert type(error) is kind
-    assert error.message == detail.get("message", f"Fake upstream error {status}.")
+    told = error.detail or error.message
+    assert told == detail.get("message", f"Fake upstream error {status}.")
 
 
 @pytest.mark.parametrize(
@@ -883,7 +884,7 @@ def test_an_error_event_has_its_class(
     upstream.answers("one two", error_event=(3, {"type": word, "message": "Oops"}))
     outcome = play("anthropic", make_call(upstream.origin))
     assert type(outcome.error) is kind
-    assert outcome.error.message == "Oops"
+    assert (outcome.error.detail or outcome.error.message) == "Oops"
 
 
 @pytest.mark.parametrize("after_events", range(8))

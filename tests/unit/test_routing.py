@@ -162,10 +162,10 @@ TABLE: list[tuple[str, tuple[Offer, ...], dict[str, Any], str]] = [
         "nobody; not alfa (lacks parameters: seed, top_k)",
     ),
     (
-        "a parameter in another spelling",
+        "an older spelling is another parameter",
         (replace(A, parameters=frozenset(("tools", "reasoning_effort"))),),
-        {"require_parameters": True, "parameters": frozenset(("functions", "reasoning"))},
-        "alfa (single)",
+        {"require_parameters": True, "parameters": frozenset(("functions", "reasoning_effort"))},
+        "nobody; not alfa (lacks parameters: functions)",
     ),
     (
         "unknown parameters are the model's",

@@ -13,6 +13,7 @@ from solrouter.blueprints.api import (
     authenticate,
     bodies,
     errors,
+    explain,
     idempotency,
     rates,
     schemas,
@@ -61,7 +62,7 @@ def create_chat_completion() -> Response:
 
 def _answered(completion: Completion, chat_request: ChatRequest) -> Response:
     response = _streamed(completion) if chat_request.stream else _whole(completion)
-    response.headers.extend(_headers(completion, chat_request))
+    response.headers.extend(_headers(completion))
     return response
 
 
@@ -149,11 +150,11 @@ def _events(completion: Completion) -> Iterator[bytes]:
     yield sse.DONE
 
 
-def _headers(completion: Completion, chat_request: ChatRequest) -> Iterator[tuple[str, str]]:
+def _headers(completion: Completion) -> Iterator[tuple[str, str]]:
     """The id, where the limits stand, the output limit when it was lowered, the route if asked."""
     yield "X-Generation-Id", completion.id
     yield from rates.headers(completion.rates)
-    if chat_request.output_limit is None or completion.output_limit < chat_request.output_limit:
+    if completion.is_lowered:
         yield "X-SolRouter-Max-Tokens", str(completion.output_limit)
-    if request.headers.get("X-SolRouter-Explain"):
-        yield "X-SolRouter-Route", completion.route()
+    if explain.is_asked():
+        yield explain.ROUTE, completion.route()

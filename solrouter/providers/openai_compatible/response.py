@@ -183,6 +183,8 @@ def _repair_whole_choice(choice: dict[str, Any], position: int) -> dict[str, Any
     message = choice.get("message")
     if not isinstance(message, dict):
         raise UpstreamBroken("The provider's answer has no message.")
+    if not isinstance(message.get("content"), str | list | None):
+        raise UpstreamBroken("The provider's answer has a content that is no text.")
     _repair_text(message)
     message["role"] = "assistant"
     message.setdefault("content", None)
@@ -198,6 +200,8 @@ def _whole_tool_calls(calls: Any) -> list[dict[str, Any]]:
     for call in calls if isinstance(calls, list) else ():
         if not isinstance(call, dict):
             continue
+        if not isinstance(call.get("function") or call.get("custom"), dict):
+            raise UpstreamBroken("The provider's answer calls a tool without naming it.")
         call.pop("index", None)
         call["id"] = call.get("id") or new_call_id()
         function = call.get("function")

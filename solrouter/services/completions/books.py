@@ -22,7 +22,9 @@ from solrouter.services.completions.tally import NONE, Limits, Tally
 
 log = logging.getLogger(__name__)
 
-# How long to wait before asking again for a hold that the database could not take.
+# The hold grows once this share of what it covers has been said, so that it stays ahead.
+GROW_AT = 2
+# How long to wait before asking again for more than could be held.
 GROW_AGAIN_S = 2.0
 REASON_CHARACTERS_MAX = 60
 OUR_FAULTS = frozenset((ShuttingDown.code, SolRouterError.code))
@@ -52,20 +54,33 @@ class Books:
         """What the request holds now."""
         return self._opening.admitted
 
-    def grow(self) -> bool:
-        """Raises the hold ahead of the output; False when the balance cannot follow."""
-        if monotonic_s() < self._grows_from_s:
+    def cover(self, said_tokens: int) -> bool:
+        """Keeps the hold ahead of so many tokens of each choice; False when they are not payable.
+
+        Where the balance cannot follow twice as far, what is held already may still be said.
+        """
+        admitted = self.admitted
+        is_covered = said_tokens <= admitted.covered_tokens
+        if admitted.is_whole or said_tokens * GROW_AT < admitted.covered_tokens:
             return True
-        said = -(-self._tally.output_tokens // self.admitted.ask.choices)
+        if is_covered and monotonic_s() < self._grows_from_s:
+            return True
+        self._grows_from_s = monotonic_s() + GROW_AGAIN_S
         try:
-            grown = self._context.run(admission.grow, self.admitted, said)
+            grown = self._context.run(admission.grow, admitted, said_tokens)
+            if grown is None and not is_covered:
+                exactly = min(said_tokens, admitted.output_limit)
+                grown = self._context.run(
+                    admission.cover, replace(admitted, covered_tokens=exactly)
+                )
         except DatabaseUnavailable:
             # An answer outlives a restart of the database; what it says meanwhile is our risk.
-            self._grows_from_s = monotonic_s() + GROW_AGAIN_S
             return True
-        if grown is not None:
-            self._opening.admitted = grown
-        return grown is not None
+        if grown is None:
+            return is_covered
+        self._opening.admitted = grown
+        self._grows_from_s = 0.0
+        return True
 
     def finish(self, outcome: str, reason: str, tail: Tail) -> None:
         """Settles an answer that has come to its end."""

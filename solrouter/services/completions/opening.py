@@ -117,11 +117,12 @@ class Opening:
                 yield from self._attempt(candidate, is_last=not waiting)
                 return
             except UpstreamRefused as error:
-                if not _has_larger_context(waiting, candidate, error):
+                if not _is_its_own(waiting, candidate, error):
                     raise _callers_fault(error) from error
                 failure = error
             except ProviderError as error:
-                log.warning("%s failed before content: %s", candidate.offer.provider_slug, error)
+                name, detail = candidate.offer.provider_slug, error.detail or error
+                log.warning("%s failed before content: %s", name, detail)
                 failure = error
                 if 0 < (error.retry_after_s or 0) <= RETRY_AFTER_S_MAX:
                     busy.append((error.retry_after_s or 0, candidate))
@@ -356,10 +357,13 @@ def _for_offer(request: ChatRequest, offer: Offer) -> ChatRequest:
     return request
 
 
-def _has_larger_context(
-    waiting: Iterable[Candidate], candidate: Candidate, error: UpstreamRefused
-) -> bool:
-    """Whether the prompt was too long for this candidate alone, as far as its limits tell."""
+def _is_its_own(waiting: Iterable[Candidate], candidate: Candidate, error: UpstreamRefused) -> bool:
+    """Whether others who wait may take what this candidate refused.
+
+    Its dialect could not say it, so nothing was sent; or the prompt was too long for it alone.
+    """
+    if error.status is None:
+        return any(True for _ in waiting)
     if error.upstream_code not in CONTEXT_CODES:
         return False
     return any(other.context_tokens > candidate.context_tokens for other in waiting)

@@ -13,9 +13,11 @@ from solrouter.chat import ChatRequest
 from solrouter.clock import utcnow
 from solrouter.errors import (
     BadRequest,
+    ContextTooLong,
     Forbidden,
     ModelUnavailable,
     SolRouterError,
+    UnknownModel,
     UnsupportedParameter,
 )
 from solrouter.money import decimal_usd
@@ -31,6 +33,8 @@ from solrouter.services.routing import Choice, Offer, Ranking, Skipped
 HOLD_MARGIN_S = 60
 # Other vendors' tokenizers make up to this much of our count of a prompt.
 COUNT_MARGIN_PERCENT = 150
+# … and hardly ever less than this much.
+LEAST_PERCENT = 85
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +96,16 @@ def plan(
     candidates: list[Candidate] = []
     skipped: list[Skipped] = []
     failure: SolRouterError | None = None
-    for name in (request.model, *request.fallback_models):
+    for place, name in enumerate((request.model, *request.fallback_models)):
         try:
             found, passed_over = _candidates(snapshot, principal, request, name)
-        except ModelUnavailable as error:
+        except (ModelUnavailable, UnsupportedParameter) as error:
             # The next of `models` may be there; if none is, the first one's reason is told.
             failure = failure or error
             continue
+        except UnknownModel as error:
+            error.param = f"models[{place - 1}]" if place else error.param
+            raise
         candidates += found
         skipped += passed_over
     if not candidates:
@@ -112,10 +119,11 @@ def plan(
         at=utcnow(),
     )
     if request.max_cost_nanos is not None:
-        dearest = candidates[0]
-        candidates = [c for c in candidates if _is_within(request.max_cost_nanos, ask_for(c))]
-        if not candidates:
-            raise _too_dear(request, ask_for(dearest))
+        within = [c for c in candidates if _is_within(request.max_cost_nanos, ask_for(c))]
+        if not within:
+            raise _too_dear(request, ask_for(candidates[0]))
+        skipped += [Skipped(c.offer, "above max_cost") for c in candidates if c not in within]
+        candidates = within
     return Plan(tuple(candidates), tuple(skipped), ask_for)
 
 
@@ -132,17 +140,33 @@ def _candidates(
         at=utcnow(),
         preferences=routing.with_variant(request.preferences, variant),
         health=health.conditions(),
-        parameters=frozenset(request.body),
+        parameters=frozenset((*request.body, *request.unknown)),
+        prompt_tokens=_prompt_tokens(model, request),
         prompt_bound=request.prompt_bound,
         input_classes=input_classes(request),
     )
-    found = []
+    found, skipped = [], list(ranking.skipped)
     for choice in ranking.choices:
         told = (*resolution.warnings, *request.warnings, *_not_passed(request, choice.offer))
         if told and request.is_strict:
-            raise _not_strictly(told[0])
-        found.append(Candidate(model, choice.offer, choice.why, told))
-    return found, ranking.skipped
+            failure = _not_strictly(told[0])
+            skipped.append(Skipped(choice.offer, f"strict: {failure.param}"))
+        else:
+            found.append(Candidate(model, choice.offer, choice.why, told))
+    if ranking.choices and not found:
+        raise failure
+    return found, tuple(skipped)
+
+
+def _prompt_tokens(model: Model, request: ChatRequest) -> int:
+    """How long the prompt is, at the least; 0 while it fits everywhere even by its bound.
+
+    Counted only where it may be too long for somebody; others count a little differently.
+    """
+    contexts = [offer.context_tokens or model.context_tokens for offer in model.offers]
+    if request.prompt_bound <= min(contexts, default=0):
+        return 0
+    return tokens.count_prompt(request.body) * LEAST_PERCENT // 100
 
 
 def _ask(
@@ -225,7 +249,13 @@ def _not_strictly(warning: str) -> UnsupportedParameter:
     )
 
 
-def _nobody(request: ChatRequest, skipped: list[Skipped]) -> ModelUnavailable:
+def _nobody(request: ChatRequest, skipped: list[Skipped]) -> BadRequest:
+    if skipped and all(one.why == routing.TOO_LONG for one in skipped):
+        return ContextTooLong(
+            f"The prompt is longer than the context of “{request.model}”. Shorten the "
+            "conversation, or use a model with a longer context.",
+            param="messages",
+        )
     reasons = sorted({f"{s.offer.provider_slug}: {s.why}" for s in skipped})
     return ModelUnavailable(
         f"No provider of “{request.model}” fits what you asked of the route"

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from solrouter import sse
+from solrouter import sse, tokens
 from solrouter.assembly import Assembly
 from solrouter.chat import CHAT_COMPLETION, CHAT_COMPLETION_CHUNK, SILENCE, ChatRequest, Chunk
 from solrouter.clock import monotonic_s
@@ -25,8 +25,6 @@ from solrouter.services.limits import RateState
 
 log = logging.getLogger(__name__)
 
-# The hold grows once this share of what it covers has been said, so that it stays ahead.
-GROW_AT = 2
 FAULT = "The provider failed in the middle of its answer: "
 OUR_FAULT = "Something went wrong on our side. This request costs nothing: please send it again."
 STOPPING = "This server is restarting and could not finish the answer. Please try again."
@@ -60,6 +58,7 @@ class Completion:
         self.id = activity.public_id(admitted.id)
         self.created = int(admitted.ask.at.timestamp())
         self.output_limit = admitted.output_limit
+        self.is_lowered = admitted.output_limit < admitted.ask.output_limit
         self.rates: tuple[RateState, ...] = admitted.rates
         self._plan = plan
         self._request = request
@@ -199,6 +198,7 @@ class Completion:
             yield from self._opening.silences()
         except SolRouterError as error:
             self._books.fail(error.code)
+            error.generation_id, error.route = self.id, self.route()
             raise
         except ServerStopping as stopping:
             raise self._stopping() from stopping
@@ -228,6 +228,11 @@ class Completion:
             chunk = self._ahead.pop() if self._ahead else self._next()
             if chunk is None:
                 return
+            is_more = chunk is not SILENCE and not chunk.finish
+            if is_more and not self._is_payable(chunk):
+                # It is neither delivered nor charged.
+                self._opening.close()
+                raise _OutOfMoney
             if chunk is not SILENCE:
                 self._tally.note(chunk)
             if self._wait.has_left:
@@ -236,8 +241,10 @@ class Completion:
                 # Where the answer is read on in any case, nobody has called us away.
                 self._wait.check()
             yield chunk
-            if chunk is not SILENCE and not chunk.finish:
-                self._keep_covered()
+
+    def _is_payable(self, chunk: Chunk) -> bool:
+        said = tokens.estimate(self._tally.output_bytes + chunk.output_bytes)
+        return self._books.cover(-(-said // self._request.choices))
 
     def _relayed(self, waiting: list[Payload]) -> Iterator[Payload | bytes | None]:
         """Chunks as they come. The finish chunk stays in `waiting`, since usage may follow it."""
@@ -279,16 +286,6 @@ class Completion:
         if self._books.admitted.ask.repeat is not None:
             self._books.said.extend(payloads)
         return payloads
-
-    def _keep_covered(self) -> None:
-        """Grows the hold ahead of the output. Raises _OutOfMoney when the balance cannot follow."""
-        admitted = self._books.admitted
-        said = self._tally.output_tokens * GROW_AT
-        if admitted.is_whole or said < admitted.covered_tokens * admitted.ask.choices:
-            return
-        if not self._books.grow():
-            self._opening.close()
-            raise _OutOfMoney
 
     def _must_be_read_on(self) -> bool:
         """Whether leaving now would cost us the whole answer, once too often today."""

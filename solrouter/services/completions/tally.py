@@ -45,11 +45,6 @@ class Tally:
         """A tally that starts now."""
         return cls(started_s=monotonic_s())
 
-    @property
-    def output_tokens(self) -> int:
-        """About how many tokens have been shown; cheap, for every chunk asks."""
-        return tokens.estimate(self.output_bytes)
-
     @contextmanager
     def waiting(self) -> Iterator[None]:
         """Counts the time within as silence of the upstream, until it says something."""

@@ -34,6 +34,7 @@ __all__ = [
     "COOLING",
     "HEALTHY",
     "PROBING",
+    "TOO_LONG",
     "Choice",
     "Condition",
     "Offer",
@@ -46,6 +47,7 @@ __all__ = [
     "with_variant",
 ]
 
+TOO_LONG = "prompt too long"
 # A header line.
 EXPLANATION_CHARACTERS_MAX = 1000
 # Rates of failure that differ by less are alike.
@@ -60,12 +62,6 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
 TAKEN_BY_ALL = frozenset(
     ("max_tokens", "messages", "metadata", "n", "prompt_cache_key", "safety_identifier", "user")
 )
-# One field in two spellings.
-SAME_PARAMETERS = {
-    "function_call": "tool_choice",
-    "functions": "tools",
-    "reasoning": "reasoning_effort",
-}
 NO_PREFERENCES = Preferences()
 NOTHING_KNOWN: Mapping[int, Condition] = MappingProxyType({})
 UNKNOWN_CONDITION = Condition()
@@ -177,7 +173,7 @@ def _unfit(offer: Offer, asked: _Asked) -> str | None:
         ("keeps data", wish.deny_data_collection and offer.collects_data),
         (f"lacks parameters: {', '.join(lacking)}", bool(lacking)),
         ("above max_price", is_above),
-        ("prompt too long", context is not None and asked.prompt_tokens > context),
+        (TOO_LONG, context is not None and asked.prompt_tokens > context),
     )
     return next((why for why, holds in reasons if holds), None)
 
@@ -193,8 +189,7 @@ def _place(offer: Offer, names: Sequence[str]) -> int | None:
 def _lacking(offer: Offer, used: frozenset[str]) -> Sequence[str]:
     if offer.parameters is None:
         return ()
-    known = {SAME_PARAMETERS.get(name, name) for name in offer.parameters} | TAKEN_BY_ALL
-    return sorted(name for name in used if SAME_PARAMETERS.get(name, name) not in known)
+    return sorted(used - offer.parameters - TAKEN_BY_ALL)
 
 
 def _criteria(offer: Offer, asked: _Asked) -> Iterator[tuple[str, float]]:
