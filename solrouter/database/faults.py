@@ -45,7 +45,7 @@ def as_ours(error: Exception) -> Exception:
 
 def is_transient(error: Exception) -> bool:
     """Whether the same may be tried again at once."""
-    return _sqlstate(error) in TRANSIENT_SQLSTATES
+    return sqlstate(error) in TRANSIENT_SQLSTATES
 
 
 @contextmanager
@@ -65,8 +65,9 @@ def _means_absent(error: Exception) -> bool:
         return True
     if isinstance(error, DBAPIError) and error.connection_invalidated:
         return True
-    return isinstance(error, FOREIGN) and _sqlstate(error)[:2] in ABSENT_SQLSTATE_CLASSES
+    return isinstance(error, FOREIGN) and sqlstate(error)[:2] in ABSENT_SQLSTATE_CLASSES
 
 
-def _sqlstate(error: Exception) -> str:
+def sqlstate(error: BaseException) -> str:
+    """The code of an error that the server has told; empty for one of the client's own."""
     return getattr(getattr(error, "orig", error), "sqlstate", None) or ""

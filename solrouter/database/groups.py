@@ -7,9 +7,10 @@ statement. A *lane* sends its batch as one pipeline over a connection of its own
 costs one round trip, and one flush where it needs one.
 """
 
+import sys
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -17,7 +18,7 @@ import psycopg
 from sqlalchemy import Engine, PoolProxiedConnection
 
 from solrouter.database.compiled import Numbered
-from solrouter.database.faults import as_ours, is_transient
+from solrouter.database.faults import as_ours, is_transient, sqlstate
 
 STEPS_MAX = 64
 DEADLOCK_TRIES_MAX = 5
@@ -124,6 +125,14 @@ class Lane:
     def _commit(self, batch: list[Step]) -> None:
         """One batch; one by one if a step of it fails, which must not harm its neighbours."""
         try:
+            self._send_whole(batch)
+        except BaseException:
+            # Killed: the connection is amidst whatever it was.
+            self._drop()
+            raise
+
+    def _send_whole(self, batch: list[Step]) -> None:
+        try:
             self._send(batch)
         except Exception as error:
             # The connection may be amidst a transaction, or be gone.
@@ -135,9 +144,6 @@ class Lane:
                 raise
             for step in batch:
                 self._send_alone(step)
-        except BaseException:
-            self._drop()
-            raise
 
     def _send_alone(self, step: Step) -> None:
         for tries_left in reversed(range(DEADLOCK_TRIES_MAX)):
@@ -156,17 +162,30 @@ class Lane:
         The server skips what follows an error, the COMMIT too. Looks need neither.
         """
         connection = self._ready()
+        before, is_committing = sys.exception(), False
         accounts = sorted({step.account_id for step in batch if step.account_id is not None})
         answers = []
-        with connection.pipeline():
-            if accounts:
-                _run(connection, BEGIN, {})
-                _run(connection, LOCK, {"accounts": accounts})
-            for step in batch:
-                step.was_sent = True
-                answers.append(_run(connection, step.statement, step.values))
-            if accounts:
-                _run(connection, COMMIT, {})
+        try:
+            with connection.pipeline():
+                if accounts:
+                    _run(connection, BEGIN, {})
+                    _run(connection, LOCK, {"accounts": accounts})
+                for step in batch:
+                    step.was_sent = True
+                    answers.append(_run(connection, step.statement, step.values))
+                if accounts:
+                    is_committing = True
+                    _run(connection, COMMIT, {})
+        except Exception as error:
+            causes = list(_causes(error, before))
+            if is_committing and not any(map(sqlstate, causes)):
+                # The server has refused nothing, so it may have committed: not to be sent again.
+                self._drop()
+            for cause in causes:
+                if not isinstance(cause, Exception):
+                    # A kill, for which the client library puts its own complaint.
+                    raise cause from None
+            raise
         for step, answer in zip(batch, answers, strict=True):
             step.rows = answer.fetchall()
 
@@ -193,6 +212,14 @@ class Lane:
 def _run(connection: Connection, statement: Numbered, values: dict[str, Any]) -> RawCursor:
     cursor: RawCursor = psycopg.RawCursor(connection)
     return cursor.execute(statement.text, statement.values(values), prepare=True)
+
+
+def _causes(error: BaseException, before: BaseException | None) -> Iterator[BaseException]:
+    """The error and those amidst which it came, but not what was there before."""
+    cause: BaseException | None = error
+    while cause is not None and cause is not before:
+        yield cause
+        cause = cause.__context__
 
 
 def _is_alive(connection: Connection) -> bool:

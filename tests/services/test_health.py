@@ -1,5 +1,6 @@
 """Health in memory and in the table that all processes share, on both databases."""
 
+import gc
 import subprocess
 import sys
 import threading
@@ -20,7 +21,7 @@ from solrouter.models import OfferHealth
 from solrouter.models.columns import db_now_us
 from solrouter.services import health, housekeeping
 from solrouter.services.health import FAULT, OK, OVERLOADED, STALL, UNDECIDED, table
-from solrouter.services.health.monitor import EVENTS_MAX
+from solrouter.services.health.monitor import EVENTS_MAX, Measured, Monitor
 from solrouter.services.routing import COOLING, HEALTHY, PROBING
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -271,6 +272,38 @@ def test_many_threads_lose_nothing(two: Two) -> None:
     with two[0].app_context(), database.read() as connection:
         counted = connection.execute(select(OfferHealth.attempts)).scalars().all()
         assert sum(counted) == pytest.approx(800, rel=0.2), "less what has faded"
+
+
+def test_the_garbage_collector_may_note_amidst_a_note() -> None:
+    """It ends answers that nobody reads any more, wherever it happens to run."""
+    monitor = Monitor()
+
+    def note(offer_id: int) -> None:
+        monitor.note(offer_id, FAULT, took_ms=1, pause_s=0, how=Measured(9.0, 9.0))
+
+    def answer() -> Iterator[list[object]]:
+        try:
+            cycle: list[object] = []
+            yield cycle
+        finally:
+            note(OFFER)
+
+    def work() -> None:
+        for n in range(300):
+            abandoned = answer()
+            next(abandoned).append(abandoned)
+            del abandoned
+            note(n)
+
+    usual = gc.get_threshold()
+    gc.set_threshold(5, 1, 1)
+    try:
+        worker = threading.Thread(target=work, daemon=True)
+        worker.start()
+        worker.join(timeout=10)
+        assert not worker.is_alive()
+    finally:
+        gc.set_threshold(*usual)
 
 
 def test_without_the_database_news_are_kept(context_on_both: Flask) -> None:

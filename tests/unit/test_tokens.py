@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from solrouter import tokens
+from solrouter import media_tokens, tokens
 
 
 @pytest.mark.parametrize(
@@ -61,6 +61,6 @@ def test_a_prompt_counts_its_texts_its_tools_and_its_images() -> None:
         ]
     }
     plain = tokens.count_prompt(body)
-    assert plain == 3 + 2 * 4 + 5 + tokens.IMAGE_TOKENS
+    assert plain == 3 + 2 * 4 + 5 + media_tokens.IMAGE_TOKENS_LIKELY
     tools = [{"type": "function", "function": {"name": "weather"}}]
     assert tokens.count_prompt({**body, "tools": tools}) > plain

@@ -9,11 +9,7 @@ ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 USER_PARTS = ("text", "image_url", "input_audio", "file")
 OTHER_PARTS = ("text", "refusal")
 PARTS_PER_MESSAGE_MAX = 1024
-# The most tokens that one part which is not text can become, over all providers that we know.
 MEDIA_CLASSES = {"image_url": "input_image", "input_audio": "input_audio", "file": "input_image"}
-IMAGE_TOKENS_MAX = 50_000
-AUDIO_BYTES_PER_TOKEN = 16
-FILE_TOKENS_MIN = 4_096
 
 
 def parse_messages(body: Mapping[str, Any], *, messages_max: int) -> list[dict[str, Any]]:
@@ -36,21 +32,6 @@ def parse_messages(body: Mapping[str, Any], *, messages_max: int) -> list[dict[s
     return messages
 
 
-def part_tokens(messages: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], int]:
-    """The messages less their images, sounds and files, and the most tokens that those can be."""
-    stripped, total = [], 0
-    for message in messages:
-        content = message.get("content")
-        if isinstance(content, list):
-            media = [part for part in content if part.get("type") not in ("text", "refusal")]
-            total += sum(_media_tokens(part) for part in media)
-            texts = [part for part in content if part.get("type") in ("text", "refusal")]
-            stripped.append({**message, "content": texts})
-        else:
-            stripped.append(message)
-    return stripped, total
-
-
 def input_classes(messages: list[dict[str, Any]]) -> tuple[str, ...]:
     """The priced classes of input, beyond text, that these messages can cause."""
     parts = [
@@ -66,14 +47,6 @@ def input_classes(messages: list[dict[str, Any]]) -> tuple[str, ...]:
         for item in (*messages, *parts)
     )
     return (*found, "cache_write_1h") if asks_an_hour else tuple(found)
-
-
-def _media_tokens(part: Mapping[str, Any]) -> int:
-    if part.get("type") == "image_url":
-        return IMAGE_TOKENS_MAX
-    if part.get("type") == "input_audio":
-        return len(str(part["input_audio"].get("data", ""))) // AUDIO_BYTES_PER_TOKEN + 1
-    return max(len(str(part["file"].get("file_data", ""))), FILE_TOKENS_MIN)
 
 
 def _check(message: Any, path: str) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 
+from solrouter import media_tokens
 from solrouter.blueprints.api.fields import (
     FLAG,
     OBJECT,
@@ -19,7 +20,7 @@ from solrouter.blueprints.api.fields import (
     optional,
     wrong_type,
 )
-from solrouter.blueprints.api.messages import input_classes, parse_messages, part_tokens
+from solrouter.blueprints.api.messages import input_classes, parse_messages
 from solrouter.blueprints.api.preferences import (
     parse_max_cost,
     parse_models,
@@ -186,8 +187,9 @@ def prompt_bound(written: Mapping[str, Any], unknown: Mapping[str, Any]) -> int:
     tools and schemas bound it; images, sounds and files count by their own named maxima.
     """
     messages = written["messages"]
-    stripped, parts = part_tokens(messages)
+    stripped, media = media_tokens.split(messages)
     text = orjson.dumps({**written, **unknown, "messages": stripped})
+    parts = sum(map(media_tokens.most, media))
     return len(text) + parts + TOKENS_PER_MESSAGE * len(messages) + TOKENS_PER_REQUEST
 
 

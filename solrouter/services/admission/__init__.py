@@ -40,7 +40,6 @@ from solrouter.services.admission import (
     late,
     lean,
     releasing,
-    settling,
 )
 from solrouter.services.admission.asks import (
     CANCELLED,
@@ -56,10 +55,9 @@ from solrouter.services.admission.asks import (
     Ending,
     with_offer,
 )
+from solrouter.services.admission.closing import settle
 from solrouter.services.admission.late import catch_up
 from solrouter.services.admission.late import waiting as late_writes
-from solrouter.services.admission.settling import Transcript
-from solrouter.services.billing import Charge
 from solrouter.services.keys import Principal
 from solrouter.services.limits import RateState
 
@@ -195,27 +193,6 @@ def count_request(principal: Principal) -> tuple[RateState, ...]:
     return database.transact(
         lambda connection: counting.count_request(connection, principal), durable=False
     )
-
-
-def settle(admitted: Admitted, ending: Ending, *, transcript: Transcript | None = None) -> Charge:
-    """Ends a request: receipt, charge and transfers in one transaction, once; returns what it cost.
-
-    A second settlement of the same request changes nothing and returns the first one's charge. The
-    `transcript` makes the answer to keep, from the charge, for a request with an idempotency key.
-
-    Raises DatabaseUnavailable; the settlement is then made as soon as the database answers.
-    """
-    terms = allowance.current()
-
-    def verb(connection: Connection) -> Charge:
-        return settling.settle(connection, admitted, ending, terms, transcript)
-
-    try:
-        return lean.settle(admitted, ending) or database.transact(verb)
-    except DatabaseUnavailable:
-        write = partial(database.current().transact, verb, ahead=True)
-        late.keep(f"settle {admitted.id}", write)
-        raise
 
 
 def allowance_is_spent(account_id: int) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 
-from solrouter import config, process, tokens
+from solrouter import config, media_tokens, process, tokens
 from solrouter.chat import ChatRequest
 from solrouter.clock import utcnow
 from solrouter.errors import (
@@ -35,6 +35,8 @@ HOLD_MARGIN_S = 60
 COUNT_MARGIN_PERCENT = 150
 # … and hardly ever less than this much.
 LEAST_PERCENT = 85
+# Fields that every provider reads into the model's context.
+SAID = ("messages", "tools")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,9 @@ class Plan:
 
         Other vendors' tokenizers may make more of it than ours, hence the margin.
         """
-        prompt = tokens.count_prompt(request.body) * COUNT_MARGIN_PERCENT // 100
+        body = {**request.body, **request.unknown}
+        counted = tokens.count_prompt(body, media=media_tokens.most)
+        prompt = counted * COUNT_MARGIN_PERCENT // 100
 
         def ask_for(candidate: Candidate) -> Ask:
             ask, calls = self.ask_for(candidate), calls_of(candidate, request)
@@ -166,7 +170,8 @@ def _prompt_tokens(model: Model, request: ChatRequest) -> int:
     contexts = [offer.context_tokens or model.context_tokens for offer in model.offers]
     if request.prompt_bound <= min(contexts, default=0):
         return 0
-    return tokens.count_prompt(request.body) * LEAST_PERCENT // 100
+    said = {name: request.body[name] for name in SAID if name in request.body}
+    return tokens.count_prompt(said, media=lambda _: 0) * LEAST_PERCENT // 100
 
 
 def _ask(

@@ -64,7 +64,9 @@ class Monitor:
     """One process's view of the offers of one database."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        # Entered again where the garbage collector, run amidst a note, ends an answer that nobody
+        # reads any more, which is noted too.
+        self._lock = threading.RLock()
         self._told: dict[int, Record] = {}
         self._records: dict[int, Record] = {}
         self._news: dict[int, News] = {}
