@@ -228,19 +228,33 @@ class Completion:
             chunk = self._ahead.pop() if self._ahead else self._next()
             if chunk is None:
                 return
-            is_more = chunk is not SILENCE and not chunk.finish
-            if is_more and not self._is_payable(chunk):
-                # It is neither delivered nor charged.
+            for piece in self._payable(chunk):
+                if piece is not SILENCE:
+                    self._tally.note(piece)
+                if self._wait.has_left:
+                    raise ClientLeft
+                if not piece.finish:
+                    # Where the answer is read on in any case, nobody has called us away.
+                    self._wait.check()
+                yield piece
+
+    def _payable(self, chunk: Chunk) -> Iterator[Chunk]:
+        """The chunk, or as much of a run as can be paid. Raises _OutOfMoney.
+
+        What cannot be paid is neither delivered nor charged; an answer that ends is delivered.
+        """
+        if chunk is SILENCE or chunk.finish or self._is_payable(chunk):
+            yield chunk
+            return
+        for literal in chunk.literals or (None,):
+            piece = chunk
+            if literal is not None:
+                size = len(literal) - 2
+                piece = Chunk({}, has_content=True, output_bytes=size, literals=[literal])
+            if not self._is_payable(piece):
                 self._opening.close()
                 raise _OutOfMoney
-            if chunk is not SILENCE:
-                self._tally.note(chunk)
-            if self._wait.has_left:
-                raise ClientLeft
-            if not chunk.finish:
-                # Where the answer is read on in any case, nobody has called us away.
-                self._wait.check()
-            yield chunk
+            yield piece
 
     def _is_payable(self, chunk: Chunk) -> bool:
         said = tokens.estimate(self._tally.output_bytes + chunk.output_bytes)
