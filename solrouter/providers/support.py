@@ -102,6 +102,15 @@ def support(
     return _support(kind, upstream_model, _frozen(capabilities), _frozen(model_facts))
 
 
+def warnings_of(kind: str, call: UpstreamCall) -> tuple[str, ...]:
+    """What a provider of this kind would leave out of a call, without sending it.
+
+    Raises UpstreamRefused for what its dialect cannot say.
+    """
+    _, warnings = _WRITERS[kind](call)
+    return tuple(warnings)
+
+
 def must_be_honoured(name: str) -> bool:
     """Whether a request with a field that cannot be honoured is refused rather than warned of."""
     return _FIELDS.get(name, name) in MUST_BE_HONOURED

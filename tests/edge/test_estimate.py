@@ -79,3 +79,19 @@ def test_a_poor_account_is_told_so_and_not_refused(
     answer = estimate(client, bob, offered)
     assert answer.status_code == 200
     assert answer.json["is_affordable"] is False
+
+
+def test_it_knows_what_a_dialect_cannot_say(
+    app: Flask, client: FlaskClient, alice: Person, upstream: FakeUpstream
+) -> None:
+    offered = make_offer(app, upstream.origin, kind="anthropic")
+    told = estimate(client, alice, offered, seed=1).json
+    assert [warning.partition(":")[0] for warning in told["warnings"]] == ["seed"]
+    refused = estimate(client, alice, offered, seed=1, strict=True)
+    assert (refused.status_code, refused.json["error"]["param"]) == (400, "seed")
+    functions = [{"name": "look", "parameters": {"type": "object"}}]
+    assert estimate(client, alice, offered, functions=functions).status_code == 400
+    make_offer(app, upstream.url, provider="other")
+    both = estimate(client, alice, offered, functions=functions).json
+    assert both["provider"] == "other"
+    assert both["skipped"][-1]["why"] == "cannot say functions"

@@ -1,18 +1,25 @@
 """What a request would do, without doing it: who would serve it, and what it may cost."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from solrouter import tokens
 from solrouter.chat import ChatRequest, Usage
+from solrouter.providers import support
+from solrouter.providers.base import Deadlines, UpstreamCall
+from solrouter.providers.errors import UpstreamRefused
 from solrouter.services import activity, admission, billing, catalogue, pricing
 from solrouter.services.billing import Balance
+from solrouter.services.catalogue import Snapshot
 from solrouter.services.completions import planning
+from solrouter.services.completions.opening import callers_fault, for_offer
 from solrouter.services.completions.planning import Candidate, Plan
 from solrouter.services.keys import SCOPE_INFERENCE, Principal
 from solrouter.services.routing import Skipped
 
 # What an answer is taken to be long while the account has none of this model.
 OUTPUT_TOKENS_LIKELY = 500
+# For a call that is written and never sent.
+NEVER = Deadlines(connect_s=0, first_token_s=0, between_chunks_s=0, total_s=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +54,8 @@ def estimate(principal: Principal, request: ChatRequest) -> Estimate:
     Raises what the request itself would raise before its admission, and RateLimited.
     """
     principal.require(SCOPE_INFERENCE)
-    plan = planning.plan(catalogue.fresh(), principal, request)
+    snapshot = catalogue.fresh()
+    plan = _sayable(planning.plan(snapshot, principal, request), request, snapshot)
     admission.count_request(principal)
     counted = min(tokens.count_prompt(request.body), request.prompt_bound)
     ask = plan.ask_for(plan.candidates[0])
@@ -65,6 +73,43 @@ def estimate(principal: Principal, request: ChatRequest) -> Estimate:
         output_tokens_max=ask.output_limit,
         balance=billing.balance(principal.account_id),
     )
+
+
+def _sayable(plan: Plan, request: ChatRequest, snapshot: Snapshot) -> Plan:
+    """The plan less those whose dialect cannot say the request, with what the others leave out.
+
+    Raises BadRequest when none can say it.
+    """
+    candidates: list[Candidate] = []
+    skipped = list(plan.skipped)
+    refusal: UpstreamRefused | None = None
+    for candidate in plan.candidates:
+        ask, connection = (
+            plan.ask_for(candidate),
+            snapshot.connections[candidate.offer.provider_slug],
+        )
+        call = UpstreamCall(
+            request=for_offer(request, candidate.offer),
+            provider=candidate.offer.provider_slug,
+            upstream_model=candidate.offer.upstream_model,
+            base_url=connection.base_url,
+            api_key=None,
+            output_limit=ask.output_limit,
+            deadlines=NEVER,
+            capabilities=candidate.offer.capabilities,
+            model_facts=candidate.model.facts,
+        )
+        try:
+            told = support.warnings_of(candidate.offer.kind, call)
+        except UpstreamRefused as error:
+            refusal = refusal or error
+            skipped.append(Skipped(candidate.offer, f"cannot say {error.param}"))
+        else:
+            warnings = tuple(dict.fromkeys((*candidate.warnings, *told)))
+            candidates.append(replace(candidate, warnings=warnings))
+    if refusal is not None and not candidates:
+        raise callers_fault(refusal)
+    return replace(plan, candidates=tuple(candidates), skipped=tuple(skipped))
 
 
 def _cost(plan: Plan, request: ChatRequest, prompt_tokens: int, output_tokens: int) -> int:

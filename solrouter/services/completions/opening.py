@@ -118,7 +118,7 @@ class Opening:
                 return
             except UpstreamRefused as error:
                 if not _is_its_own(waiting, candidate, error):
-                    raise _callers_fault(error) from error
+                    raise callers_fault(error) from error
                 failure = error
             except ProviderError as error:
                 name, detail = candidate.offer.provider_slug, error.detail or error
@@ -128,7 +128,7 @@ class Opening:
                     busy.append((error.retry_after_s or 0, candidate))
         assert failure is not None, "the first candidate is always asked"
         if isinstance(failure, UpstreamRefused):
-            raise _callers_fault(failure) from failure
+            raise callers_fault(failure) from failure
         raise _all_failed(failure, self.attempts) from failure
 
     def close(self) -> None:
@@ -243,7 +243,7 @@ class Opening:
     def _open(self, candidate: Candidate, *, is_last: bool) -> Iterator[Chunk]:
         """Opens one candidate and waits for its first content. Raises ProviderError."""
         offer = candidate.offer
-        request = _for_offer(self._request, offer)
+        request = for_offer(self._request, offer)
         if not self.admitted.is_whole:
             # A hold that must grow ahead of the output has to see it.
             request = replace(request, stream=True)
@@ -350,7 +350,7 @@ class Opening:
         return SILENCE
 
 
-def _for_offer(request: ChatRequest, offer: Offer) -> ChatRequest:
+def for_offer(request: ChatRequest, offer: Offer) -> ChatRequest:
     """The request as this provider is to see it: unknown fields only where they are taken."""
     if request.unknown and passes_unknown(offer.capabilities):
         return replace(request, body={**request.body, **request.unknown})
@@ -369,7 +369,7 @@ def _is_its_own(waiting: Iterable[Candidate], candidate: Candidate, error: Upstr
     return any(other.context_tokens > candidate.context_tokens for other in waiting)
 
 
-def _callers_fault(error: UpstreamRefused) -> BadRequest:
+def callers_fault(error: UpstreamRefused) -> BadRequest:
     """The upstream's refusal in our words: the request is wrong wherever it is sent."""
     kind = ContextTooLong if error.upstream_code in CONTEXT_CODES else BadRequest
     return kind(error.message, code=error.upstream_code or kind.code, param=error.param)
