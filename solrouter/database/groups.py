@@ -7,18 +7,18 @@ statement. A *lane* sends its batch as one pipeline over a connection of its own
 costs one round trip, and one flush where it needs one.
 """
 
-import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
 import psycopg
-from sqlalchemy import Engine, PoolProxiedConnection
+from sqlalchemy import Engine
 
 from solrouter.database.compiled import Numbered
 from solrouter.database.faults import as_ours, is_transient, sqlstate
+from solrouter.database.pipeline import Pipeline
 
 STEPS_MAX = 64
 DEADLOCK_TRIES_MAX = 5
@@ -30,9 +30,6 @@ LOCK = Numbered(
     "SELECT id FROM accounts WHERE id = ANY(%(accounts)s) ORDER BY id FOR NO KEY UPDATE"
 )
 BEGIN, COMMIT = Numbered("BEGIN"), Numbered("COMMIT")
-
-Connection = psycopg.Connection[Any]
-RawCursor = psycopg.RawCursor[Any]
 
 
 class Member(Protocol):
@@ -100,7 +97,7 @@ class Lane:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._opened: PoolProxiedConnection | None = None
+        self._opened: Pipeline | None = None
         self._queue: Queue[Step] = Queue(self._commit, STEPS_MAX)
         self._lead = threading.Lock()
 
@@ -136,7 +133,7 @@ class Lane:
             self._send(batch)
         except Exception as error:
             # The connection may be amidst a transaction, or be gone.
-            is_gone = self._opened is None or self._connection.closed
+            is_gone = self._opened is None or self._opened.is_gone
             self._drop()
             if is_gone:
                 raise
@@ -157,77 +154,33 @@ class Lane:
                     return
 
     def _send(self, batch: list[Step]) -> None:
-        """One round trip: all in one pipeline, and in one transaction.
-
-        The server skips what follows an error, the COMMIT too. Looks need neither.
-        """
-        connection = self._ready()
-        before, is_committing = sys.exception(), False
+        """One round trip: all in one pipeline, and in one transaction. Looks need none."""
+        pipeline = self._ready()
         accounts = sorted({step.account_id for step in batch if step.account_id is not None})
-        answers = []
+        calls = [(step.statement, step.values) for step in batch]
+        if accounts:
+            calls = [(BEGIN, {}), (LOCK, {"accounts": accounts}), *calls, (COMMIT, {})]
+        for step in batch:
+            step.was_sent = True
         try:
-            with connection.pipeline():
-                if accounts:
-                    _run(connection, BEGIN, {})
-                    _run(connection, LOCK, {"accounts": accounts})
-                for step in batch:
-                    step.was_sent = True
-                    answers.append(_run(connection, step.statement, step.values))
-                if accounts:
-                    is_committing = True
-                    _run(connection, COMMIT, {})
+            answers = pipeline.run(calls)
         except Exception as error:
-            causes = list(_causes(error, before))
-            if is_committing and not any(map(sqlstate, causes)):
+            if pipeline.has_sent and not sqlstate(error):
                 # The server has refused nothing, so it may have committed: not to be sent again.
                 self._drop()
-            for cause in causes:
-                if not isinstance(cause, Exception):
-                    # A kill, for which the client library puts its own complaint.
-                    raise cause from None
             raise
-        for step, answer in zip(batch, answers, strict=True):
-            step.rows = answer.fetchall()
+        for step, rows in zip(batch, answers[2:] if accounts else answers, strict=False):
+            step.rows = rows
 
-    @property
-    def _connection(self) -> Connection:
-        assert self._opened is not None
-        connection: Any = self._opened.dbapi_connection
-        return connection  # type: ignore[no-any-return]
-
-    def _ready(self) -> Connection:
+    def _ready(self) -> Pipeline:
         """The connection, opened anew if the server has ended it since the last batch."""
-        if self._opened is not None and not _is_alive(self._connection):
+        if self._opened is not None and not self._opened.is_alive:
             self._drop()
         if self._opened is None:
-            self._opened = self._engine.raw_connection()
-        return self._connection
+            self._opened = Pipeline(self._engine.raw_connection())
+        return self._opened
 
     def _drop(self) -> None:
         if self._opened is not None:
             opened, self._opened = self._opened, None
-            opened.invalidate()
-
-
-def _run(connection: Connection, statement: Numbered, values: dict[str, Any]) -> RawCursor:
-    cursor: RawCursor = psycopg.RawCursor(connection)
-    return cursor.execute(statement.text, statement.values(values), prepare=True)
-
-
-def _causes(error: BaseException, before: BaseException | None) -> Iterator[BaseException]:
-    """The error and those amidst which it came, but not what was there before."""
-    cause: BaseException | None = error
-    while cause is not None and cause is not before:
-        yield cause
-        cause = cause.__context__
-
-
-def _is_alive(connection: Connection) -> bool:
-    """Whether the server has not said goodbye meanwhile: reads what has come, without waiting."""
-    try:
-        # The first reads the server's last words, the second the end behind them.
-        connection.pgconn.consume_input()
-        connection.pgconn.consume_input()
-    except psycopg.OperationalError:
-        return False
-    return not connection.closed
+            opened.drop()

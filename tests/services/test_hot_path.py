@@ -102,12 +102,12 @@ def _postgresql(ours: Any, found: Counted) -> Iterator[None]:
     lanes = [ours._looks, *ours._lanes.values()]
     with tempfile.TemporaryFile() as trace:
         for lane in lanes:
-            lane._connection.pgconn.trace(trace.fileno())
+            lane._opened.pgconn.trace(trace.fileno())
         try:
             yield
         finally:
             for lane in lanes:
-                lane._connection.pgconn.untrace()
+                lane._opened.pgconn.untrace()
             event.remove(ours.reader, "before_cursor_execute", refuse)
         os.lseek(trace.fileno(), 0, os.SEEK_SET)
         told = trace.read().decode()
