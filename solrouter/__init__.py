@@ -3,8 +3,9 @@ together.
 """
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from flask import Flask
 
@@ -12,6 +13,14 @@ from solrouter import blueprints, cli, config, database, extensions, logs, secre
 from solrouter.services import housekeeping, startup
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+class _App(Flask):
+    """Flask, told once for all that no view and no hook of ours is a coroutine."""
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """The function itself; Flask would inspect every hook anew at every request."""
+        return func
 
 
 def create_app(environ: Mapping[str, str] | None = None, *, is_server: bool = False) -> Flask:
@@ -23,7 +32,7 @@ def create_app(environ: Mapping[str, str] | None = None, *, is_server: bool = Fa
     environ = config.read_environment(ROOT) if environ is None else environ
     instance_path = Path(environ.get("SOLROUTER_INSTANCE_PATH") or ROOT / "instance")
     instance_path.mkdir(parents=True, exist_ok=True)
-    app = Flask("solrouter", root_path=str(ROOT / "solrouter"), instance_path=str(instance_path))
+    app = _App("solrouter", root_path=str(ROOT / "solrouter"), instance_path=str(instance_path))
     app.config.update(config.load(environ, instance_path=instance_path))
 
     logs.init_app(app)

@@ -7,6 +7,7 @@ counted in disjoint classes, so that nothing is priced twice.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from operator import attrgetter
 from typing import Any
 
 CHAT_COMPLETION = "chat.completion"
@@ -33,8 +34,7 @@ class Usage:
     reasoning: int = 0
 
     def __post_init__(self) -> None:
-        for item in fields(self):
-            assert getattr(self, item.name) >= 0, f"{item.name} must not be negative"
+        assert min(_units(self)) >= 0, "units must not be negative"
 
     @property
     def prompt_tokens(self) -> int:
@@ -60,7 +60,13 @@ class Usage:
 
     def classes(self) -> dict[str, int]:
         """The classes that are not zero, by name: what a receipt stores."""
-        return {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name)}
+        return {
+            name: units for name, units in zip(USAGE_CLASSES, _units(self), strict=True) if units
+        }
+
+
+USAGE_CLASSES = tuple(item.name for item in fields(Usage))
+_units = attrgetter(*USAGE_CLASSES)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,8 @@ def utcnow() -> datetime:
     return datetime.now(UTC)
 
 
-def monotonic_s() -> float:
-    """Seconds that never jump; only differences mean anything."""
-    return time.monotonic()
+# Seconds that never jump; only differences mean anything.
+monotonic_s = time.monotonic
 
 
 def new_id() -> uuid.UUID:

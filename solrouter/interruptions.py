@@ -7,8 +7,8 @@ greenlet.
 """
 
 import socket
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any
 from weakref import WeakSet
@@ -90,11 +90,9 @@ class TooSlow(Exception):
     """Something was not done in its time."""
 
 
-@contextmanager
-def deadline(seconds: float) -> Iterator[None]:
+def deadline(seconds: float) -> AbstractContextManager[Any]:
     """Ends what waits within it once the time is over. Raises TooSlow. For sockets only."""
-    with gevent.Timeout(seconds, TooSlow("the time is over")):
-        yield
+    return gevent.Timeout(seconds, TooSlow("the time is over"))  # type: ignore[no-any-return]
 
 
 class ClientWatch:

@@ -5,7 +5,6 @@ HKDF-SHA-256 (RFC 5869) with one label for each use, so that no two uses share a
 """
 
 import base64
-import hashlib
 import hmac
 from dataclasses import dataclass
 from functools import cached_property
@@ -50,7 +49,7 @@ class RootSecret:
 
     def digest(self, token: str) -> bytes:
         """HMAC-SHA-256 of an API key under this secret's pepper."""
-        return hmac.new(self.pepper, token.encode(), hashlib.sha256).digest()
+        return hmac.digest(self.pepper, token.encode(), "sha256")
 
 
 class Secrets:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 API_MOUNT = "/v1"
 API_ALIASES = ("/ai", "/api/v1")
 API_MOUNTS = (API_MOUNT, *API_ALIASES)
+UNDER_API = tuple(f"{mount}/" for mount in API_MOUNTS)
 
 
 class Aliases:
@@ -28,7 +29,7 @@ class Aliases:
         self, environ: "WSGIEnvironment", start_response: "StartResponse"
     ) -> Iterable[bytes]:
         path = environ["PATH_INFO"]
-        for alias in API_ALIASES:
+        for alias in () if path.startswith(API_MOUNT) else API_ALIASES:
             if _is_under(path, alias):
                 environ["PATH_INFO"] = API_MOUNT + path[len(alias) :]
         return self._wsgi_app(environ, start_response)
@@ -41,7 +42,7 @@ def init_app(app: Flask) -> None:
 
 def is_api_path(path: str) -> bool:
     """Whether the path belongs to the API, known or not: bearer keys, JSON errors, no cookies."""
-    return any(_is_under(path, mount) for mount in API_MOUNTS)
+    return path.startswith(UNDER_API) or path in API_MOUNTS
 
 
 def _is_under(path: str, mount: str) -> bool:

@@ -7,9 +7,10 @@ import logging
 import secrets
 from urllib.parse import quote
 
-from flask import Flask, Response, g, request
+from flask import Flask, Response
 
 from solrouter import clock
+from solrouter.blueprints.contexts import notes_itself, request_itself
 
 log = logging.getLogger("solrouter.access")
 
@@ -25,29 +26,30 @@ def init_app(app: Flask) -> None:
 
 def note(**ids: str) -> None:
     """Adds ids, such as `account` or `key`, to this request's line in the access log."""
-    g.setdefault("log_ids", {}).update(ids)
+    notes_itself().setdefault("log_ids", {}).update(ids)
 
 
 def begin() -> None:
     """Gives the request its id."""
-    g.request_id = f"req_{secrets.token_hex(ID_BYTES)}"
-    g.began_s = clock.monotonic_s()
+    known = notes_itself()
+    known.request_id = f"req_{secrets.token_hex(ID_BYTES)}"
+    known.began_s = clock.monotonic_s()
 
 
 def end(response: Response) -> Response:
     """Names the request in its answer and in the log."""
-    response.headers[HEADER] = g.request_id
-    elapsed_ms = (clock.monotonic_s() - g.began_s) * 1000
-    ids = "".join(f" {name}={value}" for name, value in g.get("log_ids", {}).items())
-    # Quoted, since a path may hold any character, line ends included.
-    path = quote(request.path)
+    known, asked = notes_itself(), request_itself()
+    response.headers.add(HEADER, known.request_id)
+    elapsed_ms = (clock.monotonic_s() - known.began_s) * 1000
+    ids = "".join([f" {name}={value}" for name, value in known.get("log_ids", {}).items()])
     log.info(
         "%s %s %s %.1fms id=%s%s",
-        request.method,
-        path,
+        asked.method,
+        # Quoted, since a path may hold any character, line ends included.
+        quote(asked.path),
         response.status_code,
         elapsed_ms,
-        g.request_id,
+        known.request_id,
         ids,
     )
     return response

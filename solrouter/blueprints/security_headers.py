@@ -14,6 +14,7 @@ from flask import Flask, Response, current_app, request
 from werkzeug.exceptions import BadRequest
 from werkzeug.middleware.proxy_fix import ProxyFix
 
+from solrouter.blueprints.contexts import request_itself
 from solrouter.blueprints.mounts import is_api_path
 
 HSTS = "max-age=31536000"
@@ -21,10 +22,12 @@ PREFLIGHT_MAX_AGE_S = 86400
 PAGE_HEADERS = {
     "Referrer-Policy": "strict-origin-when-cross-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
 }
 API_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
     "Access-Control-Allow-Origin": "*",
     "Access-Control-Expose-Headers": "*, Retry-After, X-Request-Id, X-Generation-Id",
 }
@@ -80,13 +83,15 @@ def answer_preflight() -> Response | None:
 
 def set_headers(response: Response) -> Response:
     """Adds what is not there yet; a view may say more strictly what it needs."""
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    if request.is_secure:
-        response.headers["Strict-Transport-Security"] = HSTS
-    if is_api_path(request.path):
-        _set_defaults(response, API_HEADERS)
+    asked, headers = request_itself(), response.headers
+    if asked.is_secure:
+        headers["Strict-Transport-Security"] = HSTS
+    if is_api_path(asked.path):
+        # No view of the API sets any of these.
+        headers.extend(API_HEADERS)
         return response
-    _set_defaults(response, PAGE_HEADERS)
+    for name, value in PAGE_HEADERS.items():
+        headers.setdefault(name, value)
     policy = current_app.extensions[CONTENT_POLICY]
     response.headers.setdefault("Content-Security-Policy", policy)
     if request.blueprint in PRIVATE_ROOMS:
@@ -94,11 +99,6 @@ def set_headers(response: Response) -> Response:
     elif request.cookies and request.endpoint != "static":
         response.headers.setdefault("Cache-Control", "private, no-cache")
     return response
-
-
-def _set_defaults(response: Response, headers: dict[str, str]) -> None:
-    for name, value in headers.items():
-        response.headers.setdefault(name, value)
 
 
 def _host_name(host: str) -> str:

@@ -17,7 +17,7 @@ def init_app(app: Flask) -> None:
 
 def read_form() -> None:
     """Reads the body of a request to a page, so that nothing later waits for it."""
-    if request.content_length and not is_api_path(request.path):
+    if not is_api_path(request.path) and request.content_length:
         body()
 
 

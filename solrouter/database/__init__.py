@@ -24,7 +24,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from solrouter import native_threads
 from solrouter.clock import monotonic_s
-from solrouter.database.compiled import Numbered, Prepared, prepared
+from solrouter.database.compiled import Numbered, Prepared, array, prepared
 from solrouter.database.engines import (
     lane_engine,
     migration_engine,
@@ -46,6 +46,7 @@ __all__ = [
     "Numbered",
     "Prepared",
     "Step",
+    "array",
     "current",
     "init_app",
     "look_up",

@@ -13,7 +13,7 @@ A prepared statement is written as a function of the dialect's name that builds 
 import re
 import sqlite3
 from collections import namedtuple
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, cast
 
 from sqlalchemy import Connection, Dialect, Executable
@@ -30,6 +30,7 @@ class Numbered:
     def __init__(self, text: str) -> None:
         self.names: list[str] = []
         self.text = re.sub(r"%\((\w+)\)s|%%", self._place, " ".join(text.split()))
+        self._known = frozenset(self.names)
 
     def _place(self, found: re.Match[str]) -> str:
         name = found[1]
@@ -41,8 +42,16 @@ class Numbered:
 
     def values(self, named: Mapping[str, Any]) -> list[Any]:
         """The values in the order of their numbers."""
-        assert named.keys() == set(self.names), named.keys() ^ set(self.names)
+        assert named.keys() == self._known, named.keys() ^ self._known
         return [named[name] for name in self.names]
+
+
+def array(plain: Iterable[int | str]) -> str:
+    """PostgreSQL's text of an array of numbers or of words that need no quotes.
+
+    The client library takes five times as long to write a list.
+    """
+    return f"{{{','.join(map(str, plain))}}}"
 
 
 class _Compiled:

@@ -16,7 +16,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import psycopg
 from sqlalchemy import Engine
 
-from solrouter.database.compiled import Numbered
+from solrouter.database.compiled import Numbered, array
 from solrouter.database.faults import as_ours, is_transient, sqlstate
 from solrouter.database.pipeline import Pipeline
 
@@ -27,7 +27,7 @@ DEADLOCK_TRIES_MAX = 5
 # of a batch are locked at once and in order, so that two batches cannot wait for each other. Rows
 # may go on referring to the account meanwhile (NO KEY).
 LOCK = Numbered(
-    "SELECT id FROM accounts WHERE id = ANY(%(accounts)s) ORDER BY id FOR NO KEY UPDATE"
+    "SELECT id FROM accounts WHERE id = ANY(%(accounts)s::bigint[]) ORDER BY id FOR NO KEY UPDATE"
 )
 BEGIN, COMMIT = Numbered("BEGIN"), Numbered("COMMIT")
 
@@ -159,7 +159,7 @@ class Lane:
         accounts = sorted({step.account_id for step in batch if step.account_id is not None})
         calls = [(step.statement, step.values) for step in batch]
         if accounts:
-            calls = [(BEGIN, {}), (LOCK, {"accounts": accounts}), *calls, (COMMIT, {})]
+            calls = [(BEGIN, {}), (LOCK, {"accounts": array(accounts)}), *calls, (COMMIT, {})]
         for step in batch:
             step.was_sent = True
         try:

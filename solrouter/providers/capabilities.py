@@ -7,18 +7,45 @@ some name, so it finds nothing.
 """
 
 import re
-from collections.abc import Mapping
-from functools import lru_cache
-from typing import Any
+from collections.abc import Callable, Mapping
+from functools import lru_cache, wraps
+from typing import Any, TypeVar
 
 RULES = "model_rules"
 PATTERN_CHARACTERS_MAX = 200
+REMEMBERED_MAX = 4096
+T = TypeVar("T")
 _REPETITION = re.compile(r"[*+?{]")
 _NOTHING = re.compile(r"(?!)")
 
 
-def flags_for(capabilities: Mapping[str, Any], upstream_model: str) -> dict[str, Any]:
+def remembered(question: Callable[[Mapping[str, Any], Mapping[str, Any], str], T]) -> Any:
+    """Remembers the answers of a pure function of two rows' data and a model's name.
+
+    By the identity of the data, which is of one catalogue's version and never changed: to compare
+    it would cost as much as to ask again. It is kept with the answer, so that no identity is taken
+    by another while it stands for this one.
+    """
+    answers: dict[tuple[int, int, str], tuple[Any, Any, T]] = {}
+
+    @wraps(question)
+    def ask(capabilities: Mapping[str, Any], facts: Mapping[str, Any], upstream_model: str) -> T:
+        key = (id(capabilities), id(facts), upstream_model)
+        found = answers.get(key)
+        if found is None:
+            if len(answers) >= REMEMBERED_MAX:
+                answers.clear()
+            found = (capabilities, facts, question(capabilities, facts, upstream_model))
+            answers[key] = found
+        return found[2]
+
+    return ask
+
+
+def flags_for(capabilities: Mapping[str, Any], upstream_model: str) -> Mapping[str, Any]:
     """The flags that hold for one model. Lists of a rule come on top of the provider's own."""
+    if RULES not in capabilities:
+        return capabilities
     flags = {name: value for name, value in capabilities.items() if name != RULES}
     for rule in capabilities.get(RULES) or ():
         if not _pattern(str(rule["match"])).search(upstream_model):

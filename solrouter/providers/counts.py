@@ -1,6 +1,5 @@
 """Numbers that upstreams tell us about tokens, believed only when they can be true. Pure."""
 
-from collections.abc import Mapping
 from typing import Any
 
 # No context window and no answer comes near it; a larger number is a bug, and would be billed.
@@ -9,18 +8,17 @@ TOKENS_MAX = 1_000_000_000
 
 def token_count(value: Any) -> int | None:
     """A count of tokens, or None for what cannot be one: text, NaN, negative or absurd numbers."""
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int):
-        return None
-    return value if 0 <= value <= TOKENS_MAX else None
+    kind = type(value)
+    if kind is float and value.is_integer():
+        kind, value = int, int(value)
+    return value if kind is int and 0 <= value <= TOKENS_MAX else None
 
 
 def count_in(values: Any, *names: str) -> int:
-    """The first believable count under these names, or 0."""
-    if isinstance(values, Mapping):
+    """The first believable count under these names of a JSON object, or 0."""
+    if isinstance(values, dict):
         for name in names:
-            count = token_count(values.get(name))
-            if count is not None:
+            told = values.get(name)
+            if told is not None and (count := token_count(told)) is not None:
                 return count
     return 0

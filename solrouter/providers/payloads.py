@@ -80,7 +80,7 @@ def generated_bytes(piece: Mapping[str, Any]) -> int:
     for function in _functions(piece):
         size += utf8_bytes(function.get("name")) + utf8_bytes(function.get("arguments"))
     audio = piece.get("audio")
-    if isinstance(audio, Mapping):
+    if isinstance(audio, dict):
         size += utf8_bytes(audio.get("transcript"))
     return size
 
@@ -88,9 +88,9 @@ def generated_bytes(piece: Mapping[str, Any]) -> int:
 def _functions(piece: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     for call in piece.get("tool_calls") or ():
         function = call.get("function") or call.get("custom")
-        if isinstance(function, Mapping):
+        if isinstance(function, dict):
             yield function
-    if isinstance(piece.get("function_call"), Mapping):
+    if isinstance(piece.get("function_call"), dict):
         yield piece["function_call"]
 
 

@@ -14,16 +14,15 @@ RANDOM_CHARACTERS = 38
 CHECKSUM_CHARACTERS = 6
 KEY_LENGTH = len(PREFIX) + RANDOM_CHARACTERS + CHECKSUM_CHARACTERS
 ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
+# Two digits at once.
+PAIRS = tuple(first + second for first in ALPHABET for second in ALPHABET)
 
 
 def checksum(body: str) -> str:
     """Six base62 characters of CRC-32 over the text before them."""
-    value = zlib.crc32(body.encode())
-    characters = []
-    for _ in range(CHECKSUM_CHARACTERS):
-        value, digit = divmod(value, len(ALPHABET))
-        characters.append(ALPHABET[digit])
-    return "".join(reversed(characters))
+    value, last = divmod(zlib.crc32(body.encode()), len(PAIRS))
+    first, middle = divmod(value, len(PAIRS))
+    return PAIRS[first] + PAIRS[middle] + PAIRS[last]
 
 
 def make_text() -> str:

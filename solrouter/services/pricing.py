@@ -51,6 +51,11 @@ class PriceCard:
     tiers: tuple[Mapping[str, Any], ...] = ()
     windows: tuple[Mapping[str, Any], ...] = ()
 
+    @property
+    def is_flat(self) -> bool:
+        """Whether one price holds for every size and at every time."""
+        return not self.tiers and not self.windows
+
     def rate(self, name: str, rates: Mapping[str, int] | None = None) -> int:
         """The rate of a class, falling back until one is named; 0 when none is."""
         table = self.rates if rates is None else rates
@@ -68,12 +73,17 @@ def cost_nanos(usage: Usage, card: PriceCard, *, at: datetime, calls: int = 1) -
     If it is the sum of several calls with one prompt, the size that counts is that of each.
     """
     rates = rates_for(card, input_tokens=-(-usage.prompt_tokens // calls), at=at)
-    total = sum(getattr(usage, name) * card.rate(name, rates) for name in PRICED_CLASSES)
+    total = 0
+    for name in PRICED_CLASSES:
+        if units := getattr(usage, name):
+            total += units * card.rate(name, rates)
     return divide_half_up(total, UNITS_PER_PRICE)
 
 
 def rates_for(card: PriceCard, *, input_tokens: int, at: datetime) -> Mapping[str, int]:
     """The rates in force for a request with so much input that began at `at`."""
+    if card.is_flat:
+        return card.rates
     rates = dict(card.rates)
     for window in card.windows:
         if in_window(window, at):
@@ -148,6 +158,8 @@ def _reachable_rates(
     card: PriceCard, *, prompt_tokens: int, at: datetime
 ) -> list[Mapping[str, int]]:
     """The rates of every size of input up to the bound: a small prompt may be the dearer one."""
+    if card.is_flat:
+        return [card.rates]
     sizes = {0, prompt_tokens}
     sizes.update(
         int(tier["above_input_tokens"]) + 1

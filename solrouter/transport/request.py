@@ -3,12 +3,15 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from solrouter.transport.errors import Unsendable
 from solrouter.transport.pool import Origin
 
 USER_AGENT = "SolRouter/1.0"
+# How many heads are remembered: a few for each provider.
+HEADS_MAX = 512
 
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _FIELD_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
@@ -33,8 +36,8 @@ class HttpRequest:
 
 def written(request: HttpRequest) -> tuple[Origin, bytes]:
     """Returns whom to connect to and the head to send. Raises Unsendable."""
-    origin, target = _parsed_url(request.url)
-    return origin, _head(request, origin, target)
+    origin, head = _head(request.method, request.url, tuple(request.headers.items()))
+    return origin, b"%b%d\r\n\r\n" % (head, len(request.body))
 
 
 def _parsed_url(url: str) -> tuple[Origin, str]:
@@ -52,7 +55,10 @@ def _parsed_url(url: str) -> tuple[Origin, str]:
     return Origin(parts.scheme, host, port or _PORTS[parts.scheme]), target
 
 
-def _head(request: HttpRequest, origin: Origin, target: str) -> bytes:
+@lru_cache(maxsize=HEADS_MAX)
+def _head(method: str, url: str, headers: tuple[tuple[str, str], ...]) -> tuple[Origin, bytes]:
+    """All of the head but the body's length: the same for each request to one place."""
+    origin, target = _parsed_url(url)
     host = f"[{origin.host}]" if ":" in origin.host else origin.host
     if origin.port != _PORTS[origin.scheme]:
         host += f":{origin.port}"
@@ -60,15 +66,14 @@ def _head(request: HttpRequest, origin: Origin, target: str) -> bytes:
         "Host": host,
         "User-Agent": USER_AGENT,
         "Accept-Encoding": "identity",
-        **request.headers,
-        "Content-Length": str(len(request.body)),
+        **dict(headers),
     }
-    if not _TOKEN.fullmatch(request.method):
+    if not _TOKEN.fullmatch(method):
         raise Unsendable("the method is not a word")
-    lines = [f"{request.method} {target} HTTP/1.1"]
+    lines = [f"{method} {target} HTTP/1.1"]
     for name, value in fields.items():
         # A line break would let a value add headers, or a whole second request.
         if not _TOKEN.fullmatch(name) or not _FIELD_VALUE.fullmatch(value):
             raise Unsendable(f"the header {name!r:.60} holds a character that HTTP forbids")
         lines.append(f"{name}: {value}")
-    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+    return origin, "\r\n".join([*lines, "Content-Length: "]).encode("latin-1")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from solrouter.providers.base import UpstreamCall
-from solrouter.providers.capabilities import flags_for
+from solrouter.providers.capabilities import flags_for, remembered
 
 # What a model's own facts may overrule.
 _FACTS = ("drop_params", "efforts", "temperature_max", "stops_max")
@@ -55,8 +55,16 @@ NAMES = frozenset(item.name for item in fields(Flags))
 
 def flags_of(call: UpstreamCall) -> Flags:
     """The flags of a call: the provider's, its rules for this model, the model's own facts."""
-    told = flags_for(call.capabilities, call.upstream_model)
-    facts = {name: call.model_facts[name] for name in _FACTS if name in call.model_facts}
+    flags: Flags = _flags_of(call.capabilities, call.model_facts, call.upstream_model)
+    return flags
+
+
+@remembered
+def _flags_of(
+    capabilities: Mapping[str, Any], model_facts: Mapping[str, Any], upstream_model: str
+) -> Flags:
+    told = flags_for(capabilities, upstream_model)
+    facts = {name: model_facts[name] for name in _FACTS if name in model_facts}
     if "drop_params" in facts:
         facts["drop_params"] = [*told.get("drop_params", ()), *facts["drop_params"]]
     return _flags({**told, **facts})

@@ -38,7 +38,7 @@ def usage_from_openai(usage: Any, capabilities: Mapping[str, Any]) -> Usage | No
 
 def _totals(usage: Any) -> tuple[int, int] | None:
     """Prompt and completion; one that is missing follows from the total."""
-    if not isinstance(usage, Mapping):
+    if not isinstance(usage, dict):
         return None
     prompt = token_count(usage.get("prompt_tokens"))
     completion = token_count(usage.get("completion_tokens"))

@@ -5,12 +5,13 @@ lowers a limit, says what is wrong, or knows what else to do. A request with an 
 always goes there, since its name and its answer are more than numbers.
 """
 
-import json
 import uuid
 from typing import Any
 
+import orjson
+
 from solrouter import database
-from solrouter.database import Step
+from solrouter.database import Step, array
 from solrouter.services import billing, keys, limits
 from solrouter.services.admission import receipts
 from solrouter.services.admission.admitting import hold_values, rates_wanted, shown
@@ -66,9 +67,9 @@ def _size_values(ask: Ask, sizes: tuple[Size, ...]) -> dict[str, Any]:
     first = sizes[0]
     is_all = first.covered_tokens == ask.output_limit
     return {
-        "amounts": [size.amount_nanos for size in sizes],
-        "needs": [size.needs_nanos for size in sizes],
-        "tokens": [size.tokens(ask) for size in sizes],
+        "amounts": array(size.amount_nanos for size in sizes),
+        "needs": array(size.needs_nanos for size in sizes),
+        "tokens": array(size.tokens(ask) for size in sizes),
         "most_nanos": first.amount_nanos if is_all else ask.cost_bound(ask.output_limit),
     }
 
@@ -80,11 +81,11 @@ def _rate_values(ask: Ask, sizes: tuple[Size, ...]) -> dict[str, Any]:
     for_start = rates_wanted(ask, allowed, sizes[-1].tokens(ask))
     return {
         **allowed._asdict(),
-        "subjects": [limit.subject for limit, _ in wanted],
-        "kinds": [limit.kind for limit, _ in wanted],
-        "steps_us": [limit.step_us(units) for limit, units in wanted],
-        "start_steps_us": [limit.step_us(units) for limit, units in for_start],
-        "windows_us": [limit.window_us for limit, _ in wanted],
+        "subjects": array(limit.subject for limit, _ in wanted),
+        "kinds": array(limit.kind for limit, _ in wanted),
+        "steps_us": array(limit.step_us(units) for limit, units in wanted),
+        "start_steps_us": array(limit.step_us(units) for limit, units in for_start),
+        "windows_us": array(limit.window_us for limit, _ in wanted),
     }
 
 
@@ -109,8 +110,8 @@ def settle(admitted: Admitted, ending: Ending) -> Charge | None:
     values = {
         **receipt,
         "id": admitted.id,
-        "usage": json.dumps(receipt["usage"]),
-        "attempts": json.dumps(receipt["attempts"]),
+        "usage": orjson.dumps(receipt["usage"]).decode(),
+        "attempts": orjson.dumps(receipt["attempts"]).decode(),
         "used_tokens": ending.usage.total_tokens,
         "granted": billing.customer(principal.account_id, "granted"),
         "paid": billing.customer(principal.account_id, "paid"),

@@ -7,6 +7,8 @@ out, so that no upstream can prevent a settlement.
 from dataclasses import replace
 from typing import Any
 
+import orjson
+
 from solrouter.services.admission.asks import Admitted, Ending
 from solrouter.services.billing import Charge
 
@@ -107,9 +109,19 @@ def _ascii(text: str | None) -> str | None:
 
 
 def _cleaned(value: Any) -> Any:
-    """Plain data with printable texts; what a caller may read stays as long as it is."""
+    """Plain data with printable texts; mostly they are, which their JSON tells at one look."""
+    try:
+        text = orjson.dumps(value).decode()
+    except orjson.JSONEncodeError:
+        # Half a surrogate pair, say.
+        return _cleaned_slowly(value)
+    return value if "\\" not in text and text.isprintable() else _cleaned_slowly(value)
+
+
+def _cleaned_slowly(value: Any) -> Any:
+    """The same, one text after another; what a caller may read stays as long as it is."""
     if isinstance(value, str):
         return printable(value, len(value))
     if isinstance(value, dict):
-        return {_cleaned(name): _cleaned(each) for name, each in value.items()}
-    return [_cleaned(each) for each in value] if isinstance(value, list) else value
+        return {_cleaned_slowly(name): _cleaned_slowly(each) for name, each in value.items()}
+    return [_cleaned_slowly(each) for each in value] if isinstance(value, list) else value

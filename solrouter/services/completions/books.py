@@ -130,8 +130,9 @@ class Books:
         self.is_settled = True
         ending = self._ending(outcome, reason[:REASON_CHARACTERS_MAX], usage, source)
         # From the first content on the prices are those of whoever serves.
-        ask = admission.with_offer(self.admitted.ask, ending.offer)
-        admitted = replace(self.admitted, ask=ask)
+        admitted = self.admitted
+        if admitted.ask.offer is not ending.offer:
+            admitted = replace(admitted, ask=admission.with_offer(admitted.ask, ending.offer))
 
         def transcript(charge: Charge) -> bytes:
             self.usage = usage_object(usage, charge.total_nanos)

@@ -1,7 +1,5 @@
 """What has been seen of an answer so far, and what it used when nobody says so."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -26,6 +24,21 @@ class Limits(NamedTuple):
     calls: int
 
 
+class _Waiting:
+    """A time that a tally counts as silence. Every chunk is waited for, so it is kept small."""
+
+    __slots__ = ("_since_s", "_tally")
+
+    def __init__(self, tally: "Tally") -> None:
+        self._tally = tally
+
+    def __enter__(self) -> None:
+        self._since_s = monotonic_s()
+
+    def __exit__(self, *_: object) -> None:
+        self._tally.silent_s += monotonic_s() - self._since_s
+
+
 @dataclass(slots=True)
 class Tally:
     """Counts of one answer. Times are of the monotonic clock."""
@@ -45,14 +58,9 @@ class Tally:
         """A tally that starts now."""
         return cls(started_s=monotonic_s())
 
-    @contextmanager
-    def waiting(self) -> Iterator[None]:
+    def waiting(self) -> "_Waiting":
         """Counts the time within as silence of the upstream, until it says something."""
-        since_s = monotonic_s()
-        try:
-            yield
-        finally:
-            self.silent_s += monotonic_s() - since_s
+        return _Waiting(self)
 
     def note(self, chunk: Chunk) -> None:
         """Counts one chunk. Usage is the latest told, never a sum."""

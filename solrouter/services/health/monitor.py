@@ -35,7 +35,7 @@ class News:
         last = self.events[-1] if self.events else None
         if last is not None and last.outcome == event.outcome == OK:
             began_us = max(last.began_us, event.began_us)
-            self.events[-1] = replace(event, began_us=began_us, count=last.count + event.count)
+            self.events[-1] = Event(OK, event.at_us, began_us, 0, last.count + event.count)
             return
         if len(self.events) >= EVENTS_MAX:
             del self.events[0]
@@ -69,6 +69,8 @@ class Monitor:
         self._lock = threading.RLock()
         self._told: dict[int, Record] = {}
         self._records: dict[int, Record] = {}
+        # Successes of healthy offers, which change no judgement until something else happens.
+        self._unjudged: dict[int, News] = {}
         self._news: dict[int, News] = {}
         self._conditions: dict[int, Condition] = {}
         self._shown = MappingProxyType(self._conditions)
@@ -91,7 +93,10 @@ class Monitor:
                 return
             now_us = self._now_us()
             event = Event(outcome, now_us, now_us - took_ms * 1000, pause_s)
-            record = self._records.get(offer_id, UNKNOWN)
+            if outcome == OK and self._is_well(offer_id):
+                self._count_success(offer_id, event, how)
+                return
+            record = self._record(offer_id)
             if outcome == ALIVE and not record.cool_down_s:
                 return
             news = self._news.setdefault(offer_id, News())
@@ -110,6 +115,26 @@ class Monitor:
             is_change = bool(changed.cool_down_s) != bool(record.cool_down_s)
             self.is_urgent = self.is_urgent or is_probe or is_change
             self._judge(offer_id, changed, now_us)
+
+    def _is_well(self, offer_id: int) -> bool:
+        """Whether one more success of the offer would change nothing but its counts."""
+        record = self._records.get(offer_id)
+        return record is not None and not record.cool_down_s and not record.faults_in_a_row
+
+    def _count_success(self, offer_id: int, event: Event, how: Measured) -> None:
+        for of_offer in (self._news, self._unjudged):
+            of_offer.setdefault(offer_id, News()).add(event)
+        news = self._news[offer_id]
+        if how.tokens_per_s:
+            medians.count(news.speeds, how.tokens_per_s)
+        if how.first_content_ms:
+            medians.count(news.waits, how.first_content_ms)
+
+    def _record(self, offer_id: int) -> Record:
+        """The offer's record, with all that has been counted since it was judged last."""
+        record = self._records.get(offer_id, UNKNOWN)
+        unjudged = self._unjudged.pop(offer_id, None)
+        return breaker.after(record, unjudged.events) if unjudged else record
 
     def conditions(self) -> Mapping[int, Condition]:
         """How every offer is doing, of which anything is known; a view that goes with the time."""
@@ -163,6 +188,7 @@ class Monitor:
         """Takes over what the table says, at this time of its clock."""
         with self._lock:
             self._ahead_us = now_us - int(monotonic_s() * SECOND_US)
+            self._unjudged.clear()
             for offer_id, record in records:
                 self._told[offer_id] = record
                 self._speeds[offer_id] = medians.median(record.speeds)

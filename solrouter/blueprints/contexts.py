@@ -1,0 +1,19 @@
+"""What Flask's proxies stand for, for rooms that every request passes and that look often.
+
+Each look through a proxy asks the context anew, which costs more than most of what is looked at.
+"""
+
+from typing import Any, cast
+
+from flask import Request, g, request
+from werkzeug.local import LocalProxy
+
+
+def request_itself() -> Request:
+    """The request at hand."""
+    return cast("LocalProxy[Request]", request)._get_current_object()
+
+
+def notes_itself() -> Any:
+    """Flask's `g` of the request at hand."""
+    return cast("LocalProxy[Any]", g)._get_current_object()
