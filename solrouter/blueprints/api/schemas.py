@@ -146,6 +146,10 @@ OWN = frozenset(
     )
 )
 
+HARMLESS: Mapping[str, tuple[Any, ...]] = {**COSTED, **ROUTING}
+KNOWN = frozenset((*PASSED, *HARMLESS, *OWN))
+_LIMIT = integer(1, OUTPUT_LIMIT_MAX)
+
 
 def parse_chat(body: Mapping[str, Any], *, messages_max: int) -> ChatRequest:
     """The request that this body asks for. Raises BadRequest and UnsupportedParameter."""
@@ -156,8 +160,7 @@ def parse_chat(body: Mapping[str, Any], *, messages_max: int) -> ChatRequest:
     _refuse_costed(body)
     stream = bool(optional(body, "stream", FLAG))
     output_limit = _output_limit(body)
-    known = {*PASSED, *COSTED, *ROUTING, *OWN}
-    unknown = {k: v for k, v in body.items() if k not in known and v is not None}
+    unknown = {k: v for k, v in body.items() if k not in KNOWN and v is not None}
     choices = _choices(body)
     written = {"messages": messages, **passed}
     if choices != 1:
@@ -195,15 +198,15 @@ def prompt_bound(written: Mapping[str, Any], unknown: Mapping[str, Any]) -> int:
 
 def _passed(body: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        name: check(name, body[name])
-        for name, check in PASSED.items()
-        if body.get(name) is not None
+        name: PASSED[name](name, value)
+        for name, value in body.items()
+        if value is not None and name in PASSED
     }
 
 
 def _refuse_costed(body: Mapping[str, Any]) -> None:
-    for name, harmless in {**COSTED, **ROUTING}.items():
-        if name in body and body[name] not in harmless:
+    for name in HARMLESS.keys() & body.keys():
+        if body[name] not in HARMLESS[name]:
             raise UnsupportedParameter(
                 f"'{name}' is not supported here. Leave it out, or set it to its default.",
                 param=name,
@@ -212,8 +215,7 @@ def _refuse_costed(body: Mapping[str, Any]) -> None:
 
 def _output_limit(body: Mapping[str, Any]) -> int | None:
     """The caller's own limit; the smaller one if both spellings are there."""
-    check = integer(1, OUTPUT_LIMIT_MAX)
-    named = [check(name, body[name]) for name in OUTPUT_LIMITS if body.get(name) is not None]
+    named = [_LIMIT(name, body[name]) for name in OUTPUT_LIMITS if body.get(name) is not None]
     return min(named, default=None)
 
 
