@@ -4,11 +4,12 @@ Adapters know no database, no prices and no web framework. They write the upstre
 from the validated one and translate everything that comes back, errors included.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from solrouter.chat import ChatRequest, Chunk
+from solrouter.chat import ChatRequest, Chunk, Usage
+from solrouter.providers.errors import ProviderError
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,18 @@ class UpstreamCall:
     allows_runs: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Replaced:
+    """A call of several that failed before it said anything, and was made again.
+
+    `usage` is what it is known to have used all the same, `ms` how long it took to fail.
+    """
+
+    error: ProviderError
+    usage: Usage | None
+    ms: int
+
+
 class Upstream(Protocol):
     """A running answer. Iterate once; `close()` at any time, also while another greenlet reads.
 
@@ -53,11 +66,19 @@ class Upstream(Protocol):
     one chunk with the whole `chat.completion`. Between them stands SILENCE, where the call asks for
     it. Raises ProviderError, never a library's own error.
     An end without a finish reason raises UpstreamBroken (UpstreamEmpty when nothing came).
-    `upstream_id` is the provider's own id of the answer, once known.
+    `upstream_id` is the provider's own id of the answer, once known. An answer of several calls
+    tells who of them was `replaced`, and in `told` what the others have used as far as they say,
+    also where no chunk has brought it yet.
     """
 
     @property
     def upstream_id(self) -> str | None: ...
+
+    @property
+    def replaced(self) -> Sequence[Replaced]: ...
+
+    @property
+    def told(self) -> Usage | None: ...
 
     def __iter__(self) -> Iterator[Chunk]: ...
 

@@ -69,6 +69,10 @@ class Reader(Protocol):
 class HttpUpstream:
     """A running answer over HTTP: see `base.Upstream`."""
 
+    # One call: nobody is replaced, and what it has used comes with its chunks.
+    replaced = ()
+    told = None
+
     def __init__(
         self, call: UpstreamCall, stream: HttpStream, reader: Reader, *, opened_s: float
     ) -> None:
