@@ -6,6 +6,7 @@ from the validated one and translate everything that comes back, errors included
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any, Protocol
 
 from solrouter.chat import ChatRequest, Chunk, Usage
@@ -14,12 +15,17 @@ from solrouter.providers.errors import ProviderError
 
 @dataclass(frozen=True, slots=True)
 class Deadlines:
-    """How long we wait, in seconds, for each phase of an upstream call."""
+    """How long we wait, in seconds, for each phase of an upstream call.
+
+    After the first content `between_chunks_s` bounds silence, and `pings_s` what is no silence and
+    no content either: pings, comments and empty chunks.
+    """
 
     connect_s: float
     first_token_s: float
     between_chunks_s: float
     total_s: float
+    pings_s: float = inf
 
 
 @dataclass(frozen=True, slots=True)

@@ -326,6 +326,7 @@ class Opening:
             "connect_s": settings["SOLROUTER_CONNECT_S"],
             "first_token_s": settings["SOLROUTER_FIRST_TOKEN_S"],
             "between_chunks_s": settings["SOLROUTER_BETWEEN_CHUNKS_S"],
+            "pings_s": settings["SOLROUTER_PINGS_S"],
             "total_s": settings["SOLROUTER_TOTAL_S"],
             **offer.deadlines,
         }
