@@ -63,6 +63,23 @@ class Wait:
         if self._pending is not None:
             raise self._pending
 
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Within a wait, does what must not be cut short: a transaction.
+
+        A reason that came meanwhile is raised at its end.
+        """
+        if self._greenlet is not getcurrent():
+            # Nobody waits, or somebody else does.
+            yield
+            return
+        self._greenlet = None
+        try:
+            yield
+        finally:
+            self._greenlet = getcurrent()
+        self.check()
+
     def interrupt(self, reason: Interruption) -> None:
         """Ends the wait now. For the hub's own callbacks; others use `interrupt_soon`."""
         self._pending = self._pending or reason

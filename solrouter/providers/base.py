@@ -28,15 +28,30 @@ class Deadlines:
     pings_s: float = inf
 
 
+class Shelf(Protocol):
+    """A place for small things of one account that outlive an answer and a process.
+
+    As good as it gets: what could not be put there is not found. `owner` names the account.
+    """
+
+    @property
+    def owner(self) -> str: ...
+
+    def put(self, digest: bytes, value: bytes) -> None: ...
+
+    def find(self, digests: Sequence[bytes]) -> Mapping[bytes, bytes]: ...
+
+
 @dataclass(frozen=True, slots=True)
 class UpstreamCall:
-    """All that an adapter needs to speak to one provider once; plain data, nothing lazy.
+    """All that an adapter needs to speak to one provider once; plain data, but for the shelf.
 
     `output_limit` is the most output tokens a choice may have: what the hold paid for. It is always
     sent. `capabilities` are the provider's flags, `model_facts` the model's (`system_role`,
     `output_tokens_max`, …). With `quiet_s` the answer says SILENCE whenever it has brought nothing
     else for so many seconds, so that whoever relays it can keep its own line open. With
-    `allows_runs` steps that are all alike may come together, see `chat.Chunk`.
+    `allows_runs` steps that are all alike may come together, see `chat.Chunk`. `shelf` is where a
+    dialect keeps what the next turn of the conversation needs, see `keepsakes`.
     """
 
     request: ChatRequest
@@ -50,6 +65,7 @@ class UpstreamCall:
     model_facts: Mapping[str, Any] = field(default_factory=dict)
     quiet_s: float | None = None
     allows_runs: bool = False
+    shelf: Shelf | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ from solrouter.providers.errors import (
     UpstreamRefused,
     UpstreamTimedOut,
 )
-from solrouter.services import admission, catalogue, health, pricing, routing
+from solrouter.services import admission, catalogue, health, keepsakes, pricing, routing
 from solrouter.services.admission import Admitted
 from solrouter.services.completions.planning import Candidate, Plan, passes_unknown
 from solrouter.services.completions.tally import Tally
@@ -349,6 +349,7 @@ class Opening:
             quiet_s=self._quiet_s,
             # What must be remembered, or put together, has to come word by word.
             allows_runs=self._may_run(),
+            shelf=keepsakes.shelf_of(self.admitted.ask.principal.account_id, self._wait.aside),
         )
 
     def _may_run(self) -> bool:
