@@ -5,11 +5,15 @@
 | streamed  | a stream            | a stream                                                       |
 | whole     | one piece           | one piece: whatever fails, the caller has seen nothing         |
 | assembled | one piece           | a stream: the hold of a caller with little credit must grow    |
+
+On SQLite all of them are played; on PostgreSQL, where only the steps of money differ, each fault in
+each way once, the dialects in turn, unless SOLROUTER_TEST_MATRIX=whole.
 """
 
+import os
 import socketserver
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +22,7 @@ from flask import Flask
 from openai import APIError, OpenAI, Stream
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
+from bench.faults.databases import POSTGRESQL, SQLITE
 from solrouter import database
 from solrouter.models import Offer, Provider
 from tests.factories import make_offer
@@ -151,9 +156,23 @@ def _cases() -> Iterator[Case]:
                     number += 1
 
 
+def _covering(cases: Iterable[Case]) -> Iterator[Case]:
+    """Each fault in each way once, by one dialect after another."""
+    by_fault: dict[tuple[str, bool, str], list[Case]] = {}
+    for case in cases:
+        by_fault.setdefault((case.way, case.has_content, case.name), []).append(case)
+    for turn, alike in enumerate(by_fault.values()):
+        yield alike[turn % len(alike)]
+
+
 CASES = tuple(_cases())
 BEFORE = [case for case in CASES if not case.has_content]
 AFTER = [case for case in CASES if case.has_content]
+IS_WHOLE = os.environ.get("SOLROUTER_TEST_MATRIX") == "whole"
+CASES_ON: Mapping[str, tuple[Case, ...]] = {
+    SQLITE: CASES,
+    POSTGRESQL: CASES if IS_WHOLE else tuple(_covering(CASES)),
+}
 
 
 class NoTls(socketserver.ThreadingTCPServer):
@@ -181,16 +200,16 @@ class NoTls(socketserver.ThreadingTCPServer):
         self.server_close()
 
 
-def furnish(app: Flask, upstream: FakeUpstream, no_tls: NoTls) -> None:
-    """Offers every case's model by whoever fails and by a spare, at the same price."""
+def furnish(app: Flask, upstream: FakeUpstream, no_tls: NoTls, cases: Iterable[Case]) -> None:
+    """Offers each case's model by whoever fails and by a spare, at the same price."""
     for dialect in DIALECTS:
-        upstream.plays(
-            Script(path_part=f"/spare-{dialect}/", text=SPARE_TEXT, usage=SPARE_USAGE)
-        )  # fmt: skip
+        spare = f"spare-{dialect}"
+        upstream.plays(Script(path_part=f"/{spare}/", text=SPARE_TEXT, usage=SPARE_USAGE))
+        offer(app, upstream.origin, f"faults/{spare}", provider=spare, kind=dialect)
     # Transactions of many threads share a commit.
     with ThreadPoolExecutor(FURNISHERS) as pool:
-        list(pool.map(lambda case: _furnish_one(app, upstream, no_tls, case), CASES))
-    hasty = [case.provider for case in CASES if case.way == WHOLE and case.name in STALLS]
+        list(pool.map(lambda case: _furnish_one(app, upstream, no_tls, case), cases))
+    hasty = [case.provider for case in cases if case.way == WHOLE and case.name in STALLS]
     set_deadlines(app, hasty, total_s=WHOLE_TOTAL_S)
 
 

@@ -1,29 +1,30 @@
 """Whatever a provider does, the official client has a whole answer or raises, and never pays twice.
 
 Before the first content another provider answers, unseen; after it the client raises and nothing
-is charged. All requests go through one served app, many at once; then each is looked at.
+is charged. All requests go through one served app, many at once; then each is looked at. First on
+SQLite, then by two workers on PostgreSQL.
 """
 
 import json
-import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
+from operator import attrgetter
 from typing import Any
 
 import pytest
 from openai import APIStatusError, BadRequestError, InternalServerError, OpenAI
 
 from bench.faults.books import Books
+from bench.faults.databases import POSTGRESQL, SQLITE, Databases
 from solrouter import create_app
 from tests import served as serving
-from tests.conftest import close, settings
+from tests.conftest import close, require, settings
 from tests.e2e.fault_matrix import (
     AFTER,
     ASSEMBLED,
     BEFORE,
-    CASES,
+    CASES_ON,
     DIALECTS,
     PIECES,
     SPARE_NANOS,
@@ -78,23 +79,36 @@ class Failing:
         )
         assert len(found) == 1, found
         reason, charge_nanos, attempts = found[0]
-        return {"reason": reason, "charge_nanos": charge_nanos, "attempts": json.loads(attempts)}
+        if isinstance(attempts, str):
+            attempts = json.loads(attempts)
+        return {"reason": reason, "charge_nanos": charge_nanos, "attempts": attempts}
 
 
-@pytest.fixture(scope="module")
-def failing(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> Iterator[Failing]:
-    """Runs every case, many at once. At the end the books are proven and nothing is held."""
-    folder = tmp_path_factory.mktemp("failing")
-    path = folder / "failing.sqlite3"
-    shutil.copy(sqlite_template, path)
-    environ = settings(f"sqlite:///{path}", folder, **HASTE)
+KINDS = (pytest.param(SQLITE), pytest.param(POSTGRESQL, marks=pytest.mark.postgresql))
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def failing(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Failing]:
+    """Runs the cases, many at once. At the end the books are proven and nothing is held."""
+    kind, folder = request.param, tmp_path_factory.mktemp("failing")
+    if kind == POSTGRESQL:
+        require("PostgreSQL", Databases.has_postgresql())
+    with Databases(folder) as databases:
+        more = HASTE if kind == SQLITE else {**HASTE, "WEB_CONCURRENCY": "2"}
+        environ = settings(databases.fresh(kind), folder, **more)
+        yield from _failing(environ, CASES_ON[kind])
+
+
+def _failing(environ: dict[str, str], cases: Sequence[Case]) -> Iterator[Failing]:
     app = create_app(environ)
     with FakeUpstream() as upstream, NoTls() as no_tls:
         keys = {}
         for name, credit in (("alice", RICH), ("carol", LITTLE), ("dora", RICH)):
             person = make_person(app, f"{name}@example.com", credit=credit, plan="unlimited")
             keys[name] = person.key_text
-        furnish(app, upstream, no_tls)
+        furnish(app, upstream, no_tls, cases)
         _furnish_more(app, upstream)
         close(app)
         served = serving.start(environ)
@@ -106,7 +120,7 @@ def failing(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> 
             books = Books(environ["DATABASE_URL"])
             place = Place(served, upstream, keys["alice"])
             with ThreadPoolExecutor(AT_ONCE) as pool:
-                told = dict(zip(CASES, pool.map(lambda case: _run(clients, case), CASES),
+                told = dict(zip(cases, pool.map(lambda case: _run(clients, case), cases),
                                 strict=True))  # fmt: skip
             until(lambda: books.running() == 0)
             yield Failing(
@@ -156,7 +170,7 @@ def _run(clients: dict[str, OpenAI], case: Case) -> tuple[Said, Said]:
     return said, ask(client, case.model, stream=case.is_streamed, extra_body=only)
 
 
-@pytest.mark.parametrize("case", BEFORE, ids=lambda case: case.id)
+@pytest.mark.parametrize("case", BEFORE, ids=attrgetter("id"))
 def test_before_content_another_provider_answers_unseen(failing: Failing, case: Case) -> None:
     said = failing.with_spare[case]
     assert said.error is None
@@ -169,7 +183,7 @@ def test_before_content_another_provider_answers_unseen(failing: Failing, case: 
     assert round(receipt["total_cost"] * 10**9) == SPARE_NANOS
 
 
-@pytest.mark.parametrize("case", BEFORE, ids=lambda case: case.id)
+@pytest.mark.parametrize("case", BEFORE, ids=attrgetter("id"))
 def test_before_content_and_nobody_else_the_client_raises(failing: Failing, case: Case) -> None:
     said = failing.alone[case]
     assert isinstance(said.error, InternalServerError)
@@ -181,7 +195,7 @@ def test_before_content_and_nobody_else_the_client_raises(failing: Failing, case
     assert {attempt["error"] for attempt in receipt["attempts"]} == {case.code}
 
 
-@pytest.mark.parametrize("case", AFTER, ids=lambda case: case.id)
+@pytest.mark.parametrize("case", AFTER, ids=attrgetter("id"))
 def test_after_content_the_client_raises_and_pays_nothing(failing: Failing, case: Case) -> None:
     said = failing.with_spare[case]
     assert said.error is not None
