@@ -13,6 +13,7 @@ from solrouter.blueprints.api import errors, model_filters, preferences, schemas
 from solrouter.blueprints.api.fields import Check
 from solrouter.blueprints.mounts import API_MOUNT
 from solrouter.errors import SolRouterError
+from solrouter.providers import choices
 from tests.openapi import complaints, told
 
 ORDINARY: dict[str, Any] = {"model": "a/b", "messages": [{"role": "user", "content": "Hi"}]}
@@ -172,6 +173,12 @@ def test_a_wish_is_described_as_it_is_checked(name: str) -> None:
 def test_every_status_of_an_error_is_described() -> None:
     responses = told()["components"]["responses"]
     assert set(responses) == {str(status) for _, status, _ in errors.TABLE}
+
+
+def test_as_many_choices_may_be_asked_for_as_can_be_made() -> None:
+    """The edge may not import the adapters, so the number stands twice."""
+    assert schemas.CHOICES_MAX == choices.CHOICES_MAX
+    assert schemas.CHOICES.schema["maximum"] == choices.CHOICES_MAX
 
 
 def test_every_schema_of_a_check_is_one() -> None:
