@@ -272,6 +272,15 @@ SETTINGS: tuple[Setting, ...] = (
         "Deadline for silence in the middle of an answer.",
         "Upstreams",
     ),
+    Setting(
+        "SOLROUTER_PINGS_S",
+        "750",
+        seconds,
+        "Deadline for an upstream that sends pings, comments or empty chunks and no content in the "
+        "middle of an answer. Models have thought for twelve minutes so; before the first content "
+        "pings do not count at all.",
+        "Upstreams",
+    ),
     Setting("SOLROUTER_TOTAL_S", "900", seconds, "Deadline for a whole answer.", "Upstreams"),
     Setting(
         "SOLROUTER_ATTEMPTS_MAX", "4", whole, "The most offers tried for one request.", "Upstreams"

@@ -7,8 +7,8 @@ greenlet.
 """
 
 import socket
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from types import TracebackType
 from typing import Any
 from weakref import WeakSet
@@ -62,6 +62,23 @@ class Wait:
         """Raises the reason why a wait would end at once, if there is one."""
         if self._pending is not None:
             raise self._pending
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Within a wait, does what must not be cut short: a transaction.
+
+        A reason that came meanwhile is raised at its end.
+        """
+        if self._greenlet is not getcurrent():
+            # Nobody waits, or somebody else does.
+            yield
+            return
+        self._greenlet = None
+        try:
+            yield
+        finally:
+            self._greenlet = getcurrent()
+        self.check()
 
     def interrupt(self, reason: Interruption) -> None:
         """Ends the wait now. For the hub's own callbacks; others use `interrupt_soon`."""

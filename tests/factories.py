@@ -68,6 +68,7 @@ def make_offer(
     context: int = 100_000,
     max_output: int | None = 8_000,
     api_key: str | None = "upstream-key",
+    upstream: str = "tiny-1",
 ) -> str:
     """A provider at this address that serves a model, and the model's id."""
     with app.app_context():
@@ -76,7 +77,7 @@ def make_offer(
             OfferTerms(
                 model_id=model,
                 provider_slug=provider,
-                upstream_model="tiny-1",
+                upstream_model=upstream,
                 input_nanos=parse_usd(input_usd),
                 output_nanos=parse_usd(output_usd),
                 context_tokens=context,

@@ -28,6 +28,7 @@ INPUT_USD, OUTPUT_USD = "0.123456789", "9.876543211"
 SHORT_DEADLINES = {
     "SOLROUTER_FIRST_TOKEN_S": "2",
     "SOLROUTER_BETWEEN_CHUNKS_S": "2",
+    "SOLROUTER_PINGS_S": "2",
     "SOLROUTER_TOTAL_S": "6",
     # A failure after content is free up to here; both sides of that rule are wanted.
     "SOLROUTER_UNRECOVERED_PER_DAY": "0.0005",

@@ -21,9 +21,10 @@ from solrouter.blueprints.api import api
 from solrouter.blueprints.auth import auth
 from solrouter.blueprints.catalogue import catalogue
 from solrouter.blueprints.docs import docs
+from solrouter.blueprints.openapi import openapi
 from solrouter.blueprints.pages import pages
 
-ROOMS = (pages, auth, account, catalogue, docs, admin, api)
+ROOMS = (pages, auth, account, catalogue, docs, admin, api, openapi)
 
 
 def init_app(app: Flask) -> None:

@@ -1,11 +1,14 @@
 """The models people can ask for: the list with its search, a page for each. Sale prices only."""
 
+from collections.abc import Iterable
 from typing import Any
 
+import orjson
 from flask import Blueprint, render_template, request
 from flask.typing import ResponseReturnValue
 
 from solrouter.blueprints import addresses, hx, samples
+from solrouter.blueprints.api.schemas import refused_everywhere
 from solrouter.services import catalogue as shelves
 from solrouter.services.catalogue import Model, parameters
 from solrouter.services.pricing import FALLBACK_CLASSES, PriceCard
@@ -66,7 +69,13 @@ def show_parameters() -> ResponseReturnValue:
         ],
         total=len(live),
         filters=request.args,
+        refused=[(name, _passing(values)) for name, values in refused_everywhere().items()],
     )
+
+
+def _passing(values: Iterable[Any]) -> list[str]:
+    """The values that a field may have all the same, as JSON; null is the same as absence."""
+    return [orjson.dumps(value).decode() for value in values if value is not None]
 
 
 def _wants_available() -> bool:

@@ -52,6 +52,7 @@ GUARDS: Mapping[str | None, Guard] = {
     "auth": anyone,
     "catalogue": anyone,
     "docs": anyone,
+    "openapi": anyone,
     "account": signed_in,
     "admin": operator,
     "api": bearer,

@@ -12,7 +12,15 @@ from solrouter.models.health import OfferHealth
 from solrouter.models.keys import ApiKey, Bucket, Budget, Plan, Refusal, SecretFingerprint
 from solrouter.models.ledger import Payment, PaymentEvent, Transfer
 from solrouter.models.people import Account, Identity, Membership, Session, User
-from solrouter.models.requests import AuditEvent, Completion, Hold, IdempotencyKey, Lease, Worker
+from solrouter.models.requests import (
+    AuditEvent,
+    Completion,
+    Hold,
+    IdempotencyKey,
+    Keepsake,
+    Lease,
+    Worker,
+)
 
 __all__ = [
     "Account",
@@ -24,6 +32,7 @@ __all__ = [
     "Hold",
     "IdempotencyKey",
     "Identity",
+    "Keepsake",
     "LanguageModel",
     "Lease",
     "Membership",

@@ -118,6 +118,21 @@ class IdempotencyKey(Base):
     expires_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
+class Keepsake(Base):
+    """What a provider signed with a tool call, for an hour, for clients that do not bring it back.
+
+    `value` is encrypted under the root secret; `digest` names provider, model, call and tool.
+    """
+
+    __tablename__ = "keepsakes"
+    __table_args__ = (Index("ix_keepsakes_expires_at", "expires_at"),)
+
+    account_id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    digest: Mapped[bytes] = mapped_column(LargeBinary(32), primary_key=True)
+    value: Mapped[bytes] = mapped_column(LargeBinary)
+    expires_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
 class Worker(Base):
     """A process that runs requests; it renews `seen_at`, and its holds die with it."""
 

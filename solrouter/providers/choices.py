@@ -7,7 +7,8 @@ one call. Plain threads and locks, so that a server that patches them gets green
 | what                                       | becomes                                            |
 |--------------------------------------------|----------------------------------------------------|
 | usage                                      | the sum, once all have told theirs; else none      |
-| a fault before the call's first content    | the call is made again, REPLACEMENTS_MAX times     |
+| a fault before the call's first content    | the call is made again, REPLACEMENTS_MAX times;    |
+|                                            | who was replaced, and what it cost, is remembered  |
 | … that another try cannot mend, or after   | the fault of the whole answer: all others end      |
 | the reader is slow                         | calls wait once CHUNKS_WAITING_MAX chunks wait     |
 | the reader leaves, or is called away       | all calls are closed at once                       |
@@ -15,14 +16,14 @@ one call. Plain threads and locks, so that a server that patches them gets green
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from typing import Any
 
 from solrouter.chat import SILENCE, Chunk, Usage
 from solrouter.clock import monotonic_s
-from solrouter.providers.base import Upstream, UpstreamCall
+from solrouter.providers.base import Replaced, Upstream, UpstreamCall
 from solrouter.providers.capabilities import RULES, flags_for
 from solrouter.providers.errors import (
     ProviderError,
@@ -92,12 +93,25 @@ class MergedUpstream:
         request = replace(call.request, body=body, choices=1)
         one = replace(call, request=request, quiet_s=None, allows_runs=False)
         self._lines = _Lines(calls)
+        self._usages: dict[int, Usage] = {}
         self._makers = [_Maker(open_one, one, i, self._lines) for i in range(calls)]
 
     @property
     def upstream_id(self) -> str | None:
         """The provider's own id of the first answer that has one."""
         return next((m.upstream_id for m in self._makers if m.upstream_id), None)
+
+    @property
+    def replaced(self) -> Sequence[Replaced]:
+        """The calls that were made again, by their index."""
+        return [one for maker in self._makers for one in maker.replaced]
+
+    @property
+    def told(self) -> Usage | None:
+        """What the calls have used that have told, whether or not all have."""
+        unsaid = {i: m.unsaid for i, m in enumerate(self._makers) if m.unsaid is not None}
+        told = {**unsaid, **self._usages}
+        return _sum(told.values()) if told else None
 
     def __iter__(self) -> Iterator[Chunk]:
         try:
@@ -114,22 +128,20 @@ class MergedUpstream:
             maker.close()
 
     def _streamed(self) -> Iterator[Chunk]:
-        usages: dict[int, Usage] = {}
         warnings: set[str] = set()
         for index, chunk in self._arriving():
             if chunk is None:
                 yield SILENCE
                 continue
-            if chunk.usage is not None:
-                # Told at the end and as a sum: one call's count is not the answer's.
-                usages[index], chunk.usage = chunk.usage, None
+            # Told at the end and as a sum: one call's count is not the answer's.
+            chunk.usage = None
             if not chunk.payload["choices"]:
                 continue
             _renumber(chunk, index)
             chunk.warnings = tuple(w for w in chunk.warnings if w not in warnings)
             warnings.update(chunk.warnings)
             yield chunk
-        if (usage := _sum(usages, len(self._makers))) is not None:
+        if (usage := self._whole_usage()) is not None:
             yield Chunk(usage_chunk_payload(), usage=usage)
 
     def _whole(self) -> Iterator[Chunk]:
@@ -142,12 +154,11 @@ class MergedUpstream:
             found[index] = chunk
         chunks = [found[index] for index in sorted(found)]
         choices = [choice for chunk in chunks for choice in chunk.payload["choices"]]
-        usages = {i: chunk.usage for i, chunk in found.items() if chunk.usage is not None}
         yield Chunk(
             {**chunks[0].payload, **completion_payload(choices)},
             has_content=any(chunk.has_content for chunk in chunks),
             finish=True,
-            usage=_sum(usages, len(self._makers)),
+            usage=self._whole_usage(),
             output_bytes=sum(chunk.output_bytes for chunk in chunks),
             warnings=tuple(dict.fromkeys(chain(*(chunk.warnings for chunk in chunks)))),
         )
@@ -160,8 +171,15 @@ class MergedUpstream:
             item = self._lines.take(left_s)
             if item is None:
                 return
+            index, chunk = item
+            if chunk is not None and chunk.usage is not None:
+                self._usages[index] = chunk.usage
             yield item
             spoke_s = monotonic_s()
+
+    def _whole_usage(self) -> Usage | None:
+        """All of it; None if one call has not told, for a part is not the whole."""
+        return self.told if len(self._usages) == len(self._makers) else None
 
 
 class _Lines:
@@ -235,6 +253,9 @@ class _Maker:
         self._lines = lines
         self._upstream: Upstream | None = None
         self._has_content = False
+        self.replaced: list[Replaced] = []
+        # The latest usage that the call told, for when nothing of it is handed on.
+        self.unsaid: Usage | None = None
 
     @property
     def upstream_id(self) -> str | None:
@@ -265,15 +286,18 @@ class _Maker:
         began_s, total_s = monotonic_s(), self._call.deadlines.total_s
         replacements_left = REPLACEMENTS_MAX
         while True:
-            left_s = total_s - (monotonic_s() - began_s)
+            asked_s, self.unsaid = monotonic_s(), None
+            left_s = total_s - (asked_s - began_s)
             deadlines = replace(self._call.deadlines, total_s=max(left_s, 0.001))
             try:
                 return self._relay(replace(self._call, deadlines=deadlines))
             except (UpstreamRefused, UpstreamDenied):
                 raise
-            except ProviderError:
+            except ProviderError as error:
                 if self._has_content or not replacements_left or self._lines.is_closed:
                     raise
+                took_ms = int((monotonic_s() - asked_s) * 1000)
+                self.replaced.append(Replaced(error, self.unsaid, took_ms))
             replacements_left -= 1
 
     def _relay(self, call: UpstreamCall) -> None:
@@ -291,6 +315,7 @@ class _Maker:
         held: list[Chunk] = []
         for chunk in upstream:
             held.append(chunk)
+            self.unsaid = chunk.usage or self.unsaid
             self._has_content = self._has_content or chunk.has_content or chunk.finish
             # A call that is made again must not say its preamble twice.
             if self._has_content:
@@ -304,10 +329,8 @@ def _renumber(chunk: Chunk, index: int) -> None:
         choice["index"] = index
 
 
-def _sum(usages: Mapping[int, Usage], calls: int) -> Usage | None:
-    """All of them together; None if one has not told, for a part is not the whole."""
-    if len(usages) < calls:
-        return None
-    told = [usage.classes() for usage in usages.values()]
+def _sum(usages: Iterable[Usage]) -> Usage:
+    """All of them together."""
+    told = [usage.classes() for usage in usages]
     names = {name for counts in told for name in counts}
     return Usage(**{name: sum(counts.get(name, 0) for counts in told) for name in names})

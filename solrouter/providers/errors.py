@@ -81,7 +81,7 @@ class UpstreamEmpty(UpstreamBroken):
 
 
 class UpstreamTimedOut(ProviderError):
-    """A deadline passed: `connect`, `first_token`, `between_chunks` or `total`."""
+    """A deadline passed: `connect`, `first_token`, `between_chunks`, `pings` or `total`."""
 
     code = "upstream_timeout"
 

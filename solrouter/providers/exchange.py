@@ -4,9 +4,10 @@ A dialect gives a Reader, which turns events into chunks; this module gives it b
 turns every fault into a ProviderError. Knows HTTP through the transport only, and no dialect.
 
 A streamed answer has until `first_token_s` after the opening to bring content; pings and empty
-chunks do not count. After that any byte within `between_chunks_s` is a sign of life. An answer that
-is not streamed shows nothing until it is whole, so only `total_s` bounds it. Whenever nothing was
-handed on for `quiet_s`, whatever the upstream sent meanwhile, SILENCE is.
+chunks do not count. After that any byte within `between_chunks_s` is a sign of life, since a model
+that thinks may say nothing else for long; but not for longer than `pings_s` after its last content.
+An answer that is not streamed shows nothing until it is whole, so only `total_s` bounds it.
+Whenever nothing was handed on for `quiet_s`, whatever the upstream sent meanwhile, SILENCE is.
 """
 
 from collections.abc import Iterator, Mapping
@@ -69,6 +70,10 @@ class Reader(Protocol):
 class HttpUpstream:
     """A running answer over HTTP: see `base.Upstream`."""
 
+    # One call: nobody is replaced, and what it has used comes with its chunks.
+    replaced = ()
+    told = None
+
     def __init__(
         self, call: UpstreamCall, stream: HttpStream, reader: Reader, *, opened_s: float
     ) -> None:
@@ -76,7 +81,7 @@ class HttpUpstream:
         self._stream = stream
         self._reader = reader
         self._first_token_by_s = opened_s + call.deadlines.first_token_s
-        self._spoke_s = opened_s
+        self._spoke_s = self._said_s = opened_s
         self._has_content = False
         self._end_by_s: float | None = None
         self._template: Template | None = None
@@ -211,6 +216,9 @@ class HttpUpstream:
         if quiet_s == CLOCK_GRAIN_S:
             # Whatever comes meanwhile, pings above all, was not for the caller.
             return None
+        if self._has_content and monotonic_s() - self._said_s > self._call.deadlines.pings_s:
+            message = "The provider timed out (pings): it kept the line open and said nothing."
+            raise UpstreamTimedOut(message, phase="pings")
         try:
             if self._call.request.stream and not self._has_content:
                 left_s = self._first_token_by_s - monotonic_s()
@@ -241,13 +249,16 @@ class HttpUpstream:
 
     def _note(self, chunk: Chunk) -> None:
         self._spoke_s = monotonic_s()
-        if chunk.has_content and not self._has_content:
-            self._has_content = True
-            self._stream.set_between_s(self._call.deadlines.between_chunks_s)
+        if chunk.has_content:
+            self._said_s = self._spoke_s
+            if not self._has_content:
+                self._has_content = True
+                self._stream.set_between_s(self._call.deadlines.between_chunks_s)
         if self._reader.is_finished and self._end_by_s is None:
             # Only the usage may still come, and the caller waits for the finish until it does.
             self._has_content = True
-            self._end_by_s = monotonic_s() + USAGE_S_MAX
+            self._said_s = self._spoke_s
+            self._end_by_s = self._spoke_s + USAGE_S_MAX
 
     def _value(self, data: bytes) -> dict[str, Any]:
         """An event's or a body's JSON object. Raises what it says, if it is an error."""

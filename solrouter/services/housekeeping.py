@@ -13,7 +13,7 @@ from solrouter import config, interruptions, process
 from solrouter.clock import monotonic_s
 from solrouter.errors import SolRouterError
 from solrouter.interruptions import ServerStopping
-from solrouter.services import admission, health, refusals, sessions
+from solrouter.services import admission, health, keepsakes, refusals, sessions
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +32,7 @@ def tick() -> None:
             return
         released = admission.expire()
         sessions.forget_expired()
+        keepsakes.forget_expired()
     except SolRouterError as error:
         log.warning("housekeeping has to wait: %s", error.message)
         return

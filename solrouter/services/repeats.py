@@ -1,9 +1,9 @@
 """Repetitions of a request under one `Idempotency-Key`: taken, answered again, freed.
 
 It builds and runs the statements within the admission's and the settlement's transactions. The kept
-answer is the one exception to “answers are not stored”: sealed (AES-256-GCM, RFC 5116) under a key
-that is derived from the caller's API key and the idempotency key, neither of which is kept, at most
-IDEMPOTENT_ANSWER_BYTES_MAX long, deleted after a day.
+answer is one of two exceptions to “answers are not stored” (the other is `keepsakes`): sealed
+(AES-256-GCM, RFC 5116) under a key that is derived from the caller's API key and the idempotency
+key, neither of which is kept, at most IDEMPOTENT_ANSWER_BYTES_MAX long, deleted after a day.
 """
 
 import hashlib

@@ -5,24 +5,31 @@
 | streamed  | a stream            | a stream                                                       |
 | whole     | one piece           | one piece: whatever fails, the caller has seen nothing         |
 | assembled | one piece           | a stream: the hold of a caller with little credit must grow    |
+
+On SQLite all of them are played; on PostgreSQL, where only the steps of money differ, each fault in
+each way once, the dialects in turn, unless SOLROUTER_TEST_MATRIX=whole.
 """
 
-import socketserver
-import threading
-from collections.abc import Callable, Iterator, Mapping
+import os
+import socket
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Self
 
 from flask import Flask
 from openai import APIError, OpenAI, Stream
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
+from bench.faults.databases import POSTGRESQL, SQLITE
 from solrouter import database
 from solrouter.models import Offer, Provider
 from tests.factories import make_offer
+from tests.fakes.certificate import self_signed, tls_context
 from tests.fakes.upstream import FakeUpstream, Script
 from tests.fakes.upstream.faults import faults
+from tests.providers.raw_server import RawServer, read_request
 from tests.served import free_port
 
 DIALECTS = ("openai", "anthropic", "google")
@@ -38,11 +45,12 @@ WHOLE_TOTAL_S = 1.0
 FURNISHERS = 16
 STALLS = ("silence", "stall")
 
-# Faults of the line, before there is anybody to play them: base URLs, by the port of a NoTls.
-LINES: Mapping[str, Callable[[int], str]] = {
+# Faults of the line, before there is anybody to play them: base URLs.
+LINES: Mapping[str, Callable[["BadLines"], str]] = {
     "refused_connection": lambda _: f"http://127.0.0.1:{free_port()}",
     "no_such_host": lambda _: "http://nobody.invalid",
-    "no_tls": lambda port: f"https://127.0.0.1:{port}",
+    "no_tls": lambda lines: lines.no_tls.url.replace("http:", "https:"),
+    "unknown_certificate": lambda lines: lines.unknown.url,
 }
 MORE: Mapping[str, Mapping[str, Any]] = {
     "rate_limited_for_who_knows_how_long": {"status": 429},
@@ -151,53 +159,69 @@ def _cases() -> Iterator[Case]:
                     number += 1
 
 
+def _covering(cases: Iterable[Case]) -> Iterator[Case]:
+    """Each fault in each way once, by one dialect after another."""
+    by_fault: dict[tuple[str, bool, str], list[Case]] = {}
+    for case in cases:
+        by_fault.setdefault((case.way, case.has_content, case.name), []).append(case)
+    for turn, alike in enumerate(by_fault.values()):
+        yield alike[turn % len(alike)]
+
+
 CASES = tuple(_cases())
 BEFORE = [case for case in CASES if not case.has_content]
 AFTER = [case for case in CASES if case.has_content]
+IS_WHOLE = os.environ.get("SOLROUTER_TEST_MATRIX") == "whole"
+CASES_ON: Mapping[str, tuple[Case, ...]] = {
+    SQLITE: CASES,
+    POSTGRESQL: CASES if IS_WHOLE else tuple(_covering(CASES)),
+}
 
 
-class NoTls(socketserver.ThreadingTCPServer):
-    """Answers whoever begins with TLS in plain words, on a port of its own."""
+class BadLines:
+    """Two servers that nobody should speak to, each on a port of its own.
 
-    class _Answer(socketserver.BaseRequestHandler):
-        def handle(self) -> None:
-            """Says so, whatever was said."""
-            self.request.recv(4096)
-            self.request.sendall(b"HTTP/1.1 400 This is no TLS\r\n\r\n")
+    One answers whoever begins with TLS in plain words, the other has a certificate that nobody has
+    signed.
+    """
 
-    daemon_threads = True
+    def __init__(self, folder: Path) -> None:
+        def answers_plainly(sock: socket.socket, _number: int) -> None:
+            sock.recv(4096)
+            sock.sendall(b"HTTP/1.1 400 This is no TLS\r\n\r\n")
 
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), self._Answer)
-        threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
+        def is_never_asked(sock: socket.socket, _number: int) -> None:
+            self.trusted += bool(read_request(sock))
 
-    @property
-    def port(self) -> int:
-        """Where it listens."""
-        return int(self.server_address[1])
+        self.trusted = 0
+        self.no_tls = RawServer(answers_plainly)
+        self.unknown = RawServer(is_never_asked, tls=tls_context(self_signed(folder)))
+
+    def __enter__(self) -> Self:
+        return self
 
     def __exit__(self, *_: object) -> None:
-        self.shutdown()
-        self.server_close()
+        self.no_tls.__exit__()
+        self.unknown.__exit__()
 
 
-def furnish(app: Flask, upstream: FakeUpstream, no_tls: NoTls) -> None:
-    """Offers every case's model by whoever fails and by a spare, at the same price."""
+def furnish(app: Flask, upstream: FakeUpstream, lines: BadLines, cases: Iterable[Case]) -> None:
+    """Offers each case's model by whoever fails and by a spare, at the same price."""
     for dialect in DIALECTS:
-        upstream.plays(
-            Script(path_part=f"/spare-{dialect}/", text=SPARE_TEXT, usage=SPARE_USAGE)
-        )  # fmt: skip
+        spare = f"spare-{dialect}"
+        upstream.plays(Script(path_part=f"/{spare}/", text=SPARE_TEXT, usage=SPARE_USAGE))
+        offer(app, upstream.origin, f"faults/{spare}", provider=spare, kind=dialect)
     # Transactions of many threads share a commit.
     with ThreadPoolExecutor(FURNISHERS) as pool:
-        list(pool.map(lambda case: _furnish_one(app, upstream, no_tls, case), CASES))
-    hasty = [case.provider for case in CASES if case.way == WHOLE and case.name in STALLS]
+        list(pool.map(lambda case: _furnish_one(app, upstream, lines, case), cases))
+    hasty = [case.provider for case in cases if case.way == WHOLE and case.name in STALLS]
     set_deadlines(app, hasty, total_s=WHOLE_TOTAL_S)
 
 
-def _furnish_one(app: Flask, upstream: FakeUpstream, no_tls: NoTls, case: Case) -> None:
+def _furnish_one(app: Flask, upstream: FakeUpstream, lines: BadLines, case: Case) -> None:
     origin = upstream.origin
     if case.script is None:
-        origin = LINES[case.name](no_tls.port)
+        origin = LINES[case.name](lines)
     else:
         part = f"/{case.provider}/"
         upstream.plays(Script(**{"pieces": PIECES, **case.script, "path_part": part}))

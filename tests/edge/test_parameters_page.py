@@ -2,11 +2,14 @@
 
 import pytest
 from flask import Flask
+from flask.testing import FlaskClient
 
+from solrouter.blueprints.api import schemas
 from solrouter.services import catalogue
 from solrouter.services.catalogue import parameters
 from tests.browser import Browser
 from tests.edge.signed_in import HTMX
+from tests.factories import Person
 
 
 def row(browser: Browser, model: str) -> str:
@@ -36,6 +39,23 @@ def test_no_match_says_what_to_do(browser: Browser) -> None:
 def test_available_models_only(browser: Browser) -> None:
     page = browser.get("/models/parameters?available=1")
     assert "1 of" in "".join(page.by_id("parameters").itertext())
+
+
+def test_fields_that_are_refused_everywhere_are_named(
+    browser: Browser, client: FlaskClient, alice: Person
+) -> None:
+    page = browser.get("/models/parameters")
+    said = " ".join("".join(page.by_id("refused").itertext()).split())
+    assert "service_tier " in said
+    assert '"auto", "default"' in said
+    for name in schemas.refused_everywhere():
+        assert name in said
+        field, _, inner = name.partition(".")
+        body = {"model": "demo/echo", "messages": [{"role": "user", "content": "Hi"}]}
+        body |= {field: {inner: "other"} if inner else "other"}
+        answer = client.post("/v1/chat/completions", json=body, headers=alice.bearer)
+        assert answer.json["error"]["code"] == "unsupported_parameter"
+        assert answer.json["error"]["param"] == name
 
 
 def test_the_lists_the_routing_and_the_table_agree(app: Flask) -> None:

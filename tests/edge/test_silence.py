@@ -4,6 +4,7 @@ import json
 import socket
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from flask import Flask
@@ -139,3 +140,19 @@ def test_the_demo_is_silent_as_others_are(quiet_app: Flask, alice: Person) -> No
     ).get_data()
     assert 3 <= body.count(KEEP_ALIVE) <= 6
     assert b"temperature: demo has nothing like it" in body
+
+
+@pytest.mark.parametrize(
+    ("given", "first_byte_s"),
+    [
+        ({}, 0.0),
+        ({"DYNO": "web.1"}, 25.0),
+        ({"DYNO": "web.1", "SOLROUTER_FIRST_BYTE_S": "0"}, 0.0),
+        ({"SOLROUTER_FIRST_BYTE_S": "7"}, 7.0),
+    ],
+    ids=["nowhere", "a dyno", "a dyno that streams", "named"],
+)
+def test_behind_herokus_router_a_first_byte_is_due(
+    make_app: Callable[..., Flask], given: dict[str, Any], first_byte_s: float
+) -> None:
+    assert make_app(**given).config["SOLROUTER_FIRST_BYTE_S"] == first_byte_s

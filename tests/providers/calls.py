@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from solrouter.chat import ChatRequest, Chunk, Usage
+from solrouter.chat import SILENCE, ChatRequest, Chunk, Usage
 from solrouter.providers import ADAPTERS
 from solrouter.providers.base import Deadlines, UpstreamCall
 from solrouter.providers.errors import ProviderError
@@ -117,7 +117,8 @@ def play(kind: str, call: UpstreamCall) -> Outcome:
     try:
         running = ADAPTERS[kind].open(call)
         for chunk in running:
-            outcome.chunks.append(chunk)
+            if chunk is not SILENCE:
+                outcome.chunks.append(chunk)
             outcome.upstream_id = running.upstream_id
     except ProviderError as error:
         outcome.error = error

@@ -171,6 +171,20 @@ def test_one_call_without_usage_makes_the_sum_unknown(upstream: FakeUpstream, st
     assert outcome.usage is None
 
 
+def test_an_answer_that_failed_tells_what_its_calls_have_used(upstream: FakeUpstream) -> None:
+    """One call was answered and billed, for nothing: the other one has failed twice."""
+    upstream.answers("One.", usage=(10, 2), times=1)
+    upstream.answers(status=500, delay_s=0.2)
+    running = ADAPTERS["anthropic"].open(make_call(upstream.origin, stream=False, n=2))
+    with pytest.raises(UpstreamBroken):
+        list(running)
+    assert running.told == Usage(input=10, output=2)
+    [replaced] = running.replaced
+    assert replaced.usage is None
+    assert isinstance(replaced.error, UpstreamBroken)
+    assert replaced.ms >= 150
+
+
 @BOTH
 def test_silence_is_said_while_all_are_quiet(upstream: FakeUpstream, stream: bool) -> None:
     upstream.answers("Late.", stall_before_s=0.35)
@@ -195,6 +209,8 @@ class Scripted:
     """A running answer that nobody's network makes."""
 
     upstream_id = "scripted"
+    replaced = ()
+    told = None
 
     def __init__(self, pieces: int) -> None:
         self.made = 0

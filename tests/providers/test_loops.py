@@ -4,6 +4,8 @@ No byte of an argument is lost on the way, and what a provider signed comes back
 """
 
 import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -243,16 +245,52 @@ def test_anthropics_thinking_is_kept_for_plain_clients(
 
 
 def test_keepsakes_are_bounded_and_age() -> None:
-    call, kept = make_call(), Keepsakes(bytes_max=100)
+    call, kept = make_call(), Keepsakes(bytes_max=120)
     for position in range(30):
         kept.keep(call, str(position), "f", "eightby" + str(position % 10))
-    found = [position for position in range(30) if kept.recall(call, str(position), "f")]
-    assert found == list(range(20, 30))
+    recall = kept.recaller(call)
+    found = [position for position in range(30) if recall(str(position), "f")]
+    assert found == list(range(18, 30))
     kept.keep(call, "29", "f", "again")
-    assert kept.recall(call, "29", "f") == "again"
+    assert recall("29", "f") == "again"
     kept.keep(call, "huge", "f", "x" * 10**6)
-    assert kept.recall(call, "huge", "f") is None
-    assert kept.recall(make_call(provider="other"), "29", "f") is None
+    assert recall("huge", "f") is None
+    assert kept.recaller(make_call(provider="other"))("29", "f") is None
     old = Keepsakes(kept_s=-1)
     old.keep(call, "1", "f", "x")
-    assert old.recall(call, "1", "f") is None
+    assert old.recaller(call)("1", "f") is None
+
+
+class OneShelf:
+    """A shelf that counts how often it is asked."""
+
+    def __init__(self, owner: str) -> None:
+        self.owner = owner
+        self.things: dict[bytes, bytes] = {}
+        self.asked = 0
+
+    def put(self, digest: bytes, value: bytes) -> None:
+        self.things[digest] = value
+
+    def find(self, digests: Sequence[bytes]) -> Mapping[bytes, bytes]:
+        self.asked += 1
+        return {digest: self.things[digest] for digest in digests if digest in self.things}
+
+
+def test_what_another_process_kept_is_found_on_the_owners_shelf() -> None:
+    shelf = OneShelf("alice")
+    messages = [
+        {"role": "assistant", "tool_calls": [{"id": id_, "function": {"name": "f"}}]}
+        for id_ in ("a", "b", "unsigned")
+    ]
+    call = replace(make_call(messages=messages), shelf=shelf)
+    there, here = Keepsakes(), Keepsakes()
+    there.keep(call, "a", "f", "of a")
+    there.keep(call, "b", "f", ["of b"])
+    recall = here.recaller(call)
+    assert [recall(id_, "f") for id_ in ("a", "b", "unsigned")] == ["of a", ["of b"], None]
+    assert shelf.asked == 1, "once for the whole conversation"
+    assert there.recaller(call)("a", "f") == "of a"
+    assert shelf.asked == 1, "what is remembered is not asked for"
+    other = replace(call, shelf=OneShelf("bob"))
+    assert there.recaller(other)("a", "f") is None, "nobody else's"

@@ -1,10 +1,12 @@
 """Every fault of a provider, in every dialect: always an error, never a quiet short answer."""
 
+from dataclasses import replace
 from typing import Any
 
 import orjson
 import pytest
 
+from solrouter.clock import monotonic_s
 from solrouter.providers.base import Deadlines
 from solrouter.providers.errors import (
     ProviderError,
@@ -21,7 +23,7 @@ from tests.fakes.upstream import FakeUpstream
 from tests.fakes.upstream.faults import faults
 from tests.providers.calls import make_call, play
 
-HASTY = Deadlines(connect_s=5, first_token_s=0.3, between_chunks_s=0.3, total_s=0.6)
+HASTY = Deadlines(connect_s=5, first_token_s=0.3, between_chunks_s=0.3, total_s=0.6, pings_s=0.3)
 DIALECTS = ("anthropic", "google", "openai")
 CASES = [
     pytest.param(kind, stream, has_content, name, id=f"{kind}-{place}-{how}-{name}")
@@ -75,6 +77,50 @@ def test_pings_and_a_slow_pace_are_no_fault(upstream: FakeUpstream, kind: str) -
     outcome = play(kind, make_call(url, deadlines=patient))
     assert outcome.error is None
     assert outcome.joined() == "One two"
+
+
+@pytest.mark.parametrize("kind", DIALECTS)
+@pytest.mark.parametrize("quiet_s", [None, 0.1], ids=["waiting", "telling"])
+def test_pings_alone_keep_an_answer_alive_only_for_so_long(
+    upstream: FakeUpstream, kind: str, quiet_s: float | None
+) -> None:
+    """A model that thinks between its words is waited for longer than one that is silent."""
+    upstream.streams("One", " two", stall_after=(1, 60), ping_every_s=0.02, counting="content")
+    url = upstream.url if kind == "openai" else upstream.origin
+    deadlines = Deadlines(
+        connect_s=5, first_token_s=5, between_chunks_s=0.2, total_s=20, pings_s=0.6
+    )
+    began_s = monotonic_s()
+    outcome = play(kind, replace(make_call(url, deadlines=deadlines), quiet_s=quiet_s))
+    assert isinstance(outcome.error, UpstreamTimedOut)
+    assert outcome.error.phase == "pings"
+    assert outcome.joined() == "One"
+    assert 0.6 <= monotonic_s() - began_s < 3
+    upstream.wait_for(lambda: upstream.aborted)
+
+
+@pytest.mark.parametrize("kind", DIALECTS)
+def test_a_thinking_pause_with_pings_is_no_fault(upstream: FakeUpstream, kind: str) -> None:
+    upstream.streams("One", " two", stall_after=(1, 0.6), ping_every_s=0.02, counting="content")
+    url = upstream.url if kind == "openai" else upstream.origin
+    deadlines = Deadlines(
+        connect_s=5, first_token_s=0.5, between_chunks_s=0.2, total_s=20, pings_s=5
+    )
+    outcome = play(kind, make_call(url, deadlines=deadlines))
+    assert outcome.error is None
+    assert outcome.joined() == "One two"
+
+
+@pytest.mark.parametrize("kind", DIALECTS)
+def test_pings_do_not_move_the_first_token(upstream: FakeUpstream, kind: str) -> None:
+    upstream.streams("One", stall_after=(0, 60), ping_every_s=0.02, counting="content")
+    url = upstream.url if kind == "openai" else upstream.origin
+    deadlines = Deadlines(
+        connect_s=5, first_token_s=0.3, between_chunks_s=5, total_s=20, pings_s=20
+    )
+    error = play(kind, make_call(url, deadlines=deadlines)).error
+    assert isinstance(error, UpstreamTimedOut)
+    assert error.phase == "first_token"
 
 
 def error(**said: Any) -> bytes:

@@ -1,24 +1,17 @@
 """The wire against real sockets: what comes is handed on at once, what breaks has one name."""
 
-import ipaddress
 import os
 import socket
-import ssl
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import gevent
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from solrouter.transport import http
 from solrouter.transport.errors import (
@@ -31,6 +24,7 @@ from solrouter.transport.errors import (
 )
 from solrouter.transport.http import HttpRequest, HttpStream, close_all, open_stream
 from solrouter.transport.pool import IDLE_S_MAX, Origin, pool_for
+from tests.fakes.certificate import self_signed, tls_context
 from tests.fakes.upstream import FakeUpstream
 from tests.providers.raw_server import RawServer, answering, read_request
 
@@ -557,36 +551,12 @@ def test_many_streams_run_beside_each_other_in_one_thread(upstream: FakeUpstream
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A certificate for 127.0.0.1 that nobody has signed, with its key, in one file."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "fake")])
-    now = datetime.now(UTC)
-    names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
-    signed = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(names, critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    pem = signed.public_bytes(serialization.Encoding.PEM) + key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
-    path = tmp_path_factory.mktemp("tls") / "fake.pem"
-    path.write_bytes(pem)
-    return path
+    return self_signed(tmp_path_factory.mktemp("tls"))
 
 
 @pytest.fixture
 def tls_server(certificate: Path) -> Iterator[RawServer]:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate)
+    context = tls_context(certificate)
 
     def serve(sock: socket.socket, number: int) -> None:
         while read_request(sock):

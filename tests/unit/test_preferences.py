@@ -35,7 +35,7 @@ def test_without_a_word_of_the_route_nothing_is_asked() -> None:
     assert request.is_strict is False
     assert request.max_cost_nanos is None
     assert parsed(provider={}, models=[], route=None, transforms=[], strict=None) == request
-    assert parsed(provider=dict.fromkeys(preferences.KNOWN)) == request
+    assert parsed(provider=dict.fromkeys(preferences.PROVIDER["properties"])) == request
 
 
 @pytest.mark.parametrize(
@@ -229,7 +229,8 @@ routes = st.fixed_dictionaries(
         "max_cost": anything,
         "provider": anything
         | st.dictionaries(
-            st.sampled_from((*preferences.KNOWN, *preferences.PROMISES, "more")), anything
+            st.sampled_from((*preferences.PROVIDER["properties"], *preferences.PROMISES, "more")),
+            anything,
         ),
     },
 )

@@ -1,11 +1,52 @@
-"""Small checks of a JSON field. Each returns the value, or raises BadRequest naming its path."""
+"""Small checks of a JSON field. Each returns the value, or raises BadRequest naming its path.
+
+A check carries the JSON schema of what it lets pass, from which /openapi.json is written.
+"""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from solrouter.errors import BadRequest
 
-Check = Callable[[str, Any], Any]
+Schema = Mapping[str, Any]
+Judge = Callable[[str, Any], Any]
+
+TYPE_NAMES: Mapping[type, str] = {
+    bool: "boolean",
+    dict: "object",
+    list: "array",
+    str: "string",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """How one field is judged, and the schema that says the same."""
+
+    judge: Judge
+    schema: Schema
+
+    def __call__(self, name: str, value: Any) -> Any:
+        return self.judge(name, value)
+
+
+def checks(schema: Schema) -> Callable[[Judge], Check]:
+    """Makes a check of a function that judges by more than one rule."""
+    return lambda judge: Check(judge, schema)
+
+
+def nullable(schema: Schema) -> Schema:
+    """The schema of a field that may as well be null: where it is optional, null is absence."""
+    if isinstance(schema.get("type"), str) and "enum" not in schema:
+        return {**schema, "type": [schema["type"], "null"]}
+    return {"anyOf": [schema, {"type": "null"}]}
+
+
+def optional_fields(**fields: Schema) -> Schema:
+    """The schema of an object with these fields, none of them required."""
+    properties = {name: nullable(schema) for name, schema in fields.items()}
+    return {"type": "object", "properties": properties}
 
 
 def wrong_type(name: str, words: str) -> BadRequest:
@@ -16,48 +57,49 @@ def wrong_type(name: str, words: str) -> BadRequest:
 def number(low: float, high: float) -> Check:
     """A check for numbers within bounds."""
 
-    def check(name: str, value: Any) -> Any:
+    def judge(name: str, value: Any) -> Any:
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise wrong_type(name, "a number")
         return _between(name, value, low, high)
 
-    return check
+    return Check(judge, {"type": "number", "minimum": low, "maximum": high})
 
 
 def integer(low: int, high: int) -> Check:
     """A check for integers within bounds."""
 
-    def check(name: str, value: Any) -> Any:
+    def judge(name: str, value: Any) -> Any:
         if isinstance(value, bool) or not isinstance(value, int):
             raise wrong_type(name, "an integer")
         return _between(name, value, low, high)
 
-    return check
+    return Check(judge, {"type": "integer", "minimum": low, "maximum": high})
 
 
 def kind(cls: type | tuple[type, ...], words: str) -> Check:
-    """A check for values of a type."""
+    """A check for values of a type, or of one of several."""
 
-    def check(name: str, value: Any) -> Any:
+    def judge(name: str, value: Any) -> Any:
         if not isinstance(value, cls):
             raise wrong_type(name, words)
         return value
 
-    return check
+    names = [TYPE_NAMES[one] for one in (cls if isinstance(cls, tuple) else (cls,))]
+    return Check(judge, {"type": names if len(names) > 1 else names[0]})
 
 
 def one_of(*words: str) -> Check:
     """A check for one of these texts."""
 
-    def check(name: str, value: Any) -> Any:
+    def judge(name: str, value: Any) -> Any:
         if not isinstance(value, str) or value not in words:
             raise BadRequest(f"'{name}' must be one of {', '.join(words)}.", param=name)
         return value
 
-    return check
+    return Check(judge, {"type": "string", "enum": list(words)})
 
 
-def optional(body: Mapping[str, Any], name: str, check: Check, *, path: str = "") -> Any:
+def optional(body: Mapping[str, Any], name: str, check: Judge, *, path: str = "") -> Any:
     """The checked field of a body, None where it is absent or null; `path` is where it stands."""
     value = body.get(name)
     return None if value is None else check(f"{path}{name}", value)

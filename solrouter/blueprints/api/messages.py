@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from solrouter.blueprints.api.fields import Schema
 from solrouter.errors import BadRequest
 
 ROLES = ("system", "developer", "user", "assistant", "tool", "function")
@@ -10,6 +11,10 @@ USER_PARTS = ("text", "image_url", "input_audio", "file")
 OTHER_PARTS = ("text", "refusal")
 PARTS_PER_MESSAGE_MAX = 1024
 MEDIA_CLASSES = {"image_url": "input_image", "input_audio": "input_audio", "file": "input_image"}
+TEXT_PARTS = ("text", "refusal")
+USER_ROLES = ("user", "tool")
+# What an assistant's turn may hold instead of content.
+IN_PLACE_OF_CONTENT = ("tool_calls", "function_call", "refusal", "audio")
 
 
 def parse_messages(body: Mapping[str, Any], *, messages_max: int) -> list[dict[str, Any]]:
@@ -69,9 +74,7 @@ def _check_content(message: Mapping[str, Any], path: str) -> None:
     if isinstance(content, str):
         return
     if content is None:
-        says_otherwise = any(
-            message.get(name) for name in ("tool_calls", "function_call", "refusal", "audio")
-        )
+        says_otherwise = any(message.get(name) for name in IN_PLACE_OF_CONTENT)
         if message["role"] == "assistant" and says_otherwise:
             return
         raise _missing(f"{path}.content")
@@ -79,7 +82,7 @@ def _check_content(message: Mapping[str, Any], path: str) -> None:
         raise _wrong(f"{path}.content", "must be a string or a list of parts")
     if len(content) > PARTS_PER_MESSAGE_MAX:
         raise _wrong(f"{path}.content", f"must hold at most {PARTS_PER_MESSAGE_MAX} parts")
-    allowed = USER_PARTS if message["role"] in ("user", "tool") else OTHER_PARTS
+    allowed = USER_PARTS if message["role"] in USER_ROLES else OTHER_PARTS
     for index, part in enumerate(content):
         _check_part(part, f"{path}.content[{index}]", allowed)
 
@@ -90,7 +93,7 @@ def _check_part(part: Any, path: str, allowed: tuple[str, ...]) -> None:
     kind = part.get("type")
     if kind not in allowed:
         raise _wrong(f"{path}.type", f"must be one of {', '.join(allowed)}")
-    if kind in ("text", "refusal"):
+    if kind in TEXT_PARTS:
         if not isinstance(part.get(kind), str):
             raise _wrong(f"{path}.{kind}", "must be a string")
         return
@@ -122,3 +125,68 @@ def _missing(path: str) -> BadRequest:
 
 def _wrong(path: str, words: str) -> BadRequest:
     return BadRequest(f"'{path}' {words}.", param=path)
+
+
+def _part_schema(kind: str) -> Schema:
+    body: Schema = {"type": "string"} if kind in TEXT_PARTS else {"type": "object"}
+    if kind == "image_url":
+        body = {"type": "object", "required": ["url"], "properties": {"url": {"type": "string"}}}
+    properties = {"type": {"const": kind}, kind: body}
+    return {"type": "object", "required": ["type", kind], "properties": properties}
+
+
+def _content_schema(kinds: tuple[str, ...]) -> Schema:
+    parts = {"anyOf": [_part_schema(kind) for kind in kinds]}
+    listed = {"type": "array", "items": parts, "maxItems": PARTS_PER_MESSAGE_MAX}
+    return {"anyOf": [{"type": "string"}, listed]}
+
+
+_NAMED: Schema = {
+    "type": "object",
+    "required": ["name"],
+    "properties": {"name": {"type": "string"}, "arguments": {"type": "string"}},
+}
+_ID: Schema = {"type": "string"}
+_CALL: Schema = {
+    "type": "object",
+    "required": ["id", "type"],
+    "properties": {"id": _ID},
+    "anyOf": [
+        {"properties": {"type": {"const": kind}, kind: _NAMED}, "required": [kind]}
+        for kind in ("function", "custom")
+    ],
+}
+
+
+def _message_schema(role: str) -> Schema:
+    kinds = USER_PARTS if role in USER_ROLES else OTHER_PARTS
+    properties: dict[str, Any] = {"role": {"const": role}, "content": _content_schema(kinds)}
+    schema: dict[str, Any] = {
+        "type": "object",
+        "required": ["role", "content"],
+        "properties": properties,
+    }
+    if role == "tool":
+        schema["required"] = ["role", "content", "tool_call_id"]
+        properties["tool_call_id"] = _ID
+    if role == "assistant":
+        properties["content"] = {"anyOf": [properties["content"], {"type": "null"}]}
+        properties["tool_calls"] = {"type": ["array", "null"], "items": _CALL}
+        schema["required"] = ["role"]
+        instead = [
+            {"required": [name], "properties": {name: {"minItems": 1, "type": kind}}}
+            for name, kind in zip(
+                IN_PLACE_OF_CONTENT, ("array", "object", "string", "object"), strict=True
+            )
+        ]
+        said = {"required": ["content"], "properties": {"content": {"not": {"type": "null"}}}}
+        schema["anyOf"] = [said, *instead]
+    return schema
+
+
+# The same rules as a schema, for /openapi.json.
+MESSAGES: Schema = {
+    "type": "array",
+    "minItems": 1,
+    "items": {"anyOf": [_message_schema(role) for role in ROLES]},
+}

@@ -10,6 +10,7 @@ from typing import Any
 
 from werkzeug.datastructures import MultiDict
 
+from solrouter.blueprints.api.fields import Schema
 from solrouter.blueprints.api.model_objects import created_s
 from solrouter.errors import BadRequest, UnsupportedParameter
 from solrouter.money import NotMoney, parse_usd
@@ -46,6 +47,30 @@ SORTS: Mapping[str, Sort] = {
     "context-high-to-low": lambda model: (-model.context_tokens, model.id),
     "newest": lambda model: (-created_s(model), model.id),
     "name": lambda model: (model.name.casefold(), model.id),
+}
+_TEXT: Schema = {"type": "string", "maxLength": TEXT_CHARACTERS_MAX}
+_FLAG: Schema = {"enum": [word for word in FLAGS if word]}
+_PRICE: Schema = {"type": "number", "minimum": 0}
+# What a query may ask, with what each name takes; lists are separated by commas.
+QUERY: Mapping[str, Schema] = {
+    **dict.fromkeys(
+        (
+            "q",
+            "author",
+            "model_authors",
+            "providers",
+            "supported_parameters",
+            "input_modalities",
+            "output_modalities",
+        ),
+        _TEXT,
+    ),
+    "context": {"type": "integer", "minimum": 0, "maximum": CONTEXT_MAX},
+    **dict.fromkeys(("min_price", "max_price", "min_output_price", "max_output_price"), _PRICE),
+    **dict.fromkeys(("free", "available"), _FLAG),
+    "sort": {"enum": list(SORTS)},
+    "offset": {"type": "integer", "minimum": 0, "maximum": OFFSET_MAX},
+    "limit": {"type": "integer", "minimum": 1, "maximum": LIMIT_MAX},
 }
 
 

@@ -8,7 +8,16 @@ would break a promise of privacy or of price, it is refused.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from solrouter.blueprints.api.fields import FLAG, OBJECT, one_of, optional, wrong_type
+from solrouter.blueprints.api.fields import (
+    FLAG,
+    OBJECT,
+    Schema,
+    checks,
+    one_of,
+    optional,
+    optional_fields,
+    wrong_type,
+)
 from solrouter.chat import Preferences
 from solrouter.errors import BadRequest, UnsupportedParameter
 from solrouter.money import NotMoney, decimal_usd, parse_usd
@@ -20,6 +29,9 @@ PROVIDER_CHARACTERS_MAX = 80
 PROVIDER_KEYS_MAX = 50
 KEY_CHARACTERS_MAX = 60
 MONEY_CHARACTERS_MAX = 40
+# USD as text, to the nanodollar; and as a number.
+AMOUNT = r"^[0-9]{1,9}(\.[0-9]{1,9})?$"
+AMOUNT_MAX = 10**9
 SORTS = ("price", "throughput", "latency")
 # The price classes that a `max_price` limits, in OpenRouter's words.
 PRICE_CLASSES = {
@@ -30,16 +42,6 @@ PRICE_CLASSES = {
 }
 # Nothing is charged for a request as such, so every limit on that is kept.
 FREE_OF_CHARGE = "request"
-KNOWN = (
-    "order",
-    "only",
-    "ignore",
-    "allow_fallbacks",
-    "sort",
-    "max_price",
-    "require_parameters",
-    "data_collection",
-)
 # Promises that we cannot make yet: whoever asks for one must not be served without it. The values
 # listed ask for nothing.
 PROMISES: Mapping[str, tuple[Any, ...]] = {
@@ -48,6 +50,85 @@ PROMISES: Mapping[str, tuple[Any, ...]] = {
     "quantizations": (None, []),
 }
 ROUTE = one_of("fallback")
+
+
+@checks({"type": "string", "minLength": 1})
+def _model(name: str, value: Any) -> str:
+    if not isinstance(value, str) or not value:
+        raise wrong_type(name, "a string")
+    # Longer is no model's id, and will be said so.
+    return value[: MODEL_CHARACTERS_MAX + 1]
+
+
+# One more than the fallbacks: the first may be the model.
+@checks({"type": "array", "items": _model.schema, "maxItems": MODELS_MAX + 1})
+def _models(name: str, value: Any) -> list[str]:
+    if not isinstance(value, list):
+        raise wrong_type(name, "a list of model ids")
+    if len(value) > MODELS_MAX + 1:
+        raise BadRequest(f"'{name}' has at most {MODELS_MAX} fallbacks.", param=name)
+    return [_model(f"{name}[{index}]", item) for index, item in enumerate(value)]
+
+
+@checks(
+    {
+        "anyOf": [
+            {"type": "number", "minimum": 0, "maximum": AMOUNT_MAX},
+            {"type": "string", "pattern": AMOUNT},
+        ]
+    }
+)
+def _usd(name: str, value: Any) -> int:
+    """Nanodollars of a number or a text in USD. A float says what its shortest decimal says."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise wrong_type(name, "an amount in USD, as a number or a string")
+    text = value if isinstance(value, str) else repr(value)
+    try:
+        if len(text) > MONEY_CHARACTERS_MAX:
+            raise NotMoney("no amount is so long")
+        nanos = int(parse_usd(text))
+    # An exponent beyond all bounds is arithmetic's trouble.
+    except (ValueError, ArithmeticError) as error:
+        raise BadRequest(
+            f"'{name}' must be an amount in USD, exact to {decimal_usd(1)}.", param=name
+        ) from error
+    if nanos < 0:
+        raise BadRequest(f"'{name}' must not be negative.", param=name)
+    return nanos
+
+
+_NAME: Schema = {"type": "string", "minLength": 1, "maxLength": PROVIDER_CHARACTERS_MAX}
+_NAMES: Schema = {
+    "anyOf": [_NAME, {"type": "array", "items": _NAME, "maxItems": PROVIDERS_NAMED_MAX}]
+}
+SORT = one_of(*SORTS)
+COLLECTION = one_of("allow", "deny")
+MODEL, MODELS = _model, _models
+# Nothing at all can be had for nothing: a maximum is more.
+MAX_COST: Schema = {
+    "anyOf": [
+        {"type": "number", "exclusiveMinimum": 0, "maximum": AMOUNT_MAX},
+        {"type": "string", "pattern": AMOUNT, "not": {"pattern": r"^[0.]+$"}},
+    ]
+}
+# The `provider` object, field by field.
+PROVIDER: Schema = {
+    "maxProperties": PROVIDER_KEYS_MAX,
+    **optional_fields(
+        order=_NAMES,
+        only=_NAMES,
+        ignore=_NAMES,
+        allow_fallbacks=FLAG.schema,
+        sort={"anyOf": [SORT.schema, optional_fields(by=SORT.schema)]},
+        max_price={
+            **optional_fields(**dict.fromkeys((*PRICE_CLASSES, FREE_OF_CHARGE), _usd.schema)),
+            "additionalProperties": {"type": "null"},
+        },
+        require_parameters=FLAG.schema,
+        data_collection=COLLECTION.schema,
+        **{name: {"enum": list(harmless)} for name, harmless in PROMISES.items()},
+    ),
+}
 
 
 def parse_models(body: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:
@@ -88,7 +169,7 @@ def parse_preferences(body: Mapping[str, Any]) -> tuple[Preferences, tuple[str, 
                 param=path + name,
             )
     sort, warnings = _sort(wish)
-    collection = optional(wish, "data_collection", one_of("allow", "deny"), path=path)
+    collection = optional(wish, "data_collection", COLLECTION, path=path)
     preferences = Preferences(
         order=_names(wish, "order"),
         only=_names(wish, "only"),
@@ -99,7 +180,7 @@ def parse_preferences(body: Mapping[str, Any]) -> tuple[Preferences, tuple[str, 
         require_parameters=bool(optional(wish, "require_parameters", FLAG, path=path)),
         deny_data_collection=collection == "deny",
     )
-    return preferences, (*warnings, *_unknown(wish, {*KNOWN, *PROMISES}, path))
+    return preferences, (*warnings, *_unknown(wish, set(PROVIDER["properties"]), path))
 
 
 def parse_strict(body: Mapping[str, Any]) -> bool:
@@ -113,22 +194,6 @@ def parse_max_cost(body: Mapping[str, Any]) -> int | None:
     if nanos == 0:
         raise BadRequest("'max_cost' must be more than 0 USD.", param="max_cost")
     return nanos
-
-
-def _models(name: str, value: Any) -> list[str]:
-    if not isinstance(value, list):
-        raise wrong_type(name, "a list of model ids")
-    # One more than the fallbacks: the first may be the model.
-    if len(value) > MODELS_MAX + 1:
-        raise BadRequest(f"'{name}' has at most {MODELS_MAX} fallbacks.", param=name)
-    return [_model(f"{name}[{index}]", item) for index, item in enumerate(value)]
-
-
-def _model(name: str, value: Any) -> str:
-    if not isinstance(value, str) or not value:
-        raise wrong_type(name, "a string")
-    # Longer is no model's id, and will be said so.
-    return value[: MODEL_CHARACTERS_MAX + 1]
 
 
 def _names(wish: Mapping[str, Any], field: str) -> tuple[str, ...]:
@@ -156,12 +221,12 @@ def _sort(wish: Mapping[str, Any]) -> tuple[str | None, Sequence[str]]:
     if value is None:
         return None, ()
     if isinstance(value, str):
-        return one_of(*SORTS)(path, value), ()
+        return SORT(path, value), ()
     if not isinstance(value, dict):
         raise wrong_type(path, f"one of {', '.join(SORTS)}")
     # Sorting each model's providers is what `partition: "model"` asks for.
     known = {"by"} if value.get("partition") != "model" else {"by", "partition"}
-    by = optional(value, "by", one_of(*SORTS), path=f"{path}.")
+    by = optional(value, "by", SORT, path=f"{path}.")
     return by, _unknown(value, known, f"{path}.")
 
 
@@ -182,25 +247,6 @@ def _max_rates(wish: Mapping[str, Any]) -> Mapping[str, int]:
         for name, price_class in PRICE_CLASSES.items()
     }
     return {price_class: rate for price_class, rate in rates.items() if rate is not None}
-
-
-def _usd(name: str, value: Any) -> int:
-    """Nanodollars of a number or a text in USD. A float says what its shortest decimal says."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise wrong_type(name, "an amount in USD, as a number or a string")
-    text = value if isinstance(value, str) else repr(value)
-    try:
-        if len(text) > MONEY_CHARACTERS_MAX:
-            raise NotMoney("no amount is so long")
-        nanos = int(parse_usd(text))
-    # An exponent beyond all bounds is arithmetic's trouble.
-    except (ValueError, ArithmeticError) as error:
-        raise BadRequest(
-            f"'{name}' must be an amount in USD, exact to {decimal_usd(1)}.", param=name
-        ) from error
-    if nanos < 0:
-        raise BadRequest(f"'{name}' must not be negative.", param=name)
-    return nanos
 
 
 def _unknown(value: Mapping[str, Any], known: set[str], path: str) -> tuple[str, ...]:

@@ -14,14 +14,22 @@ from solrouter.blueprints.api.fields import (
     FLAG,
     OBJECT,
     Check,
+    Schema,
+    checks,
     integer,
     kind,
     number,
     optional,
     wrong_type,
 )
-from solrouter.blueprints.api.messages import input_classes, parse_messages
+from solrouter.blueprints.api.messages import MESSAGES, input_classes, parse_messages
 from solrouter.blueprints.api.preferences import (
+    MAX_COST,
+    MODEL,
+    MODELS,
+    PROMISES,
+    PROVIDER,
+    ROUTE,
     parse_max_cost,
     parse_models,
     parse_preferences,
@@ -41,6 +49,10 @@ OUTPUT_LIMIT_MAX = 10_000_000
 OUTPUT_LIMITS = ("max_completion_tokens", "max_tokens")
 
 
+STRINGS = {"type": "array", "items": {"type": "string"}, "maxItems": STOPS_MAX}
+
+
+@checks({"anyOf": [{"type": "string"}, STRINGS]})
 def _stop(name: str, value: Any) -> Any:
     stops = [value] if isinstance(value, str) else value
     if not isinstance(stops, list) or not all(isinstance(item, str) for item in stops):
@@ -50,13 +62,33 @@ def _stop(name: str, value: Any) -> Any:
     return value
 
 
+NAMED = {"type": "object", "required": ["name"], "properties": {"name": {"type": "string"}}}
+TOOL_TYPES = ("function", "custom")
+
+
+@checks(
+    {
+        "type": "array",
+        "maxItems": TOOLS_MAX,
+        "items": {
+            "anyOf": [
+                {
+                    "type": "object",
+                    "required": ["type", kind],
+                    "properties": {"type": {"const": kind}, kind: NAMED},
+                }
+                for kind in TOOL_TYPES
+            ]
+        },
+    }
+)
 def _tools(name: str, value: Any) -> Any:
     if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
         raise wrong_type(name, "a list of objects")
     if len(value) > TOOLS_MAX:
         raise BadRequest(f"'{name}' has at most {TOOLS_MAX} entries.", param=name)
     for index, tool in enumerate(value):
-        if tool.get("type") not in ("function", "custom"):
+        if tool.get("type") not in TOOL_TYPES:
             raise UnsupportedParameter(
                 f"'{name}[{index}].type' must be “function”: tools that the provider runs and "
                 "bills by itself are not offered here.",
@@ -72,10 +104,22 @@ def _tools(name: str, value: Any) -> Any:
     return value
 
 
+FORMATS = ("text", "json_object", "json_schema")
+
+
+@checks(
+    {
+        "type": "object",
+        "required": ["type"],
+        "properties": {"type": {"enum": list(FORMATS)}, "json_schema": {}},
+        "if": {"properties": {"type": {"const": "json_schema"}}},
+        "then": {"required": ["json_schema"], "properties": {"json_schema": {"type": "object"}}},
+    }
+)
 def _response_format(name: str, value: Any) -> Any:
-    kinds = ("text", "json_object", "json_schema")
-    if not isinstance(value, dict) or value.get("type") not in kinds:
-        raise BadRequest(f"'{name}.type' must be one of {', '.join(kinds)}.", param=f"{name}.type")
+    if not isinstance(value, dict) or value.get("type") not in FORMATS:
+        words = ", ".join(FORMATS)
+        raise BadRequest(f"'{name}.type' must be one of {words}.", param=f"{name}.type")
     if value["type"] == "json_schema" and not isinstance(value.get("json_schema"), dict):
         raise BadRequest(
             f"'{name}.json_schema' is required.",
@@ -129,26 +173,32 @@ COSTED: Mapping[str, tuple[Any, ...]] = {
 }
 # A way to alter the prompt that is not offered; said aloud rather than ignored.
 ROUTING: Mapping[str, tuple[Any, ...]] = {"transforms": (None, [])}
-OWN = frozenset(
-    (
-        "max_cost",
-        "messages",
-        "model",
-        "models",
-        "n",
-        "provider",
-        "route",
-        "stream",
-        "stream_options",
-        "strict",
-        "usage",
-        *OUTPUT_LIMITS,
-    )
-)
-
+CHOICES = integer(1, CHOICES_MAX)
+OUTPUT_LIMIT = integer(1, OUTPUT_LIMIT_MAX)
+ASKS_FOR_USAGE = {"type": "object", "properties": {"include_usage": {"type": "boolean"}}}
+# Fields that are the router's own, or mean something to it, with the schema of each.
+OWN: Mapping[str, Schema] = {
+    "max_cost": MAX_COST,
+    "messages": MESSAGES,
+    "model": MODEL.schema,
+    "models": MODELS.schema,
+    "n": CHOICES.schema,
+    "provider": PROVIDER,
+    "route": ROUTE.schema,
+    "stream": FLAG.schema,
+    "stream_options": ASKS_FOR_USAGE,
+    "strict": FLAG.schema,
+    "usage": {"type": "object", "properties": {"include": {"type": "boolean"}}},
+    **dict.fromkeys(OUTPUT_LIMITS, OUTPUT_LIMIT.schema),
+}
 HARMLESS: Mapping[str, tuple[Any, ...]] = {**COSTED, **ROUTING}
 KNOWN = frozenset((*PASSED, *HARMLESS, *OWN))
-_LIMIT = integer(1, OUTPUT_LIMIT_MAX)
+
+
+def refused_everywhere() -> dict[str, tuple[Any, ...]]:
+    """The fields that no model takes, with the values that ask for nothing and pass as absent."""
+    promises = {f"provider.{name}": values for name, values in PROMISES.items()}
+    return {**HARMLESS, **promises}
 
 
 def parse_chat(body: Mapping[str, Any], *, messages_max: int) -> ChatRequest:
@@ -215,13 +265,13 @@ def _refuse_costed(body: Mapping[str, Any]) -> None:
 
 def _output_limit(body: Mapping[str, Any]) -> int | None:
     """The caller's own limit; the smaller one if both spellings are there."""
-    named = [_LIMIT(name, body[name]) for name in OUTPUT_LIMITS if body.get(name) is not None]
+    named = [OUTPUT_LIMIT(name, body[name]) for name in OUTPUT_LIMITS if body.get(name) is not None]
     return min(named, default=None)
 
 
 def _choices(body: Mapping[str, Any]) -> int:
     value = body.get("n")
-    return 1 if value is None else int(integer(1, CHOICES_MAX)("n", value))
+    return 1 if value is None else int(CHOICES("n", value))
 
 
 def _include_usage(body: Mapping[str, Any], *, stream: bool) -> bool:

@@ -4,11 +4,12 @@ from functools import partial
 
 from solrouter.providers.anthropic.request import written_request
 from solrouter.providers.anthropic.response import AnthropicReader
+from solrouter.providers.anthropic.traits import recalls_thinking
 from solrouter.providers.anthropic.usage import usage_from_anthropic
 from solrouter.providers.base import Upstream, UpstreamCall
 from solrouter.providers.choices import open_as
 from solrouter.providers.exchange import exchange
-from solrouter.providers.keepsakes import keepsakes
+from solrouter.providers.keepsakes import Keep, keep_nothing, keepsakes
 
 __all__ = ["Anthropic", "usage_from_anthropic"]
 
@@ -33,5 +34,12 @@ class Anthropic:
             url=call.base_url.rstrip("/") + "/v1/messages",
             headers=headers,
             body=body,
-            reader=AnthropicReader(warnings, partial(keepsakes.keep, call)),
+            reader=AnthropicReader(warnings, _keep(call)),
         )
+
+
+def _keep(call: UpstreamCall) -> Keep:
+    """Keeps thinking where the next turn recalls it."""
+    if recalls_thinking(call.upstream_model, call.model_facts):
+        return partial(keepsakes.keep, call)
+    return keep_nothing

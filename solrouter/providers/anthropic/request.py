@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 from solrouter.providers.anthropic.messages import Block, conversation, with_cache
@@ -32,7 +31,7 @@ def written_request(call: UpstreamCall) -> tuple[dict[str, Any], tuple[str, ...]
     messages: list[Message] = list(call.request.body["messages"])
     if call.model_facts.get("system_role") is False:
         messages = system_as_user(messages)
-    system, turns = conversation(messages, traits, partial(keepsakes.recall, call))
+    system, turns = conversation(messages, traits, keepsakes.recaller(call))
     if any(message.get("name") for message in messages):
         asked.warn("messages[].name", "this provider does not tell speakers apart")
     body: dict[str, Any] = {

@@ -52,6 +52,14 @@ def traits_of(upstream_model: str, facts: Mapping[str, Any]) -> Traits:
     return Traits(**{name: facts.get(name, found[name]) for name in names})
 
 
+def recalls_thinking(upstream_model: str, facts: Mapping[str, Any]) -> bool:
+    """Whether a model refuses to think on after a call without the thinking before it.
+
+    Newer ones do not, and refuse thinking whose prefix has changed.
+    """
+    return traits_of(upstream_model, facts).thinking == "budget"
+
+
 def _thinking(version: tuple[int, int]) -> str:
     if version >= (4, 6):
         return "adaptive"

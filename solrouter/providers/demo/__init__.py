@@ -59,6 +59,9 @@ class Demo:
 class DemoUpstream:
     """A running answer: see `base.Upstream`."""
 
+    replaced = ()
+    told = None
+
     def __init__(
         self,
         call: UpstreamCall,

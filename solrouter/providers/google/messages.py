@@ -94,16 +94,17 @@ class _TurnWriter:
         return parts + self._calls(message, where)
 
     def _calls(self, message: Message, where: str) -> list[Part]:
-        """The calls with their signatures; of parallel calls only the first one needs one."""
+        """The calls with their signatures; of parallel calls only the first one has one."""
         calls = list(message.get("tool_calls") or ())
         parts = [self._call(call, f"{where}.tool_calls[{i}]") for i, call in enumerate(calls)]
-        told = _signatures(message)
+        told, is_signed = _signatures(message), False
         for call, part in zip(calls, parts, strict=True):
             identifier = str(call.get("id"))
-            signature = told.get(identifier) or self._recall(identifier, tool_name(call))
+            signature = told.get(identifier)
+            if not signature and not told and not is_signed:
+                signature = self._recall(identifier, tool_name(call))
             if signature:
-                part["thoughtSignature"] = signature
-        is_signed = any("thoughtSignature" in part for part in parts)
+                part["thoughtSignature"], is_signed = signature, True
         if parts and self._traits.needs_signatures and not is_signed:
             parts[0]["thoughtSignature"] = LOST_SIGNATURE
         return parts

@@ -1,7 +1,6 @@
 """The request in Gemini's words, written anew from the validated one. Pure."""
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 from solrouter.providers.base import UpstreamCall
@@ -47,7 +46,7 @@ def written_request(call: UpstreamCall) -> tuple[dict[str, Any], tuple[str, ...]
     messages: list[Message] = list(call.request.body["messages"])
     if call.model_facts.get("system_role") is False:
         messages = system_as_user(messages)
-    instruction, contents = conversation(messages, traits, partial(keepsakes.recall, call))
+    instruction, contents = conversation(messages, traits, keepsakes.recaller(call))
     if any(message.get("name") for message in messages):
         asked.warn("messages[].name", "this provider does not tell speakers apart")
     if any(has_cache_hint(message) for message in messages):

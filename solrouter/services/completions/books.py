@@ -85,6 +85,7 @@ class Books:
     def finish(self, outcome: str, reason: str, tail: Tail) -> None:
         """Settles an answer that has come to its end."""
         usage, source = self._used(is_cut=False)
+        self._context.run(self._opening.note_replaced)
         self._context.run(self._opening.note_finished, usage.completion_tokens)
         self._settle(outcome, reason, usage, source, tail=tail)
 
@@ -150,6 +151,7 @@ class Books:
     def _ending(self, outcome: str, reason: str, usage: Usage, source: str) -> Ending:
         opening, tally, at = self._opening, self._tally, self.admitted.ask.at
         offer, running = opening.candidate.offer, opening.running
+        self._context.run(opening.note_replaced)
         is_ours = reason in OUR_FAULTS
         cost = partial(
             pricing.cost_nanos,

@@ -16,7 +16,7 @@ from time import sleep
 from typing import Any
 
 from solrouter import config
-from solrouter.chat import SILENCE, ChatRequest, Chunk
+from solrouter.chat import SILENCE, ChatRequest, Chunk, Usage
 from solrouter.clock import monotonic_s
 from solrouter.errors import BadRequest, ContextTooLong, DatabaseUnavailable, NoProviderAvailable
 from solrouter.interruptions import Wait
@@ -30,7 +30,7 @@ from solrouter.providers.errors import (
     UpstreamRefused,
     UpstreamTimedOut,
 )
-from solrouter.services import admission, catalogue, health, pricing, routing
+from solrouter.services import admission, catalogue, health, keepsakes, pricing, routing
 from solrouter.services.admission import Admitted
 from solrouter.services.completions.planning import Candidate, Plan, passes_unknown
 from solrouter.services.completions.tally import Tally
@@ -92,6 +92,10 @@ class Opening:
         self._settings = config.current()
         self._began_s = self._asked_s = self._spoke_s = monotonic_s()
         self._upstream: Upstream | None = None
+        # Whose replaced calls have no attempts of their own yet.
+        self._unnoted: Upstream | None = None
+        # How many candidates were asked: an attempt may be one of several calls to one of them.
+        self._asked = 0
         self.running: Running | None = None
 
     def silences(self) -> Iterator[Chunk]:
@@ -156,6 +160,18 @@ class Opening:
         first_content_ms = self.running.first_content_ms
         self._note(health.OK, first_content_ms=first_content_ms, output_tokens=output_tokens)
 
+    def note_replaced(self) -> None:
+        """Gives each call that was replaced among several an attempt of its own, with its cost.
+
+        To be called when all have ended; they stand before whoever took their place.
+        """
+        upstream, self._unnoted = self._unnoted, None
+        for one in upstream.replaced if upstream else ():
+            attempt = {**self.attempts[-1], "error": one.error.code, "ms": one.ms}
+            self.attempts.insert(-1, attempt)
+            self.costs_nanos.insert(-1, self._cost_of(self.candidate.offer, one.usage))
+            self.note_fault(one.error)
+
     def _note(self, outcome: health.Outcome, **how: Any) -> None:
         took_ms = int((monotonic_s() - self._asked_s) * 1000)
         health.note(self.candidate.offer.id, outcome, duration_ms=took_ms, **how)
@@ -164,7 +180,7 @@ class Opening:
         """Whether so many have been asked, or for so long, that it ends here."""
         if not self.attempts:
             return False
-        if len(self.attempts) >= self._settings["SOLROUTER_ATTEMPTS_MAX"]:
+        if self._asked >= self._settings["SOLROUTER_ATTEMPTS_MAX"]:
             return True
         return monotonic_s() - self._began_s > float(self._settings["SOLROUTER_FAILOVER_S"])
 
@@ -221,11 +237,13 @@ class Opening:
         }
         self.attempts.append(attempt)
         self.costs_nanos.append(0)
+        self._asked += 1
         self._asked_s = monotonic_s()
         try:
             yield from self._open(candidate, is_last=is_last)
         except ProviderError as error:
             attempt["error"] = error.code
+            self.note_replaced()
             if isinstance(error, UpstreamRefused):
                 self.note_undecided()
             else:
@@ -250,7 +268,7 @@ class Opening:
         patience = self.patience = self._patience_for(offer)
         with patience:
             call = self._call(candidate, request, is_last=is_last)
-            upstream = self._upstream = ADAPTERS[offer.kind].open(call)
+            upstream = self._upstream = self._unnoted = ADAPTERS[offer.kind].open(call)
         self.is_asking = True
         self._tally.silent_s = 0.0
         seen: list[Chunk] = []
@@ -270,7 +288,7 @@ class Opening:
         except BaseException as error:
             upstream.close()
             self.is_asking = not isinstance(error, Exception)
-            self.costs_nanos[-1] = self._cost(offer, seen)
+            self.costs_nanos[-1] = self._cost(offer, upstream, seen)
             if isinstance(error, ProviderError) or not isinstance(error, Exception):
                 raise
             log.exception("the adapter %s failed", offer.kind)
@@ -280,12 +298,15 @@ class Opening:
         with self.patience, self._tally.waiting():
             return next(chunks, None)
 
-    def _cost(self, offer: Offer, seen: Iterable[Chunk]) -> int:
+    def _cost(self, offer: Offer, upstream: Upstream, seen: Iterable[Chunk]) -> int:
         """What an attempt that brought no content has cost us, as far as it has told."""
         told = [chunk.usage for chunk in seen if chunk.usage is not None]
-        if not told:
+        return self._cost_of(offer, told[-1] if told else upstream.told)
+
+    def _cost_of(self, offer: Offer, usage: Usage | None) -> int:
+        if usage is None:
             return 0
-        return pricing.cost_nanos(told[-1], offer.cost, at=self.admitted.ask.at)
+        return pricing.cost_nanos(usage, offer.cost, at=self.admitted.ask.at)
 
     def _patience_for(self, offer: Offer) -> AbstractContextManager[None]:
         """How to wait for this offer: ready to be called away, unless leaving helps nobody.
@@ -305,6 +326,7 @@ class Opening:
             "connect_s": settings["SOLROUTER_CONNECT_S"],
             "first_token_s": settings["SOLROUTER_FIRST_TOKEN_S"],
             "between_chunks_s": settings["SOLROUTER_BETWEEN_CHUNKS_S"],
+            "pings_s": settings["SOLROUTER_PINGS_S"],
             "total_s": settings["SOLROUTER_TOTAL_S"],
             **offer.deadlines,
         }
@@ -327,6 +349,7 @@ class Opening:
             quiet_s=self._quiet_s,
             # What must be remembered, or put together, has to come word by word.
             allows_runs=self._may_run(),
+            shelf=keepsakes.shelf_of(self.admitted.ask.principal.account_id, self._wait.aside),
         )
 
     def _may_run(self) -> bool:

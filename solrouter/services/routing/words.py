@@ -15,7 +15,7 @@ class Offer:
     """One provider's way to serve a model, with its two price cards; holds no secret.
 
     Of what is None the model's own holds. `deadlines` replace settings by name (`connect_s`,
-    `first_token_s`, `between_chunks_s`, `total_s`).
+    `first_token_s`, `between_chunks_s`, `pings_s`, `total_s`).
     """
 
     id: int

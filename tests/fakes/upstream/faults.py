@@ -62,6 +62,7 @@ AFTER_STREAMED: Mapping[str, Fields] = {
         **_CONTENT,
     },
     "stall": {"stall_after": (2, STALL_S), **_CONTENT},
+    "pings_only": {"stall_after": (2, STALL_S), "ping_every_s": 0.02, **_CONTENT},
     "error_event": {"error_event": (2, ERROR), **_CONTENT},
     "garbage": {"garbage": True, "garbage_after": 2, **_CONTENT},
     "no_finish": {"no_finish": True, "no_done": True},

@@ -15,6 +15,8 @@ from tests.fakes.upstream.words import Event, Turn, count_of, dumps, saying_of
 
 GARBAGE_HTML = b"<html><body><h1>502 Bad Gateway</h1></body></html>"
 GARBAGE_EVENT = "{not json"
+# What any server may send to keep a line open.
+COMMENT = b": ping\n\n"
 
 OPENAI, ANTHROPIC, GEMINI = OpenAI(), Anthropic(), Gemini()
 
@@ -114,7 +116,8 @@ def completion_reply(dialect: Dialect, script: Script, seen: Seen, serial: int) 
     if not script.endless:
         items = list(items)
     kind = "text/event-stream; charset=utf-8"
-    return Reply(script, script.status, kind, items, is_stream=True, ping=ping)
+    # Where a vendor has none, whoever stands before it may still send comments.
+    return Reply(script, script.status, kind, items, is_stream=True, ping=ping or COMMENT)
 
 
 def _turn(dialect: Dialect, script: Script, seen: Seen, serial: int) -> Turn:
@@ -151,7 +154,7 @@ def _faulted(turn: Turn, recorded: Iterator[Event] | None) -> Iterator[Event]:
 
 
 def _items(script: Script, events: Iterable[Event], ping: bytes) -> Iterator[Item]:
-    note = b": ping\r\n\r\n" if script.crlf else b": ping\n\n"
+    note = b": ping\r\n\r\n" if script.crlf else COMMENT
     for position, event in enumerate(events):
         comment = note if script.comments and position else b""
         yield Item(ping + comment + event.encoded(script), event.kind)
