@@ -5,7 +5,7 @@ body, an answer is a `chat.completion` object, a stream is `chat.completion.chun
 counted in disjoint classes, so that nothing is priced twice.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -61,6 +61,12 @@ class Usage:
     def classes(self) -> dict[str, int]:
         """The classes that are not zero, by name: what a receipt stores."""
         return {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name)}
+
+    @classmethod
+    def total(cls, usages: Iterable["Usage"]) -> "Usage":
+        """All of them together."""
+        told = list(usages)
+        return cls(**{f.name: sum(getattr(one, f.name) for one in told) for f in fields(cls)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +128,9 @@ class Chunk:
     Where a call allows runs, a chunk whose only text is in the delta's `text_field` may be followed
     by chunks with `literals` and no payload: so many steps that differ from it in this text alone,
     each given as JSON.
+
+    Of an answer that several calls bring, `call` says which one this step is of; its usage is then
+    that call's alone.
     """
 
     payload: dict[str, Any]
@@ -132,6 +141,7 @@ class Chunk:
     warnings: tuple[str, ...] = field(default=())
     text_field: str | None = None
     literals: list[bytes] | None = None
+    call: int | None = None
 
 
 # No step at all: the upstream has been quiet for as long as its call says. Compare by identity.

@@ -6,7 +6,7 @@ one call. Plain threads and locks, so that a server that patches them gets green
 
 | what                                       | becomes                                            |
 |--------------------------------------------|----------------------------------------------------|
-| usage                                      | the sum, once all have told theirs; else none      |
+| usage                                      | each call's own as it tells it, then the sum of all |
 | a fault before the call's first content    | the call is made again, REPLACEMENTS_MAX times     |
 | … that another try cannot mend, or after   | the fault of the whole answer: all others end      |
 | the reader is slow                         | calls wait once CHUNKS_WAITING_MAX chunks wait     |
@@ -121,9 +121,8 @@ class MergedUpstream:
                 yield SILENCE
                 continue
             if chunk.usage is not None:
-                # Told at the end and as a sum: one call's count is not the answer's.
-                usages[index], chunk.usage = chunk.usage, None
-            if not chunk.payload["choices"]:
+                usages[index] = chunk.usage
+            elif not chunk.payload["choices"]:
                 continue
             _renumber(chunk, index)
             chunk.warnings = tuple(w for w in chunk.warnings if w not in warnings)
@@ -140,6 +139,10 @@ class MergedUpstream:
                 continue
             _renumber(chunk, index)
             found[index] = chunk
+        for index, chunk in found.items():
+            # First what each call has told, which counts if another tells nothing.
+            if chunk.usage is not None:
+                yield Chunk(usage_chunk_payload(), usage=chunk.usage, call=index)
         chunks = [found[index] for index in sorted(found)]
         choices = [choice for chunk in chunks for choice in chunk.payload["choices"]]
         usages = {i: chunk.usage for i, chunk in found.items() if chunk.usage is not None}
@@ -300,6 +303,7 @@ class _Maker:
 
 
 def _renumber(chunk: Chunk, index: int) -> None:
+    chunk.call = index
     for choice in chunk.payload["choices"]:
         choice["index"] = index
 
@@ -308,6 +312,4 @@ def _sum(usages: Mapping[int, Usage], calls: int) -> Usage | None:
     """All of them together; None if one has not told, for a part is not the whole."""
     if len(usages) < calls:
         return None
-    told = [usage.classes() for usage in usages.values()]
-    names = {name for counts in told for name in counts}
-    return Usage(**{name: sum(counts.get(name, 0) for counts in told) for name in names})
+    return Usage.total(usages.values())
