@@ -31,8 +31,8 @@ CREDIT = "5"
 # At $1 and $2 a million tokens, as `fault_matrix.offer` has it.
 INPUT_NANOS, OUTPUT_NANOS = 1_000, 2_000
 RATES = {"input": INPUT_NANOS * 1_000_000, "output": OUTPUT_NANOS * 1_000_000}
-WAIT_S = 20.0
 # A busy machine takes its time.
+WAIT_S = 60.0
 READY_S = 60.0
 
 

@@ -157,7 +157,7 @@ def test_the_largest_usage_that_is_believed_is_settled_under_the_smallest_limit(
     """Every class of every call of a merged answer as large as may be, at the dearest price."""
     admitted = admission.admit(ask(person))
     most = TOKENS_MAX * CHOICES_MAX
-    usage = Usage(**{name: most for name in (*pricing.PRICED_CLASSES, "reasoning")})
+    usage = Usage(**dict.fromkeys((*pricing.PRICED_CLASSES, "reasoning"), most))
     card = replace(
         admitted.ask.offer.sale, rates=dict.fromkeys(pricing.PRICED_CLASSES, RATE_NANOS_MAX)
     )
