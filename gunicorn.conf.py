@@ -2,8 +2,12 @@
 early.
 """
 
+import atexit
 import os
 import signal
+import socket
+import sys
+from contextlib import suppress
 from pathlib import Path
 
 from dotenv import dotenv_values
@@ -58,3 +62,30 @@ def post_worker_init(worker):
     from solrouter import process  # noqa: PLC0415 (only after the patch in wsgi.py)
 
     process.attach(lambda: worker.alive)
+
+
+def post_request(worker, req, environ, resp):
+    """Takes no other request on a connection whose answer ended while this worker drains.
+
+    An answer that began before says that its connection is kept, and an idle client would hold the
+    worker for as long as `keepalive` allows.
+    """
+    client = environ.get("gunicorn.socket")
+    if client is not None and not worker.alive:
+        with suppress(OSError):
+            client.shutdown(socket.SHUT_RD)
+
+
+def worker_exit(server, worker):
+    """Ends a worker that was told to stop as soon as its last acts are done.
+
+    What Python does after them is to take everything apart, piece by piece: half a second of a core
+    for each worker, all at the same time, and what takes too long is killed.
+    """
+    # gunicorn's master calls this too, for workers that it finds gone.
+    if worker.pid != os.getpid() or not worker.booted or worker.alive:
+        return
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)

@@ -5,7 +5,7 @@ body, an answer is a `chat.completion` object, a stream is `chat.completion.chun
 counted in disjoint classes, so that nothing is priced twice.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from operator import attrgetter
 from typing import Any
@@ -63,6 +63,11 @@ class Usage:
         return {
             name: units for name, units in zip(USAGE_CLASSES, _units(self), strict=True) if units
         }
+
+    @classmethod
+    def total(cls, usages: Iterable["Usage"]) -> "Usage":
+        """All of them together."""
+        return cls(*map(sum, zip(*map(_units, usages), strict=True)))
 
 
 USAGE_CLASSES = tuple(item.name for item in fields(Usage))
@@ -128,6 +133,9 @@ class Chunk:
     Where a call allows runs, a chunk whose only text is in the delta's `text_field` may be followed
     by chunks with `literals` and no payload: so many steps that differ from it in this text alone,
     each given as JSON.
+
+    Of an answer that several calls bring, `call` says which one this step is of; its usage is then
+    that call's alone.
     """
 
     payload: dict[str, Any]
@@ -138,6 +146,7 @@ class Chunk:
     warnings: tuple[str, ...] = field(default=())
     text_field: str | None = None
     literals: list[bytes] | None = None
+    call: int | None = None
 
 
 # No step at all: the upstream has been quiet for as long as its call says. Compare by identity.

@@ -8,7 +8,7 @@ greenlet.
 
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from types import TracebackType
 from typing import Any
 from weakref import WeakSet
@@ -37,6 +37,8 @@ class Wait:
     """Marks where one request waits; `interrupt` ends that wait, or the next one to begin."""
 
     def __init__(self) -> None:
+        # The connection to break where no interruption helps: see `cut_all`.
+        self.client: Any = None
         self._greenlet: Any = None
         self._pending: Interruption | None = None
         _all.add(self)
@@ -57,6 +59,11 @@ class Wait:
     def has_left(self) -> bool:
         """Whether the client is known to have left."""
         return isinstance(self._pending, ClientLeft)
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether the server ends, and the request with it."""
+        return isinstance(self._pending, ServerStopping)
 
     def check(self) -> None:
         """Raises the reason why a wait would end at once, if there is one."""
@@ -103,6 +110,19 @@ def interrupt_all(reason: Callable[[], Interruption]) -> int:
     return len(waits)
 
 
+def cut_all() -> int:
+    """Breaks the connections of all that still run; says how many there were.
+
+    For clients that take nothing of their answer: what is being sent to them is no wait that could
+    be interrupted.
+    """
+    clients = [wait.client for wait in list(_all) if wait.client is not None]
+    for client in clients:
+        with suppress(OSError):
+            client.shutdown(socket.SHUT_RDWR)
+    return len(clients)
+
+
 class TooSlow(Exception):
     """Something was not done in its time."""
 
@@ -120,7 +140,7 @@ class ClientWatch:
     """
 
     def __init__(self, client: Any, wait: Wait) -> None:
-        self._client = client
+        self._client = wait.client = client
         self._wait = wait
         # A client that takes nothing more of its answer must not keep it open for ever.
         client.settimeout(SEND_S_MAX)

@@ -54,6 +54,11 @@ def count(text: str) -> int:
     return int(_threads().submit(_count, text).result())
 
 
+def prepare() -> None:
+    """Begins to read the vocabulary, so that who counts first does not wait for it."""
+    _threads().submit(_encoding)
+
+
 def count_prompt(
     body: Mapping[str, Any], *, media: media_tokens.Sizing = media_tokens.likely
 ) -> int:

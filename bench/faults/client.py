@@ -130,23 +130,29 @@ class Caller:
         """Sends one request and takes in what comes, never raising for it."""
         answer = Answer(sent_s=time.monotonic())
         try:
-            limit = ANSWER_S if leave_after_s is None else leave_after_s
-            async with asyncio.timeout(limit):
-                await self._exchange(answer, _written(method, path, self.key, body), leave_when)
-        except TimeoutError:
-            answer.fault = "" if leave_after_s is not None else "no end"
-            answer.left_s = time.monotonic() if leave_after_s is not None else None
+            # No `wait_for`: where the connection stands at the instant at which the caller's time
+            # is over, Python 3.11's forgets that it is, and the caller never leaves.
+            async with asyncio.timeout(CONNECT_S):
+                line = await asyncio.open_connection("127.0.0.1", self.port, limit=LINE_BYTES_MAX)
+            request = _written(method, path, self.key, body)
+            await _exchange(answer, line, request, leave_when, leave_after_s)
         except (OSError, asyncio.IncompleteReadError, ValueError) as error:
             answer.fault = "cut" if answer.status else f"no answer ({type(error).__name__})"
         answer.ended_s = time.monotonic()
         return answer
 
-    async def _exchange(
-        self, answer: Answer, request: bytes, leave_when: Callable[[Answer], bool] | None
-    ) -> None:
-        opening = asyncio.open_connection("127.0.0.1", self.port, limit=LINE_BYTES_MAX)
-        reader, writer = await asyncio.wait_for(opening, CONNECT_S)
-        try:
+
+async def _exchange(
+    answer: Answer,
+    line: tuple[asyncio.StreamReader, asyncio.StreamWriter],
+    request: bytes,
+    leave_when: Callable[[Answer], bool] | None,
+    leave_after_s: float | None,
+) -> None:
+    """Sends the request and reads its answer, until it ends or it is time to leave."""
+    reader, writer = line
+    try:
+        async with asyncio.timeout(ANSWER_S if leave_after_s is None else leave_after_s):
             writer.write(request)
             await writer.drain()
             answer.sent_s = time.monotonic()
@@ -157,8 +163,11 @@ class Caller:
                     answer.left_s = time.monotonic()
                     return
             answer.is_whole = True
-        finally:
-            writer.transport.abort()
+    except TimeoutError:
+        answer.fault = "" if leave_after_s is not None else "no end"
+        answer.left_s = time.monotonic() if leave_after_s is not None else None
+    finally:
+        writer.transport.abort()
 
 
 async def _read_head(reader: asyncio.StreamReader, answer: Answer) -> None:

@@ -51,7 +51,7 @@ class Upstream:
 
     def plays(self, name: str, **script: Any) -> None:
         """From now on requests to `name` are answered so; a later script goes before."""
-        self._control("POST", "script", {**script, "path_part": f"/{name}/v1/chat"})
+        self._control("POST", "script", {**script, "path_part": f"/{name}/v1/"})
 
     def aborts(self) -> dict[str, tuple[float, int]]:
         """The clients that left: by name, when (monotonic clock) and after how many events."""

@@ -6,7 +6,7 @@ one call. Plain threads and locks, so that a server that patches them gets green
 
 | what                                       | becomes                                            |
 |--------------------------------------------|----------------------------------------------------|
-| usage                                      | the sum, once all have told theirs; else none      |
+| usage                                      | each call's own as it tells it, then the sum of all |
 | a fault before the call's first content    | the call is made again, REPLACEMENTS_MAX times;    |
 |                                            | who was replaced, and what it cost, is remembered  |
 | … that another try cannot mend, or after   | the fault of the whole answer: all others end      |
@@ -16,7 +16,7 @@ one call. Plain threads and locks, so that a server that patches them gets green
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from typing import Any
@@ -111,7 +111,7 @@ class MergedUpstream:
         """What the calls have used that have told, whether or not all have."""
         unsaid = {i: m.unsaid for i, m in enumerate(self._makers) if m.unsaid is not None}
         told = {**unsaid, **self._usages}
-        return _sum(told.values()) if told else None
+        return Usage.total(told.values()) if told else None
 
     def __iter__(self) -> Iterator[Chunk]:
         try:
@@ -133,9 +133,7 @@ class MergedUpstream:
             if chunk is None:
                 yield SILENCE
                 continue
-            # Told at the end and as a sum: one call's count is not the answer's.
-            chunk.usage = None
-            if not chunk.payload["choices"]:
+            if chunk.usage is None and not chunk.payload["choices"]:
                 continue
             _renumber(chunk, index)
             chunk.warnings = tuple(w for w in chunk.warnings if w not in warnings)
@@ -152,6 +150,10 @@ class MergedUpstream:
                 continue
             _renumber(chunk, index)
             found[index] = chunk
+        for index, chunk in found.items():
+            # First what each call has told, which counts if another tells nothing.
+            if chunk.usage is not None:
+                yield Chunk(usage_chunk_payload(), usage=chunk.usage, call=index)
         chunks = [found[index] for index in sorted(found)]
         choices = [choice for chunk in chunks for choice in chunk.payload["choices"]]
         yield Chunk(
@@ -325,12 +327,6 @@ class _Maker:
 
 
 def _renumber(chunk: Chunk, index: int) -> None:
+    chunk.call = index
     for choice in chunk.payload["choices"]:
         choice["index"] = index
-
-
-def _sum(usages: Iterable[Usage]) -> Usage:
-    """All of them together."""
-    told = [usage.classes() for usage in usages]
-    names = {name for counts in told for name in counts}
-    return Usage(**{name: sum(counts.get(name, 0) for counts in told) for name in names})

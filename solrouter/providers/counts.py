@@ -2,8 +2,10 @@
 
 from typing import Any
 
-# No context window and no answer comes near it; a larger number is a bug, and would be billed.
-TOKENS_MAX = 1_000_000_000
+# No context window and no answer comes near it; a larger number is a bug, and would be billed. All
+# classes of as many calls as are merged into one answer, at the dearest price that a catalogue may
+# name, still fit 64 bits.
+TOKENS_MAX = 100_000_000
 
 
 def token_count(value: Any) -> int | None:

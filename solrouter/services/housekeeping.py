@@ -9,7 +9,7 @@ import logging
 import threading
 import time
 
-from solrouter import config, interruptions, process
+from solrouter import config, interruptions, process, tokens
 from solrouter.clock import monotonic_s
 from solrouter.errors import SolRouterError
 from solrouter.interruptions import ServerStopping
@@ -21,6 +21,8 @@ ROUNDS_PER_LEASE = 3
 LOOK_EVERY_S = 0.5
 # A process that ends owes the database its late settlements; gunicorn allows it about so long.
 FINISH_S = 20.0
+# What requests that are ended have to say so and to be settled; gunicorn kills soon after it.
+LAST_WORDS_S = 2.5
 
 
 def tick() -> None:
@@ -82,10 +84,16 @@ def drain(rounds: "_Rounds") -> None:
     drain_s = config.current()["SOLROUTER_DRAIN_S"]
     log.info("told to stop: running requests have %.0f s to finish", drain_s)
     until_s = monotonic_s() + drain_s
+    # What is ended in the end is counted, all at the same time; on a busy machine reading the
+    # vocabulary then would take longer than gunicorn waits.
+    tokens.prepare()
     while monotonic_s() < until_s:
         rounds.go_on(until_s)
     interrupted = interruptions.interrupt_all(ServerStopping)
     log.info("ended %d requests that were still running", interrupted)
+    time.sleep(LAST_WORDS_S)
+    if cut := interruptions.cut_all():
+        log.warning("broke %d connections that took nothing more", cut)
 
 
 def catch_up_for_ever() -> None:

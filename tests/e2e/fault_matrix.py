@@ -267,9 +267,8 @@ def ask(client: OpenAI, model: str, *, stream: bool, **more: Any) -> Said:
     """Asks once, and keeps the error that the client raises, with what it had shown before."""
     said = Said()
     try:
-        answer: Any = client.chat.completions.create(
-            model=model, messages=QUESTION, stream=stream, **more
-        )
+        wanted = {"model": model, "messages": QUESTION, "stream": stream, **more}
+        answer: Any = client.chat.completions.create(**wanted)
         if isinstance(answer, ChatCompletion):
             return _whole(answer)
         for said in _growing(answer):  # noqa: B007 (the last one counts)

@@ -61,7 +61,7 @@ def test_each_request_has_a_receipt_that_adds_up(report: Report, stage: Stage) -
     receipts.run(report, stage, receipts.SHORT)
 
 
-@on_sqlite
+@on_both
 def test_a_client_that_leaves_pays_for_what_was_made(report: Report, stage: Stage) -> None:
     leave.run(report, stage, leave.SHORT)
 

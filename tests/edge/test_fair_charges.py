@@ -25,22 +25,6 @@ def write_off(app: Flask) -> int:
         return int(connection.execute(newest_first).scalars().first() or 0)
 
 
-def test_who_leaves_in_our_own_pause_pays_nothing(make_app: Callable[..., Flask]) -> None:
-    app = make_app(**QUIET)
-    alice = make_person(app, "alice@example.com", credit="5.00")
-    with FakeUpstream() as first:
-        offered = make_offer(app, first.url, provider="first")
-        first.answers(status=429, retry_after=4)
-        answer = post(app.test_client(), alice, offered, stream=True)
-        for turn, _ in enumerate(answer.response):
-            if turn == 12:
-                break
-        answer.close()
-    receipt = newest(app, alice)
-    assert (receipt.outcome, receipt.charge_nanos) == ("cancelled", 0)
-    assert balance(app, alice).available_nanos == FIVE
-
-
 def test_the_silence_of_one_who_failed_is_not_charged(make_app: Callable[..., Flask]) -> None:
     app = make_app(**QUIET, SOLROUTER_FIRST_TOKEN_S="2")
     alice = make_person(app, "alice@example.com", credit="5.00")

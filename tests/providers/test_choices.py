@@ -62,7 +62,9 @@ def test_choices_are_calls_of_their_own_under_their_index(
     assert texts == {"Eins.", "Zwei zwei.", "Drei drei drei."}
     assert outcome.finish_reasons() == {0: "stop", 1: "stop", 2: "stop"}
     assert outcome.usage == Usage(input=30, output=6)
-    assert [chunk.usage is not None for chunk in outcome.chunks].count(True) == 1
+    told = {chunk.call: chunk.usage for chunk in outcome.chunks if chunk.usage}
+    each = Usage(input=10, output=2)
+    assert told == {0: each, 1: each, 2: each, None: outcome.usage}
     assert outcome.upstream_id
     assert len(outcome.warnings) == len(set(outcome.warnings))
 
@@ -162,13 +164,18 @@ def test_a_fault_after_content_is_the_fault_of_all(upstream: FakeUpstream) -> No
 
 
 @BOTH
-def test_one_call_without_usage_makes_the_sum_unknown(upstream: FakeUpstream, stream: bool) -> None:
+def test_one_call_without_usage_leaves_what_the_other_tells(
+    upstream: FakeUpstream, stream: bool
+) -> None:
     upstream.answers("One.", usage_mode="none", times=1)
-    upstream.answers("Two.")
+    upstream.answers("Two.", usage=(10, 2))
     call = make_call(upstream.url, stream=stream, n=2, capabilities=ONE_AT_A_TIME)
     outcome = play("openai", call)
     assert outcome.error is None
-    assert outcome.usage is None
+    [(teller, usage)] = [(chunk.call, chunk.usage) for chunk in outcome.chunks if chunk.usage]
+    assert usage == Usage(input=10, output=2)
+    assert teller is not None
+    assert outcome.joined(index=teller) == "Two."
 
 
 def test_an_answer_that_failed_tells_what_its_calls_have_used(upstream: FakeUpstream) -> None:

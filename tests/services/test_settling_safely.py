@@ -15,8 +15,11 @@ from solrouter.chat import Usage
 from solrouter.errors import DatabaseUnavailable
 from solrouter.models import Completion, Plan
 from solrouter.money import parse_usd
-from solrouter.services import admission, billing
+from solrouter.providers.choices import CHOICES_MAX
+from solrouter.providers.counts import TOKENS_MAX
+from solrouter.services import admission, billing, pricing
 from solrouter.services.admission import receipts
+from solrouter.services.catalogue.checks import RATE_NANOS_MAX
 from tests.factories import Person, fund, make_offer, make_person
 from tests.services.test_admission import ask, ending
 
@@ -146,3 +149,23 @@ def test_a_killed_leader_dies_and_its_batch_is_not_sent_again(postgresql_url: st
     assert result.returncode == 0, result.stderr
     told = "[0, 'GreenletExit', 'DatabaseUnavailable', 'DatabaseUnavailable']\n4\n[]\n"
     assert result.stdout == told
+
+
+def test_the_largest_usage_that_is_believed_is_settled_under_the_smallest_limit(
+    person: Person,
+) -> None:
+    """Every class of every call of a merged answer as large as may be, at the dearest price."""
+    admitted = admission.admit(ask(person))
+    most = TOKENS_MAX * CHOICES_MAX
+    usage = Usage(**dict.fromkeys((*pricing.PRICED_CLASSES, "reasoning"), most))
+    card = replace(
+        admitted.ask.offer.sale, rates=dict.fromkeys(pricing.PRICED_CLASSES, RATE_NANOS_MAX)
+    )
+    cost = pricing.cost_nanos(usage, card, at=admitted.ask.at)
+    shrink = update(Plan).values(tokens_per_minute=1)
+    database.transact(lambda connection: connection.execute(shrink).rowcount)
+    told = replace(ending(admitted, cost), usage=usage, upstream_cost_nanos=cost)
+    charge = admission.settle(admitted, told)
+    assert (charge.total_nanos, charge.write_off_nanos) == (parse_usd("1"), cost - parse_usd("1"))
+    assert billing.balance(person.account_id) == billing.Balance(0, 0, 0)
+    assert receipt().completion_tokens == usage.completion_tokens

@@ -185,7 +185,11 @@ class Completion:
             self._read_on()
         self._opening.close()
         if not self._books.is_settled:
-            self._books.cancel()
+            if self._wait.is_stopping:
+                # It is we who leave, from a caller who did not take what was there.
+                self._books.fail(ShuttingDown.code)
+            else:
+                self._books.cancel()
         # Not left to the garbage collector, which would come at any time and without a context.
         self._context.run(self._arrivals.close)
 
@@ -303,7 +307,8 @@ class Completion:
 
     def _must_be_read_on(self) -> bool:
         """Whether leaving now would cost us the whole answer, once too often today."""
-        return not self._books.is_settled and self._opening.patience is not self._wait
+        is_patient = self._opening.patience is not self._wait
+        return is_patient and not self._books.is_settled and not self._wait.is_stopping
 
     def _read_on(self) -> None:
         """Reads the answer of a client who left to its end, for the usage that we are billed by."""

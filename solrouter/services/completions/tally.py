@@ -1,7 +1,8 @@
 """What has been seen of an answer so far, and what it used when nobody says so."""
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from itertools import chain
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -49,6 +50,9 @@ class Tally:
     output_bytes: int = 0
     texts: list[str] = field(default_factory=list)
     literals: list[bytes] = field(default_factory=list)
+    # Of an answer that several calls bring: what each has told, and what each has said.
+    told: dict[int, Usage] = field(default_factory=dict)
+    said: dict[int, list[str]] = field(default_factory=dict)
     finish_reason: str | None = None
     first_content_ms: int | None = None
     warnings: list[str] = field(default_factory=list)
@@ -63,16 +67,19 @@ class Tally:
         return _Waiting(self)
 
     def note(self, chunk: Chunk) -> None:
-        """Counts one chunk. Usage is the latest told, never a sum."""
+        """Counts one chunk. Usage is the latest told, of the whole answer or of one call."""
         self.silent_s = 0.0
         if chunk.literals is not None:
             self.output_bytes += chunk.output_bytes
             self.literals += chunk.literals
             return
-        if chunk.usage is not None:
-            self.usage = chunk.usage
+        if chunk.call is not None:
+            self._note_call(chunk.call, chunk)
+        else:
+            if chunk.usage is not None:
+                self.usage = chunk.usage
+            self.texts.extend(tokens.generated_texts(self._untold(chunk.payload)))
         self.output_bytes += chunk.output_bytes
-        self.texts.extend(tokens.generated_texts(chunk.payload))
         self.warnings.extend(chunk.warnings)
         if chunk.has_content and self.first_content_ms is None:
             self.first_content_ms = self.elapsed_ms()
@@ -81,21 +88,45 @@ class Tally:
             reasons = (choice.get("finish_reason") for choice in choices)
             self.finish_reason = next((r for r in reasons if r), self.finish_reason)
 
+    def _note_call(self, call: int, chunk: Chunk) -> None:
+        if chunk.usage is not None:
+            self.told[call] = chunk.usage
+        self.said.setdefault(call, []).extend(tokens.generated_texts(chunk.payload))
+
+    def _untold(self, payload: dict[str, Any]) -> dict[str, Any]:
+        """A whole answer less the choices whose calls have told their usage."""
+        if not self.told:
+            return payload
+        choices = payload.get("choices") or ()
+        return {**payload, "choices": [c for c in choices if c.get("index") not in self.told]}
+
     def used(
         self, request: ChatRequest, limits: Limits, *, is_cut: bool, tokens_per_s: float | None
     ) -> tuple[Usage, str]:
         """What the answer used: as the upstream says, else by our own count.
 
-        For one that was cut, what the upstream has made in silence since counts too, at the pace
+        Of several calls each that has told counts as it says; only the others are estimated. For
+        one that was cut, what the upstream has made in silence since counts too, at the pace
         that is known of it, as far as the hold paid for it.
         """
         if self.usage is not None:
             return self.usage, UPSTREAM
-        output = tokens.count("".join(self.texts) + self._text_of_runs())
+        told = Usage.total(self.told.values())
+        if len(self.told) == limits.calls:
+            return told, UPSTREAM
+        output = tokens.count("".join(self._untold_texts()) + self._text_of_runs())
+        left = max(limits.output - told.completion_tokens, 0)
         if is_cut:
-            output += max(min(self._silent_tokens(tokens_per_s), limits.covered - output), 0)
-        prompt = min(tokens.count_prompt(request.body), request.prompt_bound) * limits.calls
-        return Usage(input=prompt, output=min(output, limits.output)), ESTIMATED
+            covered = limits.covered - told.completion_tokens
+            output += max(min(self._silent_tokens(tokens_per_s), covered - output), 0)
+        calls = limits.calls - len(self.told)
+        prompt = min(tokens.count_prompt(request.body), request.prompt_bound) * calls
+        rest = Usage(input=prompt, output=min(output, left))
+        return (Usage.total((told, rest)) if self.told else rest), ESTIMATED
+
+    def _untold_texts(self) -> list[str]:
+        said = (texts for call, texts in self.said.items() if call not in self.told)
+        return [*self.texts, *chain.from_iterable(said)]
 
     def _text_of_runs(self) -> str:
         return "".join(orjson.loads(b"[" + b",".join(self.literals) + b"]"))
