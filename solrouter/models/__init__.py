@@ -9,7 +9,17 @@ from solrouter.models.catalogue import (
     Version,
 )
 from solrouter.models.health import OfferHealth
-from solrouter.models.keys import ApiKey, Bucket, Budget, Plan, Refusal, SecretFingerprint
+from solrouter.models.keys import (
+    ApiKey,
+    Bucket,
+    Budget,
+    FormerSecret,
+    KeyDay,
+    Plan,
+    Refusal,
+    RollUp,
+    SecretFingerprint,
+)
 from solrouter.models.ledger import Payment, PaymentEvent, Transfer
 from solrouter.models.people import Account, Identity, Membership, Session, User
 from solrouter.models.requests import AuditEvent, Completion, Hold, IdempotencyKey, Lease, Worker
@@ -21,9 +31,11 @@ __all__ = [
     "Bucket",
     "Budget",
     "Completion",
+    "FormerSecret",
     "Hold",
     "IdempotencyKey",
     "Identity",
+    "KeyDay",
     "LanguageModel",
     "Lease",
     "Membership",
@@ -36,6 +48,7 @@ __all__ = [
     "PriceCard",
     "Provider",
     "Refusal",
+    "RollUp",
     "SecretFingerprint",
     "Session",
     "Transfer",

@@ -198,7 +198,7 @@ def test_every_act_on_a_key_is_audited_once(person: Person) -> None:
     keys.change(person.account_id, key.public_id, actor="test", name="Website", limit_nanos=None)
     keys.revoke(person.account_id, key.public_id, actor="test")
     keys.revoke(person.account_id, key.public_id, actor="test")
-    first = {"name": "First key", "limit_nanos": None, "resets": "never"}
+    first = {"name": "First key", "limit_nanos": None, "resets": "never", "scopes": ["inference"]}
     assert audited(person) == [
         ("key.created", f"user:{person.user_id}", first),
         ("key.changed", "test", {"limit_nanos": [None, 5], "period": [None, "day"]}),

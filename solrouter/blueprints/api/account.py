@@ -8,7 +8,7 @@ from flask import Response, request
 from solrouter.blueprints.api import api, authenticate
 from solrouter.errors import BadRequest, NotFound
 from solrouter.money import decimal_usd, float_usd
-from solrouter.services import activity, billing, keys, refusals
+from solrouter.services import activity, billing, key_rules, keys, refusals
 from solrouter.services.activity import Receipt
 
 
@@ -63,6 +63,7 @@ def show_credits() -> Response:
 def show_generation() -> Response:
     """One receipt, by the id of its answer."""
     principal = authenticate.bearer()
+    principal.require(key_rules.INFERENCE, key_rules.READ)
     identifier = request.args.get("id", "")
     if not identifier:
         raise BadRequest("Name the id: /generation?id=…", code="missing_parameter", param="id")
