@@ -8,7 +8,7 @@ from flask import Response, request
 from solrouter.blueprints.api import api, authenticate
 from solrouter.errors import BadRequest, NotFound
 from solrouter.money import decimal_usd, float_usd
-from solrouter.services import activity, billing, key_rules, keys, refusals
+from solrouter.services import activity, billing, key_rules, key_usage, keys, refusals
 from solrouter.services.activity import Receipt
 
 
@@ -18,7 +18,7 @@ def show_key() -> Response:
     principal = authenticate.bearer()
     key = keys.find(principal.account_id, principal.key_public_id)
     left = None if key.limit_nanos is None else max(key.limit_nanos - key.spent_nanos, 0)
-    usage = activity.usage_of_key(principal.key_id)
+    usage = key_usage.of(principal.key_id)
     return _json(
         {
             "data": {
@@ -29,10 +29,10 @@ def show_key() -> Response:
                 "limit_remaining": None if left is None else float_usd(left),
                 "limit_reset": None if key.resets_at is None else key.resets,
                 "limit_resets_at": None if key.resets_at is None else key.resets_at.isoformat(),
-                "usage": float_usd(usage.all_nanos),
-                "usage_daily": float_usd(usage.day_nanos),
-                "usage_weekly": float_usd(usage.week_nanos),
-                "usage_monthly": float_usd(usage.month_nanos),
+                "usage": float_usd(usage.all.nanos),
+                "usage_daily": float_usd(usage.day.nanos),
+                "usage_weekly": float_usd(usage.week.nanos),
+                "usage_monthly": float_usd(usage.month.nanos),
                 "created_at": key.created_at.isoformat(),
                 "disabled": key.status != "active",
                 "refused_today": refusals.today(principal.account_id),
