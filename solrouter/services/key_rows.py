@@ -77,8 +77,11 @@ class Former:
 def find(account_id: int, public_id: str) -> Row[*tuple[Any, ...]]:
     """The row of `owner_view` of one key of the account. Raises NotFound."""
     statement = owner_view().where(ApiKey.account_id == account_id, ApiKey.public_id == public_id)
-    with database.read() as connection:
-        row = connection.execute(statement).one_or_none()
+    row = None
+    # No other text is an id, and not every one could even be looked for.
+    if public_id.isascii() and public_id.isprintable():
+        with database.read() as connection:
+            row = connection.execute(statement).one_or_none()
     if row is None:
         raise NotFound("There is no such key.")
     return row

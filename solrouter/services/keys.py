@@ -99,12 +99,12 @@ def create(
     rules: Rules | None = None,
     actor: str | None = None,
     is_owner: bool = True,
-    also: Callable[[Connection, str], None] | None = None,
+    first: Callable[[Connection, str], None] | None = None,
 ) -> NewKey:
     """Makes a key and returns it with its text, for the only time. Raises Refused and Forbidden.
 
     The actor is who stands in the audit trail, if not the user; who is not the account's owner
-    makes no management key. `also` shares the transaction, and is told what the key is.
+    makes no management key. `first` begins the transaction, and is told the key's id and text.
     """
     name, limit = key_rows.named(name), key_rows.limited(limit_nanos, resets)
     rules = (rules or Rules()).checked()
@@ -131,6 +131,8 @@ def create(
 
     def verb(connection: Connection) -> None:
         key_rows.lock_account(connection, account_id)
+        if first is not None:
+            first(connection, f"{public_id} {text}")
         _refuse_too_many(connection, account_id, most)
         key_id = connection.execute(
             insert(ApiKey).values(**values).returning(ApiKey.id)
@@ -141,8 +143,6 @@ def create(
         connection.execute(
             key_rows.event("created", account_id, key_id, actor or f"user:{user_id}", facts)
         )
-        if also is not None:
-            also(connection, f"{public_id} {text}")
 
     database.transact(verb)
     return NewKey(find(account_id, public_id), text)
@@ -156,6 +156,21 @@ def list_of(account_id: int) -> list[Key]:
         ).all()
     found = [key_rows.as_key(row) for row in rows]
     return sorted(found, key=lambda key: (key.status != "active", -key.created_at.timestamp()))
+
+
+def page(account_id: int, *, offset: int, limit: int, with_disabled: bool) -> tuple[list[Key], int]:
+    """So many of the account's keys, in the order in which they were made, and how many there are.
+
+    Revoked ones are gone.
+    """
+    mine = [ApiKey.account_id == account_id, ApiKey.revoked_at.is_(None)]
+    if not with_disabled:
+        mine.append(ApiKey.disabled_at.is_(None))
+    rows = key_rows.owner_view().where(*mine).order_by(ApiKey.id).offset(offset).limit(limit)
+    with database.read() as connection:
+        found = [key_rows.as_key(row) for row in connection.execute(rows)]
+        counted = select(func.count()).select_from(ApiKey).where(*mine)
+        return found, connection.execute(counted).scalar_one()
 
 
 def find(account_id: int, public_id: str) -> Key:

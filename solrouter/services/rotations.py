@@ -33,11 +33,11 @@ def rotate(
     actor: str,
     overlap_s: int = OVERLAP_S,
     is_owner: bool = True,
-    also: Callable[[Connection, str], None] | None = None,
+    first: Callable[[Connection, str], None] | None = None,
 ) -> NewKey:
     """Gives a key a new secret and returns it, for the only time; the former one works so long.
 
-    `also` shares the transaction, and is told what the key is.
+    `first` begins the transaction, and is told the key's id and text.
     Raises NotFound, Forbidden, and Refused for a revoked key or too many secrets at once.
     """
     if not 0 <= overlap_s <= OVERLAP_S_MAX:
@@ -49,6 +49,8 @@ def rotate(
     new = _secret(text)
 
     def verb(connection: Connection) -> None:
+        if first is not None:
+            first(connection, f"{public_id} {text}")
         row = _locked(connection, found.id)
         now = utcnow()
         ends_at = now + timedelta(seconds=overlap_s)
@@ -56,8 +58,6 @@ def rotate(
         connection.execute(update(ApiKey).where(ApiKey.id == found.id).values(**new))
         facts = {"hint": [row.hint, new["hint"]], "former_ends_at": ends_at.isoformat()}
         connection.execute(key_rows.event("rotated", account_id, found.id, actor, facts))
-        if also is not None:
-            also(connection, f"{public_id} {text}")
 
     database.transact(verb)
     return NewKey(key_rows.as_key(key_rows.find(account_id, public_id)), text)
@@ -87,9 +87,9 @@ def end_formers(account_id: int, public_id: str, *, actor: str, is_owner: bool =
     return key_rows.as_key(key_rows.find(account_id, public_id))
 
 
-def formers(account_id: int, public_id: str) -> list[Former]:
-    """The former secrets that still speak for the key, the newest first. Raises NotFound."""
-    return key_rows.formers(key_rows.find(account_id, public_id).id)
+def formers_of(key: Key) -> list[Former]:
+    """The former secrets that still speak for the key, the newest first."""
+    return key_rows.formers(key.id)
 
 
 def _locked(connection: Connection, key_id: int) -> Row[*tuple[Any, ...]]:

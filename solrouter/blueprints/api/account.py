@@ -6,6 +6,7 @@ import orjson
 from flask import Response, request
 
 from solrouter.blueprints.api import api, authenticate
+from solrouter.blueprints.api.key_objects import key_object
 from solrouter.errors import BadRequest, NotFound
 from solrouter.money import decimal_usd, float_usd
 from solrouter.services import activity, billing, key_rules, key_usage, keys, refusals
@@ -17,24 +18,13 @@ def show_key() -> Response:
     """The key that asks."""
     principal = authenticate.bearer()
     key = keys.find(principal.account_id, principal.key_public_id)
-    left = None if key.limit_nanos is None else max(key.limit_nanos - key.spent_nanos, 0)
-    usage = key_usage.of(principal.key_id)
+    may_manage = key.rules.may_manage
     return _json(
         {
             "data": {
-                "hash": key.public_id,
-                "label": key.hint,
-                "name": key.name,
-                "limit": None if key.limit_nanos is None else float_usd(key.limit_nanos),
-                "limit_remaining": None if left is None else float_usd(left),
-                "limit_reset": None if key.resets_at is None else key.resets,
-                "limit_resets_at": None if key.resets_at is None else key.resets_at.isoformat(),
-                "usage": float_usd(usage.all.nanos),
-                "usage_daily": float_usd(usage.day.nanos),
-                "usage_weekly": float_usd(usage.week.nanos),
-                "usage_monthly": float_usd(usage.month.nanos),
-                "created_at": key.created_at.isoformat(),
-                "disabled": key.status != "active",
+                **key_object(key, key_usage.of(key.id)),
+                "is_management_key": may_manage,
+                "is_provisioning_key": may_manage,
                 "refused_today": refusals.today(principal.account_id),
             }
         }

@@ -8,10 +8,9 @@ would break a promise of privacy or of price, it is refused.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from solrouter.blueprints.api.fields import FLAG, OBJECT, one_of, optional, wrong_type
+from solrouter.blueprints.api.fields import FLAG, OBJECT, one_of, optional, usd, wrong_type
 from solrouter.chat import Preferences
 from solrouter.errors import BadRequest, UnsupportedParameter
-from solrouter.money import NotMoney, decimal_usd, parse_usd
 
 MODELS_MAX = 8
 MODEL_CHARACTERS_MAX = 200
@@ -19,7 +18,6 @@ PROVIDERS_NAMED_MAX = 50
 PROVIDER_CHARACTERS_MAX = 80
 PROVIDER_KEYS_MAX = 50
 KEY_CHARACTERS_MAX = 60
-MONEY_CHARACTERS_MAX = 40
 SORTS = ("price", "throughput", "latency")
 # The price classes that a `max_price` limits, in OpenRouter's words.
 PRICE_CLASSES = {
@@ -109,7 +107,7 @@ def parse_strict(body: Mapping[str, Any]) -> bool:
 
 def parse_max_cost(body: Mapping[str, Any]) -> int | None:
     """The most that the request may cost, in nanodollars. Raises BadRequest."""
-    nanos: int | None = optional(body, "max_cost", _usd)
+    nanos: int | None = optional(body, "max_cost", usd)
     if nanos == 0:
         raise BadRequest("'max_cost' must be more than 0 USD.", param="max_cost")
     return nanos
@@ -176,31 +174,12 @@ def _max_rates(wish: Mapping[str, Any]) -> Mapping[str, int]:
                 f"limited for {', '.join(PRICE_CLASSES)}.",
                 param=f"{path}.{name[:KEY_CHARACTERS_MAX]}",
             )
-    optional(value, FREE_OF_CHARGE, _usd, path=f"{path}.")
+    optional(value, FREE_OF_CHARGE, usd, path=f"{path}.")
     rates = {
-        price_class: optional(value, name, _usd, path=f"{path}.")
+        price_class: optional(value, name, usd, path=f"{path}.")
         for name, price_class in PRICE_CLASSES.items()
     }
     return {price_class: rate for price_class, rate in rates.items() if rate is not None}
-
-
-def _usd(name: str, value: Any) -> int:
-    """Nanodollars of a number or a text in USD. A float says what its shortest decimal says."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise wrong_type(name, "an amount in USD, as a number or a string")
-    text = value if isinstance(value, str) else repr(value)
-    try:
-        if len(text) > MONEY_CHARACTERS_MAX:
-            raise NotMoney("no amount is so long")
-        nanos = int(parse_usd(text))
-    # An exponent beyond all bounds is arithmetic's trouble.
-    except (ValueError, ArithmeticError) as error:
-        raise BadRequest(
-            f"'{name}' must be an amount in USD, exact to {decimal_usd(1)}.", param=name
-        ) from error
-    if nanos < 0:
-        raise BadRequest(f"'{name}' must not be negative.", param=name)
-    return nanos
 
 
 def _unknown(value: Mapping[str, Any], known: set[str], path: str) -> tuple[str, ...]:
