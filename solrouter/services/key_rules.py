@@ -69,6 +69,8 @@ class Rules:
             scopes=_scopes(self.scopes),
             models_allowed=_models(self.models_allowed),
             networks_allowed=_networks(self.networks_allowed),
+            # As fine as a form can show it, so that saving one unchanged changes nothing.
+            expires_at=self.expires_at and self.expires_at.replace(microsecond=0),
         )
 
 

@@ -5,7 +5,7 @@ they were last used. Each change holds from the next request on.
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -39,6 +39,11 @@ def person(context_on_both: Flask) -> Person:
 def key(person: Person) -> Key:
     [key] = keys.list_of(person.account_id)
     return key
+
+
+def soon(**later: int) -> datetime:
+    """A time to come, as fine as it is kept."""
+    return utcnow().replace(microsecond=0) + timedelta(**later)
 
 
 def again(person: Person, key: Key) -> Key:
@@ -88,7 +93,7 @@ def test_a_key_is_made_with_rules_and_speaks_by_them(person: Person) -> None:
         requests_per_minute=3,
         tokens_per_minute=10**10,
         concurrency=2,
-        expires_at=utcnow() + timedelta(days=1),
+        expires_at=soon(days=1),
     )
     new = keys.create(person.account_id, user_id=person.user_id, name="Ruled", rules=rules)
     assert new.key.rules == replace(rules, scopes=(INFERENCE, READ))
@@ -116,7 +121,7 @@ def test_without_rules_the_database_keeps_none(person: Person, key: Key) -> None
 
 
 def test_changed_rules_hold_at_once_and_are_audited(person: Person, key: Key) -> None:
-    later = utcnow() + timedelta(days=1)
+    later = soon(days=1)
     rules = Rules(scopes=(READ,), requests_per_minute=1, expires_at=later)
     changed = change(person, key, rules)
     assert changed.rules == rules
@@ -150,7 +155,7 @@ def test_a_rate_that_changed_after_the_authentication_counts(person: Person, key
 
 def test_an_expiry_ends_a_key_and_another_revives_it(person: Person, key: Key) -> None:
     wanted = ask(person)
-    run(update(ApiKey).values(expires_at=utcnow() - timedelta(seconds=1)))
+    run(update(ApiKey).values(expires_at=soon(seconds=-1)))
     with pytest.raises(KeyExpired):
         keys.authenticate(person.key_text)
     with pytest.raises(KeyExpired):
