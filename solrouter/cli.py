@@ -16,10 +16,10 @@ from flask.cli import AppGroup, with_appcontext
 from flask_migrate.cli import db as migration_commands
 
 from solrouter.commands import catalogue as catalogue_commands
-from solrouter.commands.basics import OPERATOR, USD, Dollars, say, told
+from solrouter.commands import keys as key_commands
+from solrouter.commands.basics import OPERATOR, USD, say, told, user_row
 from solrouter.money import display_usd
 from solrouter.services import accounts, admission, billing, catalogue, keys, plans
-from solrouter.services.accounts import UserRow
 
 PASSWORD_BYTES = 12
 DEMO_EMAIL = "demo@example.com"
@@ -44,24 +44,13 @@ The demo account {email} exists; its password and key were printed at the first 
 `make reset` begins anew."""
 
 users = AppGroup("users", help="People and their accounts.")
-api_keys = AppGroup("keys", help="API keys.")
 credits_ = AppGroup("credits", help="Credit of accounts.")
 ledger = AppGroup("ledger", help="The books.")
 plans_ = AppGroup("plans", help="What accounts may use at once.")
-GROUPS = (plans_, users, api_keys, credits_, ledger, *catalogue_commands.GROUPS)
+GROUPS = (plans_, users, key_commands.api_keys, credits_, ledger, *catalogue_commands.GROUPS)
 
 
 NO_LIMIT = -1
-RESETS = click.Choice(keys.RESETS)
-
-
-class DollarsOrNone(Dollars):
-    """An amount in USD, or `none` for no limit."""
-
-    name = "USD|none"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> int:
-        return NO_LIMIT if str(value).lower() == "none" else super().convert(value, param, ctx)
 
 
 def init_app(app: Flask) -> None:
@@ -91,67 +80,9 @@ def create_user(
     )
     say(f"{'Made' if created else 'There already is'} the user {user.email}.")
     if created and credit:
-        row = _user(email)
+        row = user_row(email)
         admission.credit(row.account_id, credit, actor=OPERATOR, note="Starting credit")
         say(f"Granted {display_usd(credit)}.")
-
-
-@api_keys.command("create")
-@click.argument("email")
-@click.option("--name", required=True, help="What the key is for.")
-@click.option("--limit", type=USD, help="What the key may spend.")
-@click.option("--resets", type=RESETS, default="never", help="How often that begins anew, in UTC.")
-@told
-def create_key(email: str, name: str, limit: int | None, resets: str) -> None:
-    """Makes an API key and prints it alone on standard output. It is never shown again."""
-    row = _user(email)
-    new = keys.create(
-        row.account_id,
-        user_id=row.user_id,
-        name=name,
-        limit_nanos=limit,
-        resets=resets,
-        actor=OPERATOR,
-    )
-    click.echo(new.text)
-
-
-@api_keys.command("list")
-@click.argument("email")
-@told
-def list_keys(email: str) -> None:
-    """Lists the user's API keys by their ids, with what is spent of their limits."""
-    for key in keys.list_of(_user(email).account_id):
-        click.echo("\t".join((key.public_id, key.hint, key.status, key.name, _limit_words(key))))
-
-
-@api_keys.command("limit")
-@click.argument("email")
-@click.argument("key_id", metavar="KEY")
-@click.argument("amount", type=DollarsOrNone())
-@click.option("--resets", type=RESETS, help="How often it begins anew, in UTC. Default: as before.")
-@told
-def limit_key(email: str, key_id: str, amount: int, resets: str | None) -> None:
-    """Changes what a key may spend, from the next request on; AMOUNT may be `none`."""
-    account_id = _user(email).account_id
-    key = keys.find(account_id, key_id)
-    key = keys.change(
-        account_id,
-        key_id,
-        actor=OPERATOR,
-        name=key.name,
-        limit_nanos=None if amount == NO_LIMIT else amount,
-        resets=resets or key.resets,
-    )
-    say(f"The key “{key.name}”: {_limit_words(key)}.")
-
-
-def _limit_words(key: keys.Key) -> str:
-    """`$1.20 of $5.00, daily`, or `no limit`."""
-    if key.limit_nanos is None:
-        return "no limit"
-    spent = f"{display_usd(key.spent_nanos)} of {display_usd(key.limit_nanos)}"
-    return spent if key.resets_at is None else f"{spent}, {key.resets}"
 
 
 @credits_.command("grant")
@@ -161,7 +92,7 @@ def _limit_words(key: keys.Key) -> str:
 @told
 def grant_credit(email: str, amount: int, note: str) -> None:
     """Grants credit to the user's account."""
-    row = _user(email)
+    row = user_row(email)
     admission.credit(row.account_id, amount, actor=OPERATOR, note=note)
     balance = billing.balance(row.account_id)
     say(f"Granted {display_usd(amount)}. The balance is {display_usd(balance.posted_nanos)}.")
@@ -235,7 +166,7 @@ def make_demo(before_start: bool) -> None:
         _require_free_port()
     password = secrets.token_urlsafe(PASSWORD_BYTES)
     accounts.ensure_user(DEMO_EMAIL, password, operator=True)
-    row = _user(DEMO_EMAIL)
+    row = user_row(DEMO_EMAIL)
     credit = current_app.config["SOLROUTER_DEMO_CREDIT_USD"]
     admission.credit(row.account_id, credit, actor=OPERATOR, note="Credit of the demo account")
     new = keys.create(row.account_id, user_id=row.user_id, name="First key")
@@ -252,15 +183,6 @@ def _require_free_port() -> None:
         raise click.ClickException(
             f"Port {port} cannot be used ({error.strerror}). Try another: PORT=8001 make run"
         ) from error
-
-
-def _user(email: str) -> UserRow:
-    row = accounts.find_user(email)
-    if row is None:
-        raise click.ClickException(
-            f"There is no user {email}. Make one: flask users create {email}"
-        )
-    return row
 
 
 def _extend_upgrade() -> None:

@@ -8,6 +8,8 @@ import click
 
 from solrouter.errors import SolRouterError
 from solrouter.money import NotMoney, parse_usd
+from solrouter.services import accounts
+from solrouter.services.accounts import UserRow
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 OPERATOR = "operator:cli"
@@ -39,6 +41,16 @@ def told(command: Command) -> Command:
             raise click.ClickException(error.message) from error
 
     return cast(Command, wrapper)
+
+
+def user_row(email: str) -> UserRow:
+    """The user with this address. Raises ClickException."""
+    row = accounts.find_user(email)
+    if row is None:
+        raise click.ClickException(
+            f"There is no user {email}. Make one: flask users create {email}"
+        )
+    return row
 
 
 def say(text: str) -> None:

@@ -9,7 +9,17 @@ from solrouter.models.catalogue import (
     Version,
 )
 from solrouter.models.health import OfferHealth
-from solrouter.models.keys import ApiKey, Bucket, Budget, Plan, Refusal, SecretFingerprint
+from solrouter.models.keys import (
+    ApiKey,
+    Bucket,
+    Budget,
+    FormerSecret,
+    KeyDay,
+    Plan,
+    Refusal,
+    RollUp,
+    SecretFingerprint,
+)
 from solrouter.models.ledger import Payment, PaymentEvent, Transfer
 from solrouter.models.people import Account, Identity, Membership, Session, User
 from solrouter.models.requests import (
@@ -29,10 +39,12 @@ __all__ = [
     "Bucket",
     "Budget",
     "Completion",
+    "FormerSecret",
     "Hold",
     "IdempotencyKey",
     "Identity",
     "Keepsake",
+    "KeyDay",
     "LanguageModel",
     "Lease",
     "Membership",
@@ -45,6 +57,7 @@ __all__ = [
     "PriceCard",
     "Provider",
     "Refusal",
+    "RollUp",
     "SecretFingerprint",
     "Session",
     "Transfer",

@@ -54,7 +54,49 @@ class ApiKey(Base):
     disabled_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     revoked_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     last_used_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    last_used_address: Mapped[str | None] = mapped_column(
+        String(45), comment="the client's, at its last use"
+    )
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    updated_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class FormerSecret(Base):
+    """A text that a key had before it was rotated; it speaks for the key until `ends_at`.
+
+    Ended ones are kept for a while, so that their users are told what happened.
+    """
+
+    __tablename__ = "former_secrets"
+
+    id: Mapped[int] = mapped_column(RowNumber, primary_key=True)
+    key_id: Mapped[int] = mapped_column(ForeignKey("api_keys.id"), index=True)
+    hint: Mapped[str] = mapped_column(String(20))
+    digest: Mapped[bytes] = mapped_column(LargeBinary(32), unique=True)
+    digest_version: Mapped[str] = mapped_column(String(16))
+    replaced_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    ends_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    last_used_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class KeyDay(Base):
+    """What a key's requests that began on a day (UTC) were charged, once that day is settled."""
+
+    __tablename__ = "key_days"
+
+    key_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    day: Mapped[date] = mapped_column(Date, primary_key=True)
+    requests: Mapped[int] = mapped_column(BigInteger)
+    charge_nanos: Mapped[int] = mapped_column(BigInteger)
+
+
+class RollUp(Base):
+    """Up to which day, itself not included, a table of sums has been filled."""
+
+    __tablename__ = "roll_ups"
+
+    name: Mapped[str] = mapped_column(String(40), primary_key=True)
+    until: Mapped[date] = mapped_column(Date)
 
 
 class Budget(Base):

@@ -69,6 +69,7 @@ class Account(Base):
     granted_nanos: Mapped[int] = mapped_column(BigInteger, default=0, server_default=text("0"))
     held_nanos: Mapped[int] = mapped_column(BigInteger, default=0, server_default=text("0"))
     frozen_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    keys_frozen_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 

@@ -5,29 +5,20 @@ why.
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
-from weakref import WeakKeyDictionary
 
-from sqlalchemy import Connection, Row, Select, func, select
+from sqlalchemy import Row, Select, func, select
 
 from solrouter import database
 from solrouter.clock import first_id_at, start_of_day, utcnow
-from solrouter.database import Database
 from solrouter.errors import NotFound
 from solrouter.models import Account, ApiKey, Completion, Hold, Membership, PriceCard, User
-from solrouter.services import budgets
 
 ID_PREFIX = "chatcmpl-"
 PENDING = "pending"
 # What an attempt cost the operator, in nanodollars: kept with it, and no business of its owner.
 UPSTREAM_COST = "upstream_cost_nanos"
-# A request that began so long ago has ended, and its charge changes no more.
-SETTLED_AFTER = timedelta(hours=6)
-KEYS_KNOWN_MAX = 10_000
-
-# By database: what each key was charged before the current week and month.
-_charged_earlier: WeakKeyDictionary[Database, dict[tuple[int, datetime], int]] = WeakKeyDictionary()
 FINISHED = "finished"
 # How many of an account's requests are looked at for what is usual.
 USUAL_OF_LAST = 200
@@ -82,16 +73,6 @@ class Summary:
     spent_month_nanos: int
     requests_today: int
     requests_month: int
-
-
-@dataclass(frozen=True, slots=True)
-class KeyUsage:
-    """What a key's requests were charged that began in this time, by the UTC calendar."""
-
-    all_nanos: int
-    day_nanos: int
-    week_nanos: int
-    month_nanos: int
 
 
 def public_id(identifier: uuid.UUID) -> str:
@@ -179,41 +160,6 @@ def summary(account_id: int) -> Summary:
     ).where(Completion.account_id == account_id, Completion.id >= first_id_at(month))
     row = database.read_apart(lambda connection: connection.execute(query).one())
     return Summary(int(row[0]), int(row[1]), row[2], row[3])
-
-
-def usage_of_key(key_id: int) -> KeyUsage:
-    """What the key was charged, in all and in the current day, week and month."""
-    known = _charged_earlier.setdefault(database.current(), {})
-
-    def query(connection: Connection) -> KeyUsage:
-        now = budgets.calendar(connection)
-        starts = (min(now.week, now.month), now.day, now.week, now.month)
-        sums = [
-            func.sum(Completion.charge_nanos).filter(Completion.id >= first_id_at(start))
-            for start in starts
-        ]
-        mine = (Completion.key_id == key_id, Completion.id >= first_id_at(starts[0]))
-        row = connection.execute(select(*sums).where(*mine)).one()
-        recent, day, week, month = (int(each or 0) for each in row)
-        earlier = _earlier(connection, known, key_id, starts[0])
-        return KeyUsage(earlier + recent, day, week, month)
-
-    return database.read_apart(query)
-
-
-def _earlier(
-    connection: Connection, known: dict[tuple[int, datetime], int], key_id: int, before: datetime
-) -> int:
-    """What the key was charged until then, summed once: the past grows long and changes no more."""
-    if (key_id, before) in known:
-        return known[key_id, before]
-    query = budgets.charged(key_id, since=budgets.EVER, before=before)
-    charged = int(connection.execute(query).scalar_one())
-    if utcnow() - before > SETTLED_AFTER:
-        if len(known) >= KEYS_KNOWN_MAX:
-            known.clear()
-        known[key_id, before] = charged
-    return charged
 
 
 def _query() -> Select[*tuple[Any, ...]]:

@@ -1,6 +1,6 @@
-"""Periodic work of each web process: its lease renewed, the holds of the dead released, writes made
-that were due while the database did not answer, news of the offers' health shared with the others,
-and the last streams ended when the server is told to stop.
+"""Periodic work of each web process: its lease renewed, the holds of the dead released, yesterday's
+usage summed up, writes made that were due while the database did not answer, news of the offers'
+health shared with the others, and the last streams ended when the server is told to stop.
 """
 
 import atexit
@@ -13,7 +13,7 @@ from solrouter import config, interruptions, process, tokens
 from solrouter.clock import monotonic_s
 from solrouter.errors import SolRouterError
 from solrouter.interruptions import ServerStopping
-from solrouter.services import admission, health, keepsakes, refusals, sessions
+from solrouter.services import admission, health, keepsakes, key_usage, refusals, sessions
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +35,7 @@ def tick() -> None:
         released = admission.expire()
         sessions.forget_expired()
         keepsakes.forget_expired()
+        key_usage.roll_up()
     except SolRouterError as error:
         log.warning("housekeeping has to wait: %s", error.message)
         return

@@ -1,42 +1,54 @@
-"""API keys: made, shown once, found by digest, changed, revoked. Of money they know their limit."""
+"""API keys: made, shown once, found by digest, changed, revoked. Of money they know their limit.
+
+`key_switches` stops them for a while, `rotations` gives them new secrets.
+"""
 
 import secrets as random
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Executable, Row, bindparam, func, insert, select, update
+from sqlalchemy import (
+    BindParameter,
+    Connection,
+    Executable,
+    Row,
+    String,
+    Subquery,
+    bindparam,
+    false,
+    func,
+    insert,
+    select,
+    update,
+)
 
 from solrouter import config, database, secrets
 from solrouter.clock import utcnow
-from solrouter.errors import Forbidden, KeyExpired, KeyInvalid, KeyRevoked, Refused
-from solrouter.models import Account, ApiKey, Plan, User
+from solrouter.errors import Forbidden, KeyInvalid, KeyRevoked, Refused
+from solrouter.models import Account, ApiKey, FormerSecret, Plan, User
 from solrouter.models.columns import db_now
-from solrouter.services import budgets, key_rows
+from solrouter.services import budgets, key_rows, key_rules
 from solrouter.services.budgets import Limit
+from solrouter.services.key_rules import Rules
 from solrouter.services.key_text import hint, is_well_formed, make_text
 
 LAST_USED_EVERY_S = 60
-SCOPE_INFERENCE = "inference"
+SCOPE_INFERENCE = key_rules.INFERENCE
 INVALID = "Invalid API key provided."
 LIFETIME = budgets.LIFETIME
 # A request older than its deadline and this has been settled: what it cost changes no more.
 SETTLED_AFTER = timedelta(hours=1)
 
 Key = key_rows.Key
+NewKey = key_rows.NewKey
 # What `require_live` looks at; the admission selects the same.
 state_columns = key_rows.state_columns
+require_live = key_rows.require_live
 budget_subject = budgets.subject
 # How often a limit may begin anew.
 RESETS = tuple(budgets.PERIODS)
-
-
-@dataclass(frozen=True, slots=True)
-class NewKey:
-    """A key at the one moment when its text is known."""
-
-    key: Key
-    text: str
 
 
 class Limits(NamedTuple):
@@ -63,11 +75,18 @@ class Principal:
     scopes: frozenset[str]
     models_allowed: tuple[str, ...] | None
     limits: Limits
+    networks_allowed: tuple[str, ...] | None = None
+    # Whence it was asked, as far as our proxies know.
+    address: str = ""
 
-    def require(self, scope: str) -> None:
-        """Raises Forbidden when the key lacks the scope."""
-        if scope not in self.scopes:
+    def require(self, scope: str, *others: str) -> None:
+        """Raises Forbidden when the key has neither the scope nor one of the others."""
+        if self.scopes.isdisjoint((scope, *others)):
             raise Forbidden(f"This API key lacks the scope “{scope}”.", metadata={"scope": scope})
+
+    def require_network(self) -> None:
+        """Raises Forbidden when the key may not be used from where it was."""
+        key_rules.require_network(self.networks_allowed, self.address)
 
 
 def create(
@@ -77,44 +96,56 @@ def create(
     name: str,
     limit_nanos: int | None = None,
     resets: str = budgets.NEVER,
+    rules: Rules | None = None,
     actor: str | None = None,
+    is_owner: bool = True,
+    first: Callable[[Connection, str], None] | None = None,
 ) -> NewKey:
-    """Makes a key and returns it with its text, for the only time. Raises Refused.
+    """Makes a key and returns it with its text, for the only time. Raises Refused and Forbidden.
 
-    The actor is who stands in the audit trail, if not the user.
+    The actor is who stands in the audit trail, if not the user; who is not the account's owner
+    makes no management key. `first` begins the transaction, and is told the key's id and text.
     """
     name, limit = key_rows.named(name), key_rows.limited(limit_nanos, resets)
+    rules = (rules or Rules()).checked()
+    key_rows.require_owner(rules, is_owner=is_owner)
+    key_rows.require_future(rules.expires_at)
     text = make_text()
     root = secrets.current().newest
+    public_id, now = "key_" + random.token_hex(12), utcnow()
     values = {
-        "public_id": "key_" + random.token_hex(12),
+        "public_id": public_id,
         "account_id": account_id,
         "user_id": user_id,
         "name": name,
         "hint": hint(text),
         "digest": root.digest(text),
         "digest_version": root.fingerprint,
-        "scopes": SCOPE_INFERENCE,
-        "created_at": utcnow(),
+        **key_rows.rule_columns(rules),
+        "created_at": now,
+        "updated_at": now,
     }
+    set_rules = {what: rule for what, rule in key_rows.told(rules).items() if rule is not None}
+    facts = {"name": name, "limit_nanos": limit_nanos, "resets": resets, **set_rules}
     most = config.current()["SOLROUTER_KEYS_PER_ACCOUNT_MAX"]
 
     def verb(connection: Connection) -> None:
-        if _count_active(connection, account_id) >= most:
-            raise Refused(f"An account has at most {most} keys. Revoke one first.", param="name")
+        key_rows.lock_account(connection, account_id)
+        if first is not None:
+            first(connection, f"{public_id} {text}")
+        _refuse_too_many(connection, account_id, most)
         key_id = connection.execute(
             insert(ApiKey).values(**values).returning(ApiKey.id)
         ).scalar_one()
         if limit is not None:
             start = budgets.calendar(connection).start(limit.period)
             budgets.put(connection, key_id, limit, start=start, spent=0)
-        facts = {"name": name, "limit_nanos": limit_nanos, "resets": resets}
         connection.execute(
             key_rows.event("created", account_id, key_id, actor or f"user:{user_id}", facts)
         )
 
     database.transact(verb)
-    return NewKey(find(account_id, str(values["public_id"])), text)
+    return NewKey(find(account_id, public_id), text)
 
 
 def list_of(account_id: int) -> list[Key]:
@@ -125,6 +156,21 @@ def list_of(account_id: int) -> list[Key]:
         ).all()
     found = [key_rows.as_key(row) for row in rows]
     return sorted(found, key=lambda key: (key.status != "active", -key.created_at.timestamp()))
+
+
+def page(account_id: int, *, offset: int, limit: int, with_disabled: bool) -> tuple[list[Key], int]:
+    """So many of the account's keys, in the order in which they were made, and how many there are.
+
+    Revoked ones are gone.
+    """
+    mine = [ApiKey.account_id == account_id, ApiKey.revoked_at.is_(None)]
+    if not with_disabled:
+        mine.append(ApiKey.disabled_at.is_(None))
+    rows = key_rows.owner_view().where(*mine).order_by(ApiKey.id).offset(offset).limit(limit)
+    with database.read() as connection:
+        found = [key_rows.as_key(row) for row in connection.execute(rows)]
+        counted = select(func.count()).select_from(ApiKey).where(*mine)
+        return found, connection.execute(counted).scalar_one()
 
 
 def find(account_id: int, public_id: str) -> Key:
@@ -140,23 +186,35 @@ def change(
     name: str,
     limit_nanos: int | None,
     resets: str = budgets.NEVER,
+    rules: Rules | None = None,
+    is_owner: bool = True,
 ) -> Key:
-    """Gives a key this name and limit, from the next request on, and returns it.
+    """Gives a key this name, limit and rules, from the next request on, and returns it.
 
-    What is spent stays true: another amount leaves it, and for another period it is what the key's
-    requests of that period were charged and hold. Raises Refused and NotFound.
+    Without rules it keeps its own. What is spent stays true: another amount leaves it, and for
+    another period it is what the key's requests of that period were charged and hold. What was not
+    changed here is not written, so two who change different things do not undo each other.
+    Raises Refused, Forbidden and NotFound.
     """
     name, limit = key_rows.named(name), key_rows.limited(limit_nanos, resets)
     row = key_rows.find(account_id, public_id)
-    changes = _changes(row, name, limit)
+    before = key_rows.as_rules(row)
+    rules = before if rules is None else rules.checked()
+    for each in (before, rules):
+        key_rows.require_owner(each, is_owner=is_owner)
+    if rules.expires_at != before.expires_at:
+        key_rows.require_future(rules.expires_at)
+    changes = _changes(row, name, limit, rules)
+    columns = {"name": name, **key_rows.rule_columns(rules)}
+    values = {column: value for column, value in columns.items() if column in changes}
     past = _past(row.id, limit) if limit is not None and limit.period != row.period else None
 
     def verb(connection: Connection) -> None:
         # Admissions and settlements of the account wait here, so that none is counted half.
-        connection.execute(select(Account.id).where(Account.id == account_id).with_for_update())
+        key_rows.lock_account(connection, account_id)
         named = update(ApiKey).where(ApiKey.id == row.id, ApiKey.revoked_at.is_(None))
-        if connection.execute(named.values(name=name)).rowcount != 1:
-            raise Refused("This key is revoked. Create a new one instead.", param="name")
+        if connection.execute(named.values(updated_at=utcnow(), **values)).rowcount != 1:
+            raise Refused(key_rows.IS_REVOKED, param="name")
         if limit is None:
             budgets.remove(connection, row.id)
         elif past is not None:
@@ -174,16 +232,19 @@ def change(
     return find(account_id, public_id)
 
 
-def revoke(account_id: int, public_id: str, *, actor: str | None = None) -> Key:
-    """Ends a key, from the next request on; again does nothing. Raises NotFound.
+def revoke(
+    account_id: int, public_id: str, *, actor: str | None = None, is_owner: bool = True
+) -> Key:
+    """Ends a key, from the next request on; again does nothing. Raises NotFound and Forbidden.
 
     The actor is who stands in the audit trail, if not the account itself.
     """
+    key_rows.require_owner(find(account_id, public_id).rules, is_owner=is_owner)
     statement = (
         update(ApiKey)
         .where(ApiKey.account_id == account_id, ApiKey.public_id == public_id)
         .where(ApiKey.revoked_at.is_(None))
-        .values(revoked_at=db_now())
+        .values(revoked_at=db_now(), updated_at=utcnow())
         .returning(ApiKey.id)
     )
 
@@ -197,11 +258,12 @@ def revoke(account_id: int, public_id: str, *, actor: str | None = None) -> Key:
     return find(account_id, public_id)
 
 
-def authenticate(text: str) -> Principal:
+def authenticate(text: str, *, address: str = "") -> Principal:
     """Who this key speaks for. Raises KeyInvalid, KeyRevoked, KeyExpired.
 
-    The admission proves the key again in its own transaction; this answer only decides what a
-    request may see before it.
+    Whether it may be used from the address is for the caller to ask (`Principal.require_network`),
+    who then knows whose refusal that is. The admission proves the key again in its own transaction;
+    this answer only decides what a request may see before it.
     """
     if not is_well_formed(text):
         raise KeyInvalid(INVALID)
@@ -217,8 +279,12 @@ def authenticate(text: str) -> Principal:
     require_live(row)
     if row.user_disabled_at is not None:
         raise KeyRevoked("The user who made this API key has been disabled.")
+    if row.has_ended:
+        raise KeyRevoked("This secret was replaced when its API key was rotated. Use the new one.")
+    if row.was_seldom_seen:
+        _touch_former(digest)
     if version != newest.fingerprint:
-        _rewrite_digest(row.id, version=newest.fingerprint, digest=newest.digest(text))
+        _rewrite_digest(digest, version=newest.fingerprint, newer=newest.digest(text))
     return Principal(
         key_id=row.id,
         key_public_id=row.public_id,
@@ -227,11 +293,14 @@ def authenticate(text: str) -> Principal:
         scopes=frozenset(row.scopes.split()),
         models_allowed=None if row.models_allowed is None else tuple(row.models_allowed),
         limits=limits_in(row),
+        networks_allowed=None if row.networks_allowed is None else tuple(row.networks_allowed),
+        address=address,
     )
 
 
 @database.prepared
 def _find_by_digest(_dialect: str) -> Executable:
+    secret = _secret()
     statement = select(
         ApiKey.id,
         ApiKey.public_id,
@@ -239,17 +308,34 @@ def _find_by_digest(_dialect: str) -> Executable:
         ApiKey.user_id,
         ApiKey.scopes,
         ApiKey.models_allowed,
+        ApiKey.networks_allowed,
+        secret.c.has_ended,
+        secret.c.was_seldom_seen,
         *state_columns(),
         *limit_columns(),
         User.disabled_at.label("user_disabled_at"),
     )
+    statement = statement.select_from(secret).join(ApiKey, ApiKey.id == secret.c.key_id)
     statement = statement.join(User, User.id == ApiKey.user_id)
     statement = statement.join(Account, Account.id == ApiKey.account_id)
-    statement = statement.join(Plan, Plan.slug == Account.plan_slug)
-    return statement.where(
-        ApiKey.digest == bindparam("digest"),
-        ApiKey.digest_version == bindparam("digest_version"),
-    )
+    return statement.join(Plan, Plan.slug == Account.plan_slug)
+
+
+def _secret() -> Subquery:
+    """The key of a digest: by its own secret, or by a former one. One unique index each."""
+    digest: BindParameter[bytes] = bindparam("digest")
+    version: BindParameter[str] = bindparam("digest_version")
+    own = select(
+        ApiKey.id.label("key_id"),
+        false().label("has_ended"),
+        false().label("was_seldom_seen"),
+    ).where(ApiKey.digest == digest, ApiKey.digest_version == version)
+    former = select(
+        FormerSecret.key_id,
+        FormerSecret.ends_at <= db_now(),
+        _is_stale(FormerSecret.last_used_at),
+    ).where(FormerSecret.digest == digest, FormerSecret.digest_version == version)
+    return own.union_all(former).subquery("secret")
 
 
 def limit_columns() -> tuple[Any, ...]:
@@ -271,52 +357,68 @@ def limits_in(row: Any) -> Limits:
     return Limits._make([getattr(row, name) for name in Limits._fields])
 
 
-def require_live(row: Any) -> None:
-    """Raises KeyRevoked or KeyExpired by the columns of `state_columns`."""
-    if row.revoked_at is not None:
-        raise KeyRevoked(
-            "This API key has been revoked. Create a new one under Account → API Keys."
-        )
-    if row.disabled_at is not None:
-        raise KeyRevoked("This API key is disabled. Enable it under Account → API Keys.")
-    if row.is_expired:
-        raise KeyExpired("This API key has expired. Create a new one under Account → API Keys.")
+def touch(connection: Connection, key_id: int, address: str) -> None:
+    """Notes a key's use and whence, at most once a minute; for the settlement."""
+    _touch.changes(connection, key_id=key_id, address=address or None)
 
 
-def touch(connection: Connection, key_id: int) -> None:
-    """Notes a key's use, at most once a minute; for the settlement."""
-    _touch.changes(connection, key_id=key_id)
+def note_use(principal: Principal) -> None:
+    """Notes the use of a key that nothing is settled for."""
+    database.transact(
+        lambda connection: touch(connection, principal.key_id, principal.address), durable=False
+    )
 
 
 @database.prepared
 def _touch(_dialect: str) -> Executable:
-    stale = ApiKey.last_used_at.is_(None) | (ApiKey.last_used_at < db_now(-LAST_USED_EVERY_S))
-    of_key = update(ApiKey).where(ApiKey.id == bindparam("key_id"), stale)
-    return of_key.values(last_used_at=db_now())
+    of_key = update(ApiKey).where(ApiKey.id == bindparam("key_id"), _is_stale(ApiKey.last_used_at))
+    address = bindparam("address", type_=String)
+    return of_key.values(last_used_at=db_now(), last_used_address=address)
 
 
-def _rewrite_digest(key_id: int, *, version: str, digest: bytes) -> None:
-    """Moves a key from a former root secret to the newest, at its first use after the change."""
-    statement = (
-        update(ApiKey).where(ApiKey.id == key_id).values(digest=digest, digest_version=version)
-    )
-    database.transact(lambda connection: connection.execute(statement))
+def _is_stale(last_used_at: Any) -> Any:
+    return last_used_at.is_(None) | (last_used_at < db_now(-LAST_USED_EVERY_S))
 
 
-def _count_active(connection: Connection, account_id: int) -> int:
+def _touch_former(digest: bytes) -> None:
+    """Notes the use of a former secret, so that its owner sees whether it can end."""
+    used = update(FormerSecret).where(FormerSecret.digest == digest).values(last_used_at=db_now())
+    database.transact(lambda connection: connection.execute(used), durable=False)
+
+
+def _rewrite_digest(digest: bytes, *, version: str, newer: bytes) -> None:
+    """Moves a secret from a former root secret to the newest, at its first use after the change.
+
+    Found by its digest and not by its key, which may have been rotated since.
+    """
+
+    def verb(connection: Connection) -> None:
+        for table in (ApiKey, FormerSecret):
+            moved = update(table).where(table.digest == digest)
+            connection.execute(moved.values(digest=newer, digest_version=version))
+
+    database.transact(verb)
+
+
+def _refuse_too_many(connection: Connection, account_id: int, most: int) -> None:
     statement = select(func.count()).where(
         ApiKey.account_id == account_id, ApiKey.revoked_at.is_(None)
     )
-    return int(connection.execute(statement).scalar_one())
+    if connection.execute(statement).scalar_one() >= most:
+        raise Refused(f"An account has at most {most} keys. Revoke one first.", param="name")
 
 
-def _changes(row: Row[*tuple[Any, ...]], name: str, limit: Limit | None) -> dict[str, Any]:
+def _changes(
+    row: Row[*tuple[Any, ...]], name: str, limit: Limit | None, rules: Rules
+) -> dict[str, Any]:
     """What is not as it was, as [before, after]."""
     nanos, period = (limit.nanos, limit.period) if limit is not None else (None, None)
+    before, after = key_rows.told(key_rows.as_rules(row)), key_rows.told(rules)
     pairs = {
         "name": [row.name, name],
         "limit_nanos": [row.limit_nanos, nanos],
         "period": [row.period, period],
+        **{what: [before[what], after[what]] for what in before},
     }
     return {what: pair for what, pair in pairs.items() if pair[0] != pair[1]}
 

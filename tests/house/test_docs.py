@@ -66,9 +66,10 @@ def test_every_code_that_the_source_writes_is_documented() -> None:
 def test_every_api_route_is_in_the_reference(app: Flask) -> None:
     rules = [rule for rule in app.url_map.iter_rules() if rule.rule.startswith("/v1/")]
     assert rules
+    reference = re.sub(r"\{[^}]+\}", "", REFERENCE)
     for rule in rules:
         path = re.sub(r"<[^>]+>", "", rule.rule).rstrip("/")
-        assert path in REFERENCE, f"{rule.rule} is not in api-reference.md"
+        assert path in reference, f"{rule.rule} is not in api-reference.md"
 
 
 def test_every_make_target_has_a_word_of_help() -> None:

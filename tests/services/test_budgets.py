@@ -13,7 +13,7 @@ from solrouter import database
 from solrouter.clock import first_id_at, start_of_day, utcnow
 from solrouter.errors import KeyLimitReached, NotFound, Refused
 from solrouter.models import AuditEvent, Budget, Completion
-from solrouter.services import activity, admission, budgets, keys
+from solrouter.services import admission, budgets, key_usage, keys
 from tests.factories import Person, fund, make_offer, make_person
 from tests.services.test_admission import HOLD, ask, ending
 
@@ -153,8 +153,10 @@ def test_what_was_charged_before_the_period_counts_only_for_a_lifetime(person: P
             assert limit(person, LIMIT, resets).spent_nanos == 7_000
         assert limit(person, LIMIT, "never").spent_nanos == 97_000
         key_id = keys.authenticate(person.key_text).key_id
-        usages = [activity.usage_of_key(key_id) for _ in range(2)]
-    assert usages == [activity.KeyUsage(97_000, 7_000, 7_000, 7_000)] * 2
+        usages = [key_usage.of(key_id) for _ in range(2)]
+    for usage in usages:
+        assert [usage.all.nanos, usage.day.nanos] == [97_000, 7_000]
+        assert [usage.week.nanos, usage.month.nanos] == [7_000, 7_000]
 
 
 def test_a_key_whose_new_period_is_spent_is_refused(person: Person) -> None:
@@ -198,7 +200,7 @@ def test_every_act_on_a_key_is_audited_once(person: Person) -> None:
     keys.change(person.account_id, key.public_id, actor="test", name="Website", limit_nanos=None)
     keys.revoke(person.account_id, key.public_id, actor="test")
     keys.revoke(person.account_id, key.public_id, actor="test")
-    first = {"name": "First key", "limit_nanos": None, "resets": "never"}
+    first = {"name": "First key", "limit_nanos": None, "resets": "never", "scopes": ["inference"]}
     assert audited(person) == [
         ("key.created", f"user:{person.user_id}", first),
         ("key.changed", "test", {"limit_nanos": [None, 5], "period": [None, "day"]}),

@@ -1,4 +1,4 @@
-"""API keys of an account: the list, the one moment when a new key is shown, its changes, its end.
+"""API keys of an account: the list, the one moment when a new key is shown, and freezing them all.
 
 A new key is printed by the POST itself and can never be fetched again; nothing of this room is
 stored by browsers or proxies (security_headers.PRIVATE_ROOMS).
@@ -6,119 +6,109 @@ stored by browsers or proxies (security_headers.PRIVATE_ROOMS).
 
 from collections.abc import Mapping
 
-from flask import flash, redirect, render_template, request, url_for
+from flask import flash, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
 
 from solrouter.blueprints import hx
+from solrouter.blueprints.account import key_forms
+from solrouter.blueprints.account.key_forms import Form
 from solrouter.blueprints.account.room import account
+from solrouter.blueprints.sessions import signed_in
 from solrouter.errors import Refused
-from solrouter.money import NotMoney, decimal_usd, parse_usd
-from solrouter.services import keys
+from solrouter.services import key_orders, key_switches, key_usage, keys
+from solrouter.services.key_rules import Rules
 
-NEVER = "never"
-# How often a limit may begin anew, for people.
-RESETS = (
-    (NEVER, "Never"),
-    ("daily", "Every day"),
-    ("weekly", "Every Monday"),
-    ("monthly", "Every month"),
-)
+REVOKED_SHOWN_MAX = 50
+OWNER = "owner"
+FROZEN = "All keys are frozen. Requests with any of them are refused from now on."
+UNFROZEN = "The keys work again, but for those that are disabled or expired."
 
 
 @account.get("/keys")
 def show_keys() -> ResponseReturnValue:
-    return _keys_page()
+    return keys_page()
 
 
 @account.post("/keys")
 def create_key() -> ResponseReturnValue:
-    try:
-        new_key = keys.create(
-            current_user.account_id,
-            user_id=current_user.user_id,
-            name=request.form.get("name", ""),
-            limit_nanos=_limit(request.form.get("limit", "")),
-            resets=request.form.get("resets", NEVER),
-        )
-    except Refused as refused:
-        return _keys_page(errors={refused.param: refused.message}, form=request.form)
-    return _keys_page(new_key=new_key)
+    parsed = key_forms.parse(request.form, Rules())
+    errors = parsed.errors
+    if not errors:
+        try:
+            new_key, _ = key_orders.create(
+                current_user.account_id,
+                user_id=current_user.user_id,
+                is_owner=is_owner(),
+                **parsed.terms,
+            )
+            return keys_page(new_key=new_key)
+        except Refused as refused:
+            errors[refused.param] = refused.message
+    return keys_page(errors=errors, form=request.form)
 
 
-@account.get("/keys/<public_id>/edit")
-def show_edit_key(public_id: str) -> ResponseReturnValue:
-    key = keys.find(current_user.account_id, public_id)
-    limit = "" if key.limit_nanos is None else decimal_usd(key.limit_nanos)
-    form = {"name": key.name, "limit": limit, "resets": key.resets}
-    return _keys_page(form=form, editing=key)
+@account.post("/keys/freeze")
+def freeze_keys() -> ResponseReturnValue:
+    key_switches.freeze(current_user.account_id, actor=actor())
+    return _list_again(FROZEN)
 
 
-@account.post("/keys/<public_id>/edit")
-def edit_key(public_id: str) -> ResponseReturnValue:
-    key = keys.find(current_user.account_id, public_id)
-    try:
-        key = keys.change(
-            current_user.account_id,
-            public_id,
-            actor=f"user:{current_user.user_id}",
-            name=request.form.get("name", ""),
-            limit_nanos=_limit(request.form.get("limit", "")),
-            resets=request.form.get("resets", NEVER),
-        )
-    except Refused as refused:
-        errors = {refused.param: refused.message}
-        return _keys_page(errors=errors, form=request.form, editing=key)
-    if hx.is_htmx():
-        return _keys_page(changed=key)
-    flash(f"“{key.name}” is changed.", "success")
-    return redirect(url_for("account.show_keys"), 303)
+@account.post("/keys/unfreeze")
+def unfreeze_keys() -> ResponseReturnValue:
+    key_switches.unfreeze(current_user.account_id, actor=actor())
+    return _list_again(UNFROZEN)
 
 
-@account.get("/keys/<public_id>/revoke")
-def show_revoke_key(public_id: str) -> ResponseReturnValue:
-    key = keys.find(current_user.account_id, public_id)
-    return render_template("account/revoke_key.html", key=key)
+def actor() -> str:
+    """Who stands in the audit trail."""
+    return f"user:{current_user.user_id}"
 
 
-@account.post("/keys/<public_id>/revoke")
-def revoke_key(public_id: str) -> ResponseReturnValue:
-    actor = f"user:{current_user.user_id}"
-    key = keys.revoke(current_user.account_id, public_id, actor=actor)
-    if hx.is_htmx():
-        return _keys_page(revoked=key)
-    flash(f"“{key.name}” is revoked.", "success")
-    return redirect(url_for("account.show_keys"), 303)
+def is_owner() -> bool:
+    """Whether management keys are theirs to make and change."""
+    return signed_in().role == OWNER
 
 
-def _keys_page(
+def keys_page(
     *,
     errors: Mapping[str | None, str] | None = None,
-    form: Mapping[str, str] | None = None,
+    form: Form | None = None,
     new_key: keys.NewKey | None = None,
-    editing: keys.Key | None = None,
-    changed: keys.Key | None = None,
-    revoked: keys.Key | None = None,
+    done: str = "",
 ) -> ResponseReturnValue:
+    """The list with the form for a new key, and what has just happened."""
+    listed = keys.list_of(current_user.account_id)
+    live = [key for key in listed if key.status != "revoked"]
+    revoked = [key for key in listed if key.status == "revoked"]
+    form, errors = key_forms.blank() if form is None else form, errors or {}
     return hx.page_or_fragment(
         "account/keys.html",
         "account/_keys.html",
         status=422 if errors else 200,
-        keys=keys.list_of(current_user.account_id),
-        errors=errors or {},
-        form=form or {},
+        keys=live,
+        revoked=revoked[:REVOKED_SHOWN_MAX],
+        usages=key_usage.of_all(key.id for key in live),
+        frozen_at=key_switches.frozen_at(current_user.account_id),
         new_key=new_key,
-        editing=editing,
-        changed=changed,
-        revoked=revoked,
-        resets=RESETS,
+        done=done,
+        **form_values(form, errors),
     )
 
 
-def _limit(text: str) -> int | None:
-    if not text.strip():
-        return None
-    try:
-        return parse_usd(text)
-    except NotMoney:
-        raise Refused("Write an amount in US dollars, such as 25 or 2.50.", param="limit") from None
+def form_values(form: Form, errors: Mapping[str | None, str]) -> dict[str, object]:
+    """What the fields of a key's form are drawn from."""
+    return {
+        "form": form,
+        "errors": errors,
+        "resets": key_forms.RESETS,
+        "scopes": [scope for scope in key_forms.SCOPES if is_owner() or scope[0] != "keys:manage"],
+        "is_narrowed": key_forms.is_narrowed(form, errors),
+    }
+
+
+def _list_again(done: str) -> ResponseReturnValue:
+    if hx.is_htmx():
+        return keys_page(done=done)
+    flash(done, "success")
+    return redirect(url_for("account.show_keys"), 303)

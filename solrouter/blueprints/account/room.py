@@ -6,8 +6,12 @@ account = Blueprint("account", __name__, url_prefix="/account")
 
 KEY_PAGES = (
     "account.create_key",
-    "account.show_edit_key",
+    "account.show_key",
     "account.edit_key",
+    "account.rotate_key",
+    "account.disable_key",
+    "account.enable_key",
+    "account.show_end_former",
     "account.show_revoke_key",
 )
 # Each tab with the pages beneath it.

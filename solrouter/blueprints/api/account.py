@@ -6,9 +6,10 @@ import orjson
 from flask import Response, request
 
 from solrouter.blueprints.api import api, authenticate
+from solrouter.blueprints.api.key_objects import key_object
 from solrouter.errors import BadRequest, NotFound
 from solrouter.money import decimal_usd, float_usd
-from solrouter.services import activity, billing, keys, refusals
+from solrouter.services import activity, billing, key_rules, key_usage, keys, refusals
 from solrouter.services.activity import Receipt
 
 
@@ -17,24 +18,13 @@ def show_key() -> Response:
     """The key that asks."""
     principal = authenticate.bearer()
     key = keys.find(principal.account_id, principal.key_public_id)
-    left = None if key.limit_nanos is None else max(key.limit_nanos - key.spent_nanos, 0)
-    usage = activity.usage_of_key(principal.key_id)
+    may_manage = key.rules.may_manage
     return _json(
         {
             "data": {
-                "hash": key.public_id,
-                "label": key.hint,
-                "name": key.name,
-                "limit": None if key.limit_nanos is None else float_usd(key.limit_nanos),
-                "limit_remaining": None if left is None else float_usd(left),
-                "limit_reset": None if key.resets_at is None else key.resets,
-                "limit_resets_at": None if key.resets_at is None else key.resets_at.isoformat(),
-                "usage": float_usd(usage.all_nanos),
-                "usage_daily": float_usd(usage.day_nanos),
-                "usage_weekly": float_usd(usage.week_nanos),
-                "usage_monthly": float_usd(usage.month_nanos),
-                "created_at": key.created_at.isoformat(),
-                "disabled": key.status != "active",
+                **key_object(key, key_usage.of(key.id)),
+                "is_management_key": may_manage,
+                "is_provisioning_key": may_manage,
                 "refused_today": refusals.today(principal.account_id),
             }
         }
@@ -63,6 +53,7 @@ def show_credits() -> Response:
 def show_generation() -> Response:
     """One receipt, by the id of its answer."""
     principal = authenticate.bearer()
+    principal.require(key_rules.INFERENCE, key_rules.READ)
     identifier = request.args.get("id", "")
     if not identifier:
         raise BadRequest("Name the id: /generation?id=…", code="missing_parameter", param="id")

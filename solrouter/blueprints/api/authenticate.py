@@ -4,21 +4,30 @@ from flask import g, request
 
 from solrouter.blueprints import request_ids
 from solrouter.errors import KeyInvalid
-from solrouter.services import keys
+from solrouter.services import key_rules, keys
 from solrouter.services.keys import Principal
 
 AUTHORIZATION_CHARACTERS_MAX = 1024
 
 
 def bearer() -> Principal:
-    """Who this request speaks for. Raises KeyInvalid and its like; never reads the body."""
+    """Who this request speaks for. Raises KeyInvalid and its like, and Forbidden for a key that may
+    not be used from here; never reads the body.
+    """
     text = presented()
     if text is None:
         raise KeyInvalid(keys.INVALID)
-    principal = keys.authenticate(text)
+    # As far as SOLROUTER_PROXY_HOPS lets proxies be believed.
+    principal = keys.authenticate(text, address=client_address())
     g.principal = principal
     request_ids.note(account=str(principal.account_id), key=principal.key_public_id)
+    principal.require_network()
     return principal
+
+
+def client_address() -> str:
+    """Whence the request comes, as one spelling; empty when that is not known."""
+    return str(key_rules.as_address(request.remote_addr or "") or "")
 
 
 def refuse_wrong_key() -> None:

@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from solrouter.blueprints.api.fields import (
+    AMOUNT,
+    AMOUNT_MAX,
     FLAG,
     OBJECT,
     Schema,
@@ -16,11 +18,11 @@ from solrouter.blueprints.api.fields import (
     one_of,
     optional,
     optional_fields,
+    usd,
     wrong_type,
 )
 from solrouter.chat import Preferences
 from solrouter.errors import BadRequest, UnsupportedParameter
-from solrouter.money import NotMoney, decimal_usd, parse_usd
 
 MODELS_MAX = 8
 MODEL_CHARACTERS_MAX = 200
@@ -28,10 +30,6 @@ PROVIDERS_NAMED_MAX = 50
 PROVIDER_CHARACTERS_MAX = 80
 PROVIDER_KEYS_MAX = 50
 KEY_CHARACTERS_MAX = 60
-MONEY_CHARACTERS_MAX = 40
-# USD as text, to the nanodollar; and as a number.
-AMOUNT = r"^[0-9]{1,9}(\.[0-9]{1,9})?$"
-AMOUNT_MAX = 10**9
 SORTS = ("price", "throughput", "latency")
 # The price classes that a `max_price` limits, in OpenRouter's words.
 PRICE_CLASSES = {
@@ -70,33 +68,6 @@ def _models(name: str, value: Any) -> list[str]:
     return [_model(f"{name}[{index}]", item) for index, item in enumerate(value)]
 
 
-@checks(
-    {
-        "anyOf": [
-            {"type": "number", "minimum": 0, "maximum": AMOUNT_MAX},
-            {"type": "string", "pattern": AMOUNT},
-        ]
-    }
-)
-def _usd(name: str, value: Any) -> int:
-    """Nanodollars of a number or a text in USD. A float says what its shortest decimal says."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise wrong_type(name, "an amount in USD, as a number or a string")
-    text = value if isinstance(value, str) else repr(value)
-    try:
-        if len(text) > MONEY_CHARACTERS_MAX:
-            raise NotMoney("no amount is so long")
-        nanos = int(parse_usd(text))
-    # An exponent beyond all bounds is arithmetic's trouble.
-    except (ValueError, ArithmeticError) as error:
-        raise BadRequest(
-            f"'{name}' must be an amount in USD, exact to {decimal_usd(1)}.", param=name
-        ) from error
-    if nanos < 0:
-        raise BadRequest(f"'{name}' must not be negative.", param=name)
-    return nanos
-
-
 _NAME: Schema = {"type": "string", "minLength": 1, "maxLength": PROVIDER_CHARACTERS_MAX}
 _NAMES: Schema = {
     "anyOf": [_NAME, {"type": "array", "items": _NAME, "maxItems": PROVIDERS_NAMED_MAX}]
@@ -121,7 +92,7 @@ PROVIDER: Schema = {
         allow_fallbacks=FLAG.schema,
         sort={"anyOf": [SORT.schema, optional_fields(by=SORT.schema)]},
         max_price={
-            **optional_fields(**dict.fromkeys((*PRICE_CLASSES, FREE_OF_CHARGE), _usd.schema)),
+            **optional_fields(**dict.fromkeys((*PRICE_CLASSES, FREE_OF_CHARGE), usd.schema)),
             "additionalProperties": {"type": "null"},
         },
         require_parameters=FLAG.schema,
@@ -190,7 +161,7 @@ def parse_strict(body: Mapping[str, Any]) -> bool:
 
 def parse_max_cost(body: Mapping[str, Any]) -> int | None:
     """The most that the request may cost, in nanodollars. Raises BadRequest."""
-    nanos: int | None = optional(body, "max_cost", _usd)
+    nanos: int | None = optional(body, "max_cost", usd)
     if nanos == 0:
         raise BadRequest("'max_cost' must be more than 0 USD.", param="max_cost")
     return nanos
@@ -241,9 +212,9 @@ def _max_rates(wish: Mapping[str, Any]) -> Mapping[str, int]:
                 f"limited for {', '.join(PRICE_CLASSES)}.",
                 param=f"{path}.{name[:KEY_CHARACTERS_MAX]}",
             )
-    optional(value, FREE_OF_CHARGE, _usd, path=f"{path}.")
+    optional(value, FREE_OF_CHARGE, usd, path=f"{path}.")
     rates = {
-        price_class: optional(value, name, _usd, path=f"{path}.")
+        price_class: optional(value, name, usd, path=f"{path}.")
         for name, price_class in PRICE_CLASSES.items()
     }
     return {price_class: rate for price_class, rate in rates.items() if rate is not None}

@@ -117,6 +117,7 @@ def settle(admitted: Admitted, ending: Ending) -> Charge | None:
         "paid": billing.customer(principal.account_id, "paid"),
         "account_subject": f"account:{principal.account_id}",
         "budget_subject": keys.budget_subject(principal.key_id),
+        "client_address": principal.address or None,
     }
     rows = database.together(Step(SETTLE, values, principal.account_id), durable=True)
     return Charge(int(rows[0][0]), int(rows[0][1]), 0) if rows else None

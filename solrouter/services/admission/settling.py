@@ -69,7 +69,7 @@ def settle(
     else:
         correct_budget(connection, hold, charge.total_nanos)
         correct_tokens(connection, hold, ending.usage.total_tokens)
-    keys.touch(connection, principal.key_id)
+    keys.touch(connection, principal.key_id, principal.address)
     if admitted.ask.repeat is not None:
         _end_repeat(connection, admitted, ending, charge, transcript)
     return charge

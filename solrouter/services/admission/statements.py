@@ -57,6 +57,7 @@ purse AS MATERIALIZED (
        AND (api_keys.expires_at <= clock_timestamp()) IS NOT TRUE
        AND users.disabled_at IS NULL
        AND accounts.frozen_at IS NULL
+       AND accounts.keys_frozen_at IS NULL
        AND ({CATALOGUE_VERSION}) = %(catalogue_version)s
        AND (users.email_verified_at IS NOT NULL OR NOT %(is_free)s)
        AND (plans.requests_per_minute, plans.tokens_per_minute, plans.concurrency,
@@ -216,7 +217,7 @@ counted AS (
 ),
 used AS (
     UPDATE api_keys
-       SET last_used_at = clock_timestamp()
+       SET last_used_at = clock_timestamp(), last_used_address = %(client_address)s
       FROM hold
      WHERE api_keys.id = %(key_id)s
        AND (last_used_at < clock_timestamp() - interval '{LAST_USED_EVERY_S} s') IS NOT FALSE

@@ -22,7 +22,7 @@ from solrouter.errors import (
 )
 from solrouter.money import decimal_usd
 from solrouter.providers.choices import calls_needed
-from solrouter.services import catalogue, health, pricing, routing
+from solrouter.services import catalogue, health, key_rules, pricing, routing
 from solrouter.services.admission import Ask
 from solrouter.services.catalogue import Model, Snapshot
 from solrouter.services.keys import Principal
@@ -138,9 +138,8 @@ def _candidates(
     base, variant = (name, None) if name in snapshot.models else routing.variant(name)
     resolution = catalogue.resolve(snapshot, base)
     model = resolution.model
-    _require_allowed(principal, base, model)
     ranking = routing.rank(
-        model.offers,
+        _allowed_offers(principal, base, model),
         at=utcnow(),
         preferences=routing.with_variant(request.preferences, variant),
         health=health.conditions(),
@@ -225,14 +224,19 @@ def _is_within(max_cost_nanos: int, ask: Ask) -> bool:
     return ask.cost_bound(ask.output_limit) <= max_cost_nanos
 
 
-def _require_allowed(principal: Principal, requested: str, model: Model) -> None:
+def _allowed_offers(principal: Principal, requested: str, model: Model) -> tuple[Offer, ...]:
+    """The offers that the key may use. Raises Forbidden when there is none."""
     allowed = principal.models_allowed
-    if allowed is not None and requested not in allowed and model.id not in allowed:
-        raise Forbidden(
-            f"This API key may not use the model “{requested}”.",
-            code="model_not_allowed",
-            metadata={"models_allowed": list(allowed)},
-        )
+    if key_rules.allows_model(allowed, requested, model.id):
+        return model.offers
+    free = tuple(offer for offer in model.offers if offer.is_free)
+    if free and key_rules.allows_free(allowed):
+        return free
+    raise Forbidden(
+        f"This API key may not use the model “{requested}”.",
+        code="model_not_allowed",
+        metadata={"models_allowed": list(allowed or ())},
+    )
 
 
 def _not_passed(request: ChatRequest, offer: Offer) -> tuple[str, ...]:

@@ -1,0 +1,148 @@
+"""A key for programs, in OpenRouter's words and ours; and what they say of one, read.
+
+A name that we do not know is refused and not passed over: it may have been meant as a restriction.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from solrouter.blueprints.api.fields import (
+    FLAG,
+    integer,
+    kind,
+    moment,
+    one_of,
+    optional,
+    texts,
+    usd,
+    wrong_type,
+)
+from solrouter.errors import BadRequest, UnsupportedParameter
+from solrouter.money import float_usd
+from solrouter.services import key_rules, keys
+from solrouter.services.key_rows import Former
+from solrouter.services.key_rules import RATES_MAX, Rules
+from solrouter.services.key_usage import KeyUsage
+from solrouter.services.keys import Key
+
+NETWORK_CHARACTERS_MAX = 60
+FIELD_CHARACTERS_MAX = 60
+TEXT = kind(str, "a string")
+RULES = {
+    "scopes": texts(len(key_rules.SCOPES), FIELD_CHARACTERS_MAX),
+    "models_allowed": texts(key_rules.MODELS_ALLOWED_MAX, key_rules.MODEL_CHARACTERS_MAX),
+    "networks_allowed": texts(key_rules.NETWORKS_ALLOWED_MAX, NETWORK_CHARACTERS_MAX),
+    **{name: integer(0, most) for name, most in RATES_MAX.items()},
+    "expires_at": moment,
+}
+KNOWN = {"name", "limit", "limit_reset", "include_byok_in_limit", *RULES}
+RESET = one_of(*keys.RESETS)
+
+
+def key_object(key: Key, usage: KeyUsage) -> dict[str, Any]:
+    """A key for programs."""
+    left = key.left_nanos
+    return {
+        "hash": key.public_id,
+        "label": key.hint,
+        "name": key.name,
+        "disabled": key.is_disabled,
+        "status": key.status,
+        "limit": None if key.limit_nanos is None else float_usd(key.limit_nanos),
+        "limit_remaining": None if left is None else float_usd(left),
+        "limit_reset": None if key.resets_at is None else key.resets,
+        "limit_resets_at": _iso(key.resets_at),
+        **_usage(usage),
+        "scopes": list(key.rules.scopes),
+        "models_allowed": _list(key.rules.models_allowed),
+        "networks_allowed": _list(key.rules.networks_allowed),
+        **{name: getattr(key.rules, name) for name in RATES_MAX},
+        "created_at": key.created_at.isoformat(),
+        "updated_at": key.updated_at.isoformat(),
+        "expires_at": _iso(key.rules.expires_at),
+        "last_used_at": _iso(key.last_used_at),
+        "last_used_address": key.last_used_address,
+    }
+
+
+def former_object(former: Former) -> dict[str, Any]:
+    """A former secret that still works, for programs."""
+    return {
+        "label": former.hint,
+        "replaced_at": former.replaced_at.isoformat(),
+        "ends_at": former.ends_at.isoformat(),
+        "last_used_at": _iso(former.last_used_at),
+    }
+
+
+def parse_terms(body: Mapping[str, Any], before: Key | None = None) -> dict[str, Any]:
+    """The terms of a key, as `keys.create` and `keys.change` take them.
+
+    What a change does not name stays as it was. Raises BadRequest and UnsupportedParameter.
+    """
+    refuse_unknown(body, KNOWN if before is None else {*KNOWN, "disabled"})
+    if optional(body, "include_byok_in_limit", FLAG):
+        raise UnsupportedParameter(
+            "'include_byok_in_limit' has no meaning here: no requests run on keys of your own.",
+            param="include_byok_in_limit",
+        )
+    name = body.get("name", None if before is None else before.name)
+    if name is None:
+        raise BadRequest("Give the key a 'name'.", code="missing_parameter", param="name")
+    return {
+        "name": TEXT("name", name),
+        **_limit(body, before),
+        "rules": _rules(body, Rules() if before is None else before.rules),
+    }
+
+
+def refuse_unknown(body: Mapping[str, Any], known: set[str]) -> None:
+    """Raises UnsupportedParameter for the first field that is not known."""
+    for name in body:
+        if name not in known:
+            shown = name[:FIELD_CHARACTERS_MAX]
+            raise UnsupportedParameter(f"'{shown}' is not known here.", param=shown)
+
+
+def _limit(body: Mapping[str, Any], before: Key | None) -> dict[str, Any]:
+    nanos = None if before is None else before.limit_nanos
+    if "limit" in body:
+        nanos = optional(body, "limit", usd)
+    resets = keys.RESETS[0] if before is None or before.limit_nanos is None else before.resets
+    if "limit_reset" in body:
+        resets = optional(body, "limit_reset", RESET) or keys.RESETS[0]
+        if nanos is None and resets != keys.RESETS[0]:
+            raise BadRequest("A 'limit_reset' needs a 'limit'.", param="limit_reset")
+    return {"limit_nanos": nanos, "resets": resets}
+
+
+def _rules(body: Mapping[str, Any], before: Rules) -> Rules:
+    given = {name: getattr(before, name) for name in RULES}
+    given |= {name: optional(body, name, check) for name, check in RULES.items() if name in body}
+    if given["scopes"] is None:
+        raise wrong_type("scopes", "a list of strings")
+    return Rules(**given)
+
+
+def _usage(usage: KeyUsage) -> dict[str, Any]:
+    spans = {
+        "usage": usage.all,
+        "usage_daily": usage.day,
+        "usage_weekly": usage.week,
+        "usage_monthly": usage.month,
+    }
+    return {
+        **{name: float_usd(spent.nanos) for name, spent in spans.items()},
+        # No request runs on a key of the caller's own at a provider.
+        "include_byok_in_limit": False,
+        **{f"byok_{name}": 0 for name in spans},
+    }
+
+
+def _list(items: tuple[str, ...] | None) -> list[str] | None:
+    return None if items is None else list(items)
+
+
+def _iso(at: datetime | None) -> str | None:
+    return None if at is None else at.isoformat()
