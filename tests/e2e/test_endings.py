@@ -445,18 +445,23 @@ def test_a_thousand_cancels_before_the_first_token_are_paid_for_one_by_one(scene
     customer = scene.customer("10")
     model = scene.offer(stall_after_headers_s=STALL_S)
 
+    async def cancel() -> Answer:
+        return await customer.caller.chat(
+            model,
+            stream=True,
+            text=PROMPT,
+            max_tokens=1_000,
+            leave_when=lambda answer: answer.data == KEEP_ALIVE * 2,
+        )
+
     async def attack() -> None:
         turns = iter(range(CANCELS))
 
         async def one_after_another() -> None:
             for _ in turns:
-                answer = await customer.caller.chat(
-                    model,
-                    stream=True,
-                    text=PROMPT,
-                    max_tokens=1_000,
-                    leave_when=lambda answer: answer.data == KEEP_ALIVE * 2,
-                )
+                # A machine that is too busy refuses before the admission: once more, as SDKs do.
+                while (answer := await cancel()).status == 503:
+                    pass
                 assert (answer.fault, answer.data) == ("", KEEP_ALIVE * 2)
 
         await asyncio.gather(*(one_after_another() for _ in range(AT_ONCE)))
