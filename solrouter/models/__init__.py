@@ -9,6 +9,12 @@ from solrouter.models.catalogue import (
     Version,
 )
 from solrouter.models.health import OfferHealth
+from solrouter.models.identity import (
+    EmailToken,
+    OutgoingMail,
+    SignupInvitation,
+    WelcomeClaim,
+)
 from solrouter.models.keys import ApiKey, Bucket, Budget, Plan, Refusal, SecretFingerprint
 from solrouter.models.ledger import Payment, PaymentEvent, Transfer
 from solrouter.models.people import Account, Identity, Membership, Session, User
@@ -29,6 +35,7 @@ __all__ = [
     "Bucket",
     "Budget",
     "Completion",
+    "EmailToken",
     "Hold",
     "IdempotencyKey",
     "Identity",
@@ -39,6 +46,7 @@ __all__ = [
     "ModelAlias",
     "Offer",
     "OfferHealth",
+    "OutgoingMail",
     "Payment",
     "PaymentEvent",
     "Plan",
@@ -47,8 +55,10 @@ __all__ = [
     "Refusal",
     "SecretFingerprint",
     "Session",
+    "SignupInvitation",
     "Transfer",
     "User",
     "Version",
+    "WelcomeClaim",
     "Worker",
 ]
