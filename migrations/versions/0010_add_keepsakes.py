@@ -9,7 +9,7 @@ from alembic import op
 from solrouter.models.columns import UtcDateTime
 
 revision = "0010"
-down_revision = "0005"
+down_revision = "0006"
 branch_labels = None
 depends_on = None
 

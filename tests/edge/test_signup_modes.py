@@ -193,3 +193,18 @@ def test_the_overview_tells_operators_of_mails_that_were_given_up(
     smtp.refuses["RCPT"] = "550 No"
     invitation(mail_app)
     assert "1 mail was given up" in browser.get("/admin").text
+
+
+def test_the_welcome_credit_comes_with_the_confirmation_and_once(
+    make_app: Callable[..., Flask], smtp: FakeSmtp
+) -> None:
+    app = make_app(SMTP_URL=smtp.url, SOLROUTER_WELCOME_CREDIT="2.50")
+    visitor = visitor_of(app)
+    sign_up(visitor)
+    assert "$2.50" not in FormPage(visitor.get("/account/balance")).text
+    visitor.post(Mailbox(app, smtp).link(ADA))
+    page = FormPage(visitor.get("/account/balance"))
+    assert "$2.50" in page.text and "Welcome credit" in page.text
+    visitor.post("/logout")
+    visitor.post("/login", data={"email": ADA, "password": PASSWORD})
+    assert FormPage(visitor.get("/account/balance")).text.count("Welcome credit") == 1

@@ -1,7 +1,7 @@
 """Users and accounts: who may be one, who gets in, and who may not take over whom."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -118,6 +118,12 @@ def test_a_taken_address_is_refused_in_any_case() -> None:
         "aaaaaaaaaa",
         "abababab",
         "i am ada.lovelace you know",
+        "trustno1",
+        "dragon1234",
+        "Michael1",
+        "Baseball99!",
+        "sunshine12",
+        "qwerty12qwerty12",
     ],
 )
 def test_a_weak_password_is_refused(password: str) -> None:
@@ -276,6 +282,19 @@ def test_an_unknown_address_takes_as_long_as_a_wrong_password() -> None:
 
 def test_the_hash_is_argon2id_at_the_documented_price() -> None:
     accounts.sign_up(EMAIL, PASSWORD)
+    assert (stored_hash() or "").startswith("$argon2id$v=19$m=19456,t=2,p=1$")
+
+
+def test_the_price_of_a_hash_is_a_setting_and_is_raised_at_sign_in(
+    make_app: Callable[..., Flask],
+) -> None:
+    cheap = {"SOLROUTER_ARGON2_MEMORY_KIB": "8192", "SOLROUTER_ARGON2_PASSES": "1"}
+    with make_app(**cheap).app_context():
+        accounts.sign_up(EMAIL, PASSWORD)
+        assert (stored_hash() or "").startswith("$argon2id$v=19$m=8192,t=1,p=1$")
+        sign_ins.sign_in(EMAIL, PASSWORD, HOME)
+    assert (stored_hash() or "").startswith("$argon2id$v=19$m=8192,t=1,p=1$")
+    sign_ins.sign_in(EMAIL, PASSWORD, HOME)
     assert (stored_hash() or "").startswith("$argon2id$v=19$m=19456,t=2,p=1$")
 
 
