@@ -294,7 +294,7 @@ def _refuse_credit(connection: Connection, account_id: int) -> NoReturn:
         raise NotFound("There is no such account.")
     raise Refused(
         "Nobody who owns this account has a verified e-mail address yet, and no money comes in "
-        "before.",
+        "before. An operator can confirm it: on the account's page, or by flask users confirm.",
         param="amount",
     )
 
