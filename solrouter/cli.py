@@ -17,6 +17,7 @@ from flask_migrate.cli import db as migration_commands
 
 from solrouter.commands import catalogue as catalogue_commands
 from solrouter.commands import keys as key_commands
+from solrouter.commands import people as people_commands
 from solrouter.commands.basics import OPERATOR, USD, say, told, user_row
 from solrouter.money import display_usd
 from solrouter.services import accounts, admission, billing, catalogue, keys, plans
@@ -47,7 +48,17 @@ users = AppGroup("users", help="People and their accounts.")
 credits_ = AppGroup("credits", help="Credit of accounts.")
 ledger = AppGroup("ledger", help="The books.")
 plans_ = AppGroup("plans", help="What accounts may use at once.")
-GROUPS = (plans_, users, key_commands.api_keys, credits_, ledger, *catalogue_commands.GROUPS)
+GROUPS = (
+    plans_,
+    users,
+    key_commands.api_keys,
+    credits_,
+    ledger,
+    *catalogue_commands.GROUPS,
+    *people_commands.GROUPS,
+)
+users.add_command(people_commands.invite)
+users.add_command(people_commands.confirm)
 
 
 NO_LIMIT = -1

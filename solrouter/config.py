@@ -9,6 +9,7 @@ import os
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from email.utils import parseaddr
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,11 +18,13 @@ from dotenv import dotenv_values
 from flask import current_app
 
 from solrouter.money import NotMoney, parse_usd
+from solrouter.smtp_address import SmtpServer
 
 SECRET_KEY_BYTES_MIN = 32
 # Heroku's router gives up after 30 s without a byte.
 HEROKU_FIRST_BYTE_S = 25.0
 ENVIRONMENTS = ("production", "development", "test")
+SIGNUPS = ("open", "invite", "closed")
 # What the platforms themselves say of the address they serve us at, in the order we believe them.
 PLATFORM_URL_VARIABLES = ("RENDER_EXTERNAL_URL",)
 PLATFORM_HOST_VARIABLES = (
@@ -82,6 +85,41 @@ def environment(value: str) -> str:
     if lowered not in ENVIRONMENTS:
         raise ValueError(f"use one of {', '.join(ENVIRONMENTS)}")
     return lowered
+
+
+def signup(value: str) -> str:
+    lowered = value.strip().lower()
+    if lowered not in SIGNUPS:
+        raise ValueError(f"use one of {', '.join(SIGNUPS)}")
+    return lowered
+
+
+def smtp_server(value: str) -> SmtpServer | None:
+    return SmtpServer.parse(value.strip()) if value.strip() else None
+
+
+def sender(value: str) -> str:
+    trimmed = value.strip()
+    address = parseaddr(trimmed)[1]
+    if trimmed and (address.count("@") != 1 or not trimmed.isprintable()):
+        raise ValueError("must look like SolRouter <hello@example.com>")
+    return trimmed
+
+
+def argon2_memory(value: str) -> int:
+    # Eight KiB for each lane is argon2's own least.
+    return at_least(value, 64)
+
+
+def positive(value: str) -> int:
+    return at_least(value, 1)
+
+
+def at_least(value: str, least: int) -> int:
+    number = whole(value)
+    if number < least:
+        raise ValueError(f"must be {least} or more")
+    return number
 
 
 def base_url(value: str) -> str:
@@ -437,10 +475,36 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "SOLROUTER_SIGNUP",
         "open",
-        text,
-        "`open`, or `closed`: only the operator makes accounts.",
+        signup,
+        "`open`; `invite`: only with an invitation by an operator; or `closed`: only an operator "
+        "makes accounts.",
         "Accounts",
     ),
+    Setting(
+        "SOLROUTER_WELCOME_CREDIT",
+        "0",
+        dollars,
+        "What a new account is given once its e-mail address is verified, in USD: once for each "
+        "address (case, dots at Gmail and what follows a plus do not count) and once for each "
+        "GitHub or Google account.",
+        "Accounts",
+    ),
+    Setting(
+        "SOLROUTER_ARGON2_MEMORY_KIB",
+        "19456",
+        argon2_memory,
+        "Memory for one password hash. A higher price holds for each password from its next "
+        "sign-in on.",
+        "Accounts",
+    ),
+    Setting(
+        "SOLROUTER_ARGON2_PASSES",
+        "2",
+        positive,
+        "How often a password hash goes over its memory.",
+        "Accounts",
+    ),
+    Setting("SOLROUTER_ARGON2_LANES", "1", positive, "Lanes of a password hash.", "Accounts"),
     Setting(
         "SOLROUTER_SESSION_IDLE_S",
         "1209600",
@@ -477,11 +541,47 @@ SETTINGS: tuple[Setting, ...] = (
         "Accounts",
     ),
     Setting(
+        "GOOGLE_CLIENT_ID",
+        "",
+        text,
+        "Google OAuth client: shows “Continue with Google”.",
+        "Accounts",
+    ),
+    Setting(
+        "GOOGLE_CLIENT_SECRET", "", text, "The OAuth client's secret.", "Accounts", secret=True
+    ),
+    Setting(
+        "SOLROUTER_GOOGLE_URL",
+        "https://accounts.google.com",
+        base_url,
+        "Google's OpenID Connect issuer.",
+        "Accounts",
+    ),
+    Setting(
         "SOLROUTER_CONTACT_EMAIL",
         "",
         text,
         "Shown where people need to reach the operator.",
         "Accounts",
+    ),
+    # — mail
+    Setting(
+        "SMTP_URL",
+        "",
+        smtp_server,
+        "The mail server: `smtp://USER:PASSWORD@HOST:587` (with STARTTLS, which a server on "
+        "another machine must offer) or `smtps://USER:PASSWORD@HOST:465`. Unset: no mail is sent, "
+        "and the operator confirms accounts; development shows mails on `/dev/mails`.",
+        "Mail",
+        secret=True,
+    ),
+    Setting(
+        "SOLROUTER_MAIL_FROM",
+        "",
+        sender,
+        "The sender of mails, such as `SolRouter <hello@example.com>`. Unset: `no-reply` at the "
+        "server's own host name.",
+        "Mail",
     ),
     # — platform
     Setting(
@@ -510,6 +610,9 @@ def load(environ: Mapping[str, str], *, instance_path: Path) -> dict[str, Any]:
     config["IS_SQLITE"] = config["DATABASE_URL"].startswith("sqlite:")
     config["SECRET_KEY"] = _secret_key(config, instance_path=instance_path)
     config["SOLROUTER_BASE_URL"] = config["SOLROUTER_BASE_URL"] or _guessed_base_url(environ)
+    config["PUBLIC_URL"] = _public_url(config)
+    _refuse_mail_without_links(config)
+    config["SOLROUTER_MAIL_FROM"] = config["SOLROUTER_MAIL_FROM"] or _own_sender(config)
     config["SOLROUTER_DEMO"] = config["SOLROUTER_DEMO"] or config["SOLROUTER_ENV"] != "production"
     if config["SOLROUTER_FIRST_BYTE_S"] is None:
         config["SOLROUTER_FIRST_BYTE_S"] = HEROKU_FIRST_BYTE_S if config["DYNO"] else 0.0
@@ -552,6 +655,29 @@ def _refuse_forgetful_disk(config: Mapping[str, Any]) -> None:
             "DATABASE_URL is not set, and a Heroku dyno's disk forgets everything at each restart, "
             "the ledger too. Add a PostgreSQL database: heroku addons:create heroku-postgresql"
         )
+
+
+def _public_url(config: Mapping[str, Any]) -> str:
+    """What links in mails begin with: never a header of a request, which anyone can write."""
+    if config["SOLROUTER_BASE_URL"]:
+        return str(config["SOLROUTER_BASE_URL"])
+    if config["SOLROUTER_ENV"] != "production":
+        return f"http://localhost:{config['PORT']}"
+    allowed = config["SOLROUTER_ALLOWED_HOSTS"]
+    return f"https://{allowed[0]}" if allowed else ""
+
+
+def _refuse_mail_without_links(config: Mapping[str, Any]) -> None:
+    if config["SMTP_URL"] and not config["PUBLIC_URL"]:
+        raise UnsafeConfiguration(
+            "SMTP_URL is set and SOLROUTER_BASE_URL is not, so the links in mails would have no "
+            "address. Set SOLROUTER_BASE_URL to the address that people reach the server at."
+        )
+
+
+def _own_sender(config: Mapping[str, Any]) -> str:
+    host = urlsplit(config["PUBLIC_URL"]).hostname or "localhost"
+    return f"SolRouter <no-reply@{host}>"
 
 
 def _secret_key(config: Mapping[str, Any], *, instance_path: Path) -> str:

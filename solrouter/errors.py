@@ -16,6 +16,7 @@ SolRouterError                      message for people, code for programs
 ├─ Unavailable                      our own fault
 │  └─ DatabaseUnavailable  ShuttingDown
 └─ Refused                          forms and commands: the words do not fit, the field is named
+   └─ AddressKnown                  a proven address that a user here has already
 """
 
 from collections.abc import Mapping
@@ -234,3 +235,19 @@ class Refused(SolRouterError):
     """A form or a command asked for something that cannot be; `param` names the field."""
 
     code = "refused"
+
+
+class AddressKnown(Refused):
+    """Somebody proved an address elsewhere that a user here has already.
+
+    `is_verified` tells whether that user has proven it too, `has_password` whether they have one.
+    """
+
+    code = "address_known"
+
+    def __init__(
+        self, message: str, *, is_verified: bool = True, has_password: bool = False
+    ) -> None:
+        super().__init__(message)
+        self.is_verified = is_verified
+        self.has_password = has_password

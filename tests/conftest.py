@@ -25,6 +25,8 @@ from tests import served as serving
 from tests.browser import Browser
 from tests.factories import DEFAULT_CREDIT, Person, make_offer, make_person
 from tests.fakes.github import FakeGitHub
+from tests.fakes.google import FakeGoogle
+from tests.fakes.smtp import FakeSmtp
 from tests.fakes.upstream import FakeUpstream
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -207,6 +209,20 @@ def offered(app: Flask, upstream: FakeUpstream) -> str:
 def github() -> Iterator[FakeGitHub]:
     """GitHub, as a program on a socket."""
     with FakeGitHub() as fake:
+        yield fake
+
+
+@pytest.fixture
+def google() -> Iterator[FakeGoogle]:
+    """Google, as a program on a socket."""
+    with FakeGoogle() as fake:
+        yield fake
+
+
+@pytest.fixture
+def smtp() -> Iterator[FakeSmtp]:
+    """A mail server, as a program on a socket."""
+    with FakeSmtp() as fake:
         yield fake
 
 

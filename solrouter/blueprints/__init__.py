@@ -20,11 +20,12 @@ from solrouter.blueprints.admin import admin
 from solrouter.blueprints.api import api
 from solrouter.blueprints.auth import auth
 from solrouter.blueprints.catalogue import catalogue
+from solrouter.blueprints.development import development
 from solrouter.blueprints.docs import docs
 from solrouter.blueprints.openapi import openapi
 from solrouter.blueprints.pages import pages
 
-ROOMS = (pages, auth, account, catalogue, docs, admin, api, openapi)
+ROOMS = (pages, auth, account, catalogue, docs, admin, api, openapi, development)
 
 
 def init_app(app: Flask) -> None:

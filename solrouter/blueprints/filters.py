@@ -6,6 +6,8 @@ from typing import Any
 from flask import Flask, current_app
 
 from solrouter import clock, money
+from solrouter.blueprints import oauth
+from solrouter.services import outbox
 
 SITE_NAME = "SolRouter"
 MINUTE_S, HOUR_S, DAY_S = 60, 3600, 86400
@@ -24,8 +26,9 @@ def common() -> dict[str, Any]:
     config = current_app.config
     return {
         "site_name": SITE_NAME,
-        "github_enabled": bool(config["GITHUB_CLIENT_ID"] and config["GITHUB_CLIENT_SECRET"]),
-        "signup_open": config["SOLROUTER_SIGNUP"] != "closed",
+        "sign_in_providers": oauth.enabled(),
+        "signup": config["SOLROUTER_SIGNUP"],
+        "mail_is_on": outbox.is_on(),
         "contact_email": config["SOLROUTER_CONTACT_EMAIL"],
     }
 

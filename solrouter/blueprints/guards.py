@@ -53,6 +53,7 @@ GUARDS: Mapping[str | None, Guard] = {
     "catalogue": anyone,
     "docs": anyone,
     "openapi": anyone,
+    "development": anyone,
     "account": signed_in,
     "admin": operator,
     "api": bearer,

@@ -14,8 +14,10 @@ from flask import Flask, Response, current_app, request
 from werkzeug.exceptions import BadRequest
 from werkzeug.middleware.proxy_fix import ProxyFix
 
+from solrouter.blueprints import oauth
 from solrouter.blueprints.contexts import request_itself
 from solrouter.blueprints.mounts import is_api_path
+from solrouter.blueprints.oauth.provider import origin_of
 
 HSTS = "max-age=31536000"
 PREFLIGHT_MAX_AGE_S = 86400
@@ -55,10 +57,10 @@ def init_app(app: Flask) -> None:
 def content_security_policy(config: dict[str, object]) -> str:
     """The policy of every page: our own files and nothing inline."""
     form_targets = ["'self'"]
-    if config["GITHUB_CLIENT_ID"]:
-        # A redirect after a form post counts, and connecting GitHub is one.
-        github = urlsplit(str(config["SOLROUTER_GITHUB_URL"]))
-        form_targets.append(f"{github.scheme}://{github.netloc}")
+    for provider in oauth.PROVIDERS.values():
+        if config[provider.id_setting]:
+            # A redirect after a form post counts, and connecting GitHub is one.
+            form_targets.append(origin_of(config, provider.url_setting))
     return (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
         f"connect-src 'self'; font-src 'self'; form-action {' '.join(form_targets)}; "

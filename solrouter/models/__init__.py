@@ -9,6 +9,12 @@ from solrouter.models.catalogue import (
     Version,
 )
 from solrouter.models.health import OfferHealth
+from solrouter.models.identity import (
+    EmailToken,
+    OutgoingMail,
+    SignupInvitation,
+    WelcomeClaim,
+)
 from solrouter.models.keys import (
     ApiKey,
     Bucket,
@@ -39,6 +45,7 @@ __all__ = [
     "Bucket",
     "Budget",
     "Completion",
+    "EmailToken",
     "FormerSecret",
     "Hold",
     "IdempotencyKey",
@@ -51,6 +58,7 @@ __all__ = [
     "ModelAlias",
     "Offer",
     "OfferHealth",
+    "OutgoingMail",
     "Payment",
     "PaymentEvent",
     "Plan",
@@ -60,8 +68,10 @@ __all__ = [
     "RollUp",
     "SecretFingerprint",
     "Session",
+    "SignupInvitation",
     "Transfer",
     "User",
     "Version",
+    "WelcomeClaim",
     "Worker",
 ]

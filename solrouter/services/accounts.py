@@ -1,5 +1,6 @@
 """Users and the accounts they belong to: made, found, changed. Knows no HTTP and moves no money."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -19,8 +20,8 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import InstrumentedAttribute
 
 from solrouter import clock, database, models
-from solrouter.errors import NotFound
-from solrouter.services import passwords, people, throttles
+from solrouter.errors import NotFound, Refused
+from solrouter.services import audit, invitations, outbox, passwords, people, throttles
 from solrouter.services.people import DEFAULT_PLAN, User
 
 USERS_PER_PAGE = 50
@@ -66,26 +67,40 @@ def sign_up(
     operator: bool = False,
     plan: str | None = None,
     network: str = "",
+    invitation: str = "",
 ) -> User:
     """Makes a user and their personal account. Raises Refused (`email`, `password`, `plan`).
 
-    With the caller's address in `network` also RateLimited, when too many came from there.
+    With the caller's address in `network` also RateLimited, when too many came from there. An
+    `invitation` is used up, and its address, which it proves, is taken instead of `email`.
     """
-    address = people.as_email(email)
+    invited = invitations.invited(invitation) if invitation else None
+    if invitation and invited is None:
+        raise Refused(invitations.GONE)
+    address = invited or people.as_email(email)
     passwords.refuse_weak(password, email=address)
     if network:
-        block = throttles.block_of(network)
-        throttles.take(f"network:{block}", "sign_up", per_s=1 / 10, burst=100)
-    return _added(
-        people.Newcomer(
-            email=address,
-            name="",
-            password_hash=passwords.make_hash(password),
-            is_verified=verified,
-            is_operator=operator,
-            plan=plan or DEFAULT_PLAN,
-        )
+        throttles.take_all((throttles.sign_ups_from(network),))
+    newcomer = people.Newcomer(
+        email=address,
+        name="",
+        password_hash=passwords.make_hash(password),
+        is_verified=verified or invited is not None,
+        is_operator=operator,
+        plan=plan or DEFAULT_PLAN,
     )
+
+    def write(connection: Connection) -> User:
+        if invited is not None:
+            invitations.take(connection, invitation)
+        user = people.add(connection, newcomer)
+        if not user.is_verified:
+            outbox.put(connection, "verify_email", user.email, user_id=user.id)
+        return user
+
+    user = _made(write)
+    outbox.ring()
+    return user
 
 
 def ensure_user(
@@ -115,7 +130,7 @@ def ensure_user(
         is_operator=operator,
         plan=plan or default_plan,
     )
-    return _added(newcomer), True
+    return _made(lambda connection: people.add(connection, newcomer)), True
 
 
 def get_user(user_id: int) -> User:
@@ -127,10 +142,23 @@ def get_user(user_id: int) -> User:
     return user
 
 
-def confirm_email(user_id: int) -> None:
+def confirm_email(user_id: int, *, actor: str) -> None:
     """Marks the user's address as verified: the operator vouches for it. Raises NotFound."""
     verified_at = func.coalesce(models.User.email_verified_at, clock.utcnow())
-    _change(user_id, {"email_verified_at": verified_at})
+
+    def write(connection: Connection) -> None:
+        values = {"email_verified_at": verified_at}
+        _change_in(connection, user_id, values, ends_sessions=False)
+        connection.execute(
+            audit.event(
+                actor=actor,
+                action="user.email_confirmed",
+                subject=f"user:{user_id}",
+                account_id=people.owned_account(connection, user_id),
+            )
+        )
+
+    database.transact(write)
 
 
 def set_operator(user_id: int, flag: bool) -> None:
@@ -198,9 +226,21 @@ def find_user(email: str) -> UserRow | None:
     return None if row is None else UserRow(*row)
 
 
-def _added(newcomer: people.Newcomer) -> User:
+def user_row(public_id: str) -> UserRow:
+    """The user with this public id and the account they own. Raises NotFound."""
+    row = None
+    if people.is_storable(public_id):
+        with database.read() as connection:
+            found = _user_rows().where(models.User.public_id == public_id)
+            row = connection.execute(found).one_or_none()
+    if row is None:
+        raise NotFound("There is no such user.")
+    return UserRow(*row)
+
+
+def _made(write: Callable[[Connection], User]) -> User:
     try:
-        return database.transact(lambda connection: people.add(connection, newcomer))
+        return database.transact(write)
     except IntegrityError as error:
         raise people.email_taken() from error
 

@@ -1,6 +1,7 @@
 """Periodic work of each web process: its lease renewed, the holds of the dead released, yesterday's
-usage summed up, writes made that were due while the database did not answer, news of the offers'
-health shared with the others, and the last streams ended when the server is told to stop.
+usage summed up, mails sent, writes made that were due while the database did not answer, news of
+the offers' health shared with the others, and the last streams ended when the server is told to
+stop.
 """
 
 import atexit
@@ -9,16 +10,28 @@ import logging
 import threading
 import time
 
-from solrouter import config, interruptions, process, tokens
+from solrouter import config, database, interruptions, process, tokens
 from solrouter.clock import monotonic_s
 from solrouter.errors import SolRouterError
 from solrouter.interruptions import ServerStopping
-from solrouter.services import admission, health, keepsakes, key_usage, refusals, sessions
+from solrouter.services import (
+    admission,
+    delivery,
+    email_tokens,
+    health,
+    keepsakes,
+    key_usage,
+    outbox,
+    refusals,
+    sessions,
+)
 
 log = logging.getLogger(__name__)
 
 ROUNDS_PER_LEASE = 3
 LOOK_EVERY_S = 0.5
+# A mail that this process orders is sent at once; others and second tries wait so long.
+MAIL_EVERY_S = 10.0
 # A process that ends owes the database its late settlements; gunicorn allows it about so long.
 FINISH_S = 20.0
 # What requests that are ended have to say so and to be settled; gunicorn kills soon after it.
@@ -36,6 +49,8 @@ def tick() -> None:
         sessions.forget_expired()
         keepsakes.forget_expired()
         key_usage.roll_up()
+        outbox.forget_old()
+        database.transact(email_tokens.forget_expired, durable=False)
     except SolRouterError as error:
         log.warning("housekeeping has to wait: %s", error.message)
         return
@@ -69,11 +84,9 @@ def run_for_ever() -> None:
     atexit.register(finish)
     # Apart: a write that waits must not keep the process from saying that it lives.
     threading.Thread(target=catch_up_for_ever, name="late-writes", daemon=True).start()
-    in_context = contextvars.copy_context()
-    sharing = threading.Thread(
-        target=in_context.run, args=(share_health_for_ever,), name="health", daemon=True
-    )
-    sharing.start()
+    for name, work in (("health", share_health_for_ever), ("mail", carry_mail_for_ever)):
+        in_context = contextvars.copy_context()
+        threading.Thread(target=in_context.run, args=(work,), name=name, daemon=True).start()
     rounds = _Rounds()
     while not process.is_draining():
         rounds.go_on()
@@ -123,6 +136,23 @@ def share_health() -> None:
         log.debug("news of health have to wait: %s", error.message)
     except Exception:
         log.exception("news of health could not be shared")
+
+
+def carry_mail_for_ever() -> None:
+    """Sends mails, soon after they are ordered. Apart: a mail server may be slow to answer."""
+    while True:
+        carry_mail()
+        outbox.wait_for_ring(MAIL_EVERY_S)
+
+
+def carry_mail() -> None:
+    """Sends what is due; what fails is for the next round."""
+    try:
+        delivery.deliver_due()
+    except SolRouterError as error:
+        log.debug("mails have to wait: %s", error.message)
+    except Exception:
+        log.exception("mails could not be sent")
 
 
 def finish() -> None:

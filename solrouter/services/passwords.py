@@ -1,35 +1,36 @@
 """Passwords: which are good enough, and argon2id in native threads. Knows no users and no rows.
 
 A hash fills 19 MiB and a core for some tens of milliseconds, so at most two run at a time and
-neither runs in a greenlet. Accepted are 8 to 256 characters of any kind, less the few that
-everyone tries first (OWASP ASVS 5.0, 6.2; parameters: 11.4.2).
+neither runs in a greenlet. Accepted are 8 to 256 characters of any kind, less those that leaked so
+often that everyone tries them, and what can be guessed from them by rule (OWASP ASVS 5.0, 6.2;
+parameters: 11.4.2). The lists come with a package: nothing is asked of the network.
 """
 
 import re
+import secrets
 import unicodedata
 from concurrent.futures import Executor
 from functools import cache
 
+import zxcvbn
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
+from zxcvbn.frequency_lists import FREQUENCY_LISTS
 
-from solrouter import native_threads
+from solrouter import config, native_threads
 from solrouter.errors import Refused
 
 CHARACTERS_MIN = 8
 CHARACTERS_MAX = 256
-MEMORY_KIB = 19 * 1024
-PASSES = 2
-LANES = 1
 HASHES_AT_ONCE_MAX = 2
 # A local part shorter than this is in too many good passwords to mean anything.
 LOCAL_PART_CHARACTERS_MIN = 3
 
-# Nobody's password, of today's cost: a sign-in that can only fail takes as long as any other.
-DUMMY_HASH = (
-    "$argon2id$v=19$m=19456,t=2,p=1"
-    "$NddxiKunZ9qkeWik4toMZg$L1RE5gw7tVCqGDvl9Mz1tq8OjMWT9tqVdKJDylDfG98"
-)
+# A password that a program finds with fewer guesses than this is no password. Guesses are counted
+# on the beginning, since counting takes longer than hashing where there is much to count.
+GUESSES_MIN = 300_000
+GUESSED_CHARACTERS_MAX = 48
+LEAKED = frozenset(FREQUENCY_LISTS["passwords"])
 
 # Compared without case, blanks and the digits and signs at the end: `Password2026!` is `password`.
 TRIVIAL_WORDS = """
@@ -44,8 +45,6 @@ trustno whatever welcome zaq1zaq1 zaq12wsx zxcvbn zxcvbnm 1q2w3e4r 1q2w3e4r5t 1q
 TRIVIAL = frozenset(TRIVIAL_WORDS.split())
 RUNS = ("01234567890123456789", "98765432109876543210", "abcdefghijklmnopqrstuvwxyz")
 
-_hasher = PasswordHasher(time_cost=PASSES, memory_cost=MEMORY_KIB, parallelism=LANES)
-
 
 def refuse_weak(password: str, *, email: str = "") -> None:
     """Says what is wrong with a password that is too short, too long or too easily guessed.
@@ -53,9 +52,9 @@ def refuse_weak(password: str, *, email: str = "") -> None:
     Raises Refused.
     """
     refuse_length(password)
-    if _is_trivial(password.casefold()):
-        raise Refused("This password is among the first that anyone would try.", param="password")
     local_part = email.partition("@")[0].casefold()
+    if _threads().submit(_is_guessable, password.casefold(), local_part).result():
+        raise Refused("This password is among the first that anyone would try.", param="password")
     is_telling = len(local_part) >= LOCAL_PART_CHARACTERS_MIN
     if is_telling and local_part in password.casefold():
         raise Refused("The password must not contain your e-mail address.", param="password")
@@ -73,23 +72,44 @@ def refuse_length(password: str) -> None:
 
 def make_hash(password: str) -> str:
     """The argon2id hash of a password."""
-    return _threads().submit(_hasher.hash, _bytes(password)).result()
+    return _threads().submit(_hasher().hash, _bytes(password)).result()
 
 
 def verify(stored: str | None, password: str) -> bool:
     """Whether the password is the stored one; takes its time also when nothing is stored."""
-    is_match = _threads().submit(_verify, stored or DUMMY_HASH, _bytes(password)).result()
+    hasher = _hasher()
+    is_match = _threads().submit(_verify, hasher, stored, _bytes(password)).result()
     return is_match and stored is not None
 
 
 def is_outdated(stored: str) -> bool:
-    """Whether the hash was made with weaker parameters than today's."""
-    return _hasher.check_needs_rehash(stored)
+    """Whether the hash was made with other parameters than today's."""
+    return _hasher().check_needs_rehash(stored)
 
 
-def _verify(stored: str, password: bytes) -> bool:
+def _hasher() -> PasswordHasher:
+    settings = config.current()
+    return _hasher_with(
+        memory_kib=settings["SOLROUTER_ARGON2_MEMORY_KIB"],
+        passes=settings["SOLROUTER_ARGON2_PASSES"],
+        lanes=settings["SOLROUTER_ARGON2_LANES"],
+    )
+
+
+@cache
+def _hasher_with(*, memory_kib: int, passes: int, lanes: int) -> PasswordHasher:
+    return PasswordHasher(time_cost=passes, memory_cost=memory_kib, parallelism=lanes)
+
+
+@cache
+def _nobodys_hash(hasher: PasswordHasher) -> str:
+    """Nobody's password, of today's cost: a sign-in that can only fail takes as long as any."""
+    return hasher.hash(secrets.token_bytes(16))
+
+
+def _verify(hasher: PasswordHasher, stored: str | None, password: bytes) -> bool:
     try:
-        return _hasher.verify(stored, password)
+        return hasher.verify(stored or _nobodys_hash(hasher), password)
     except (VerificationError, InvalidHashError):
         return False
 
@@ -97,6 +117,15 @@ def _verify(stored: str, password: bytes) -> bool:
 def _bytes(password: str) -> bytes:
     # Keyboards differ in how they compose a letter; the person typed the same one (NIST 800-63B).
     return unicodedata.normalize("NFKC", password).encode("utf-8", "surrogatepass")
+
+
+def _is_guessable(folded: str, local_part: str) -> bool:
+    """By our own list, by a list of leaks, or by the guesses that a program needs."""
+    if _is_trivial(folded) or folded in LEAKED:
+        return True
+    known = [part for part in (local_part, "solrouter") if part]
+    found = zxcvbn.zxcvbn(folded[:GUESSED_CHARACTERS_MAX], user_inputs=known)
+    return bool(found["guesses"] < GUESSES_MIN)
 
 
 def _is_trivial(folded: str) -> bool:

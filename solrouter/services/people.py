@@ -8,7 +8,7 @@ import secrets
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, insert, select
+from sqlalchemy import ColumnElement, Connection, func, insert, select
 
 from solrouter import clock, models
 from solrouter.errors import Refused
@@ -17,6 +17,7 @@ DEFAULT_PLAN = "pay-as-you-go"
 EMAIL_CHARACTERS_MAX = 254
 NAME_CHARACTERS_MAX = 200
 PUBLIC_ID_BYTES = 12
+GMAIL = frozenset(("gmail.com", "googlemail.com"))
 # HTML's own definition of a valid address, with a dot in the domain.
 EMAIL = re.compile(
     r"[a-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@"
@@ -70,6 +71,18 @@ def as_email(text: str) -> str:
     return email
 
 
+def one_inbox(email: str) -> str:
+    """One spelling for all addresses that reach one inbox. Never for sending to it.
+
+    What follows a plus is a label, and Gmail reads no dots.
+    """
+    local, _, domain = email.lower().rpartition("@")
+    local = local.partition("+")[0] or local
+    if domain in GMAIL:
+        local, domain = local.replace(".", ""), "gmail.com"
+    return f"{local}@{domain}"
+
+
 def as_name(text: str) -> str:
     """The name as we store it: what can be printed of it, and not without end."""
     printable = "".join(character for character in text if character.isprintable())
@@ -95,6 +108,20 @@ def find(connection: Connection, condition: ColumnElement[bool]) -> User | None:
     )
     row = connection.execute(statement.where(condition)).one_or_none()
     return None if row is None else User(*row)
+
+
+def is_disabled(connection: Connection, user_id: int) -> bool:
+    """Whether an operator has shut the user out."""
+    disabled_at = select(models.User.disabled_at).where(models.User.id == user_id)
+    return connection.execute(disabled_at).scalar_one_or_none() is not None
+
+
+def owned_account(connection: Connection, user_id: int) -> int:
+    """The account that a user came with; they may be members of others."""
+    owned = select(func.min(models.Membership.account_id)).where(
+        models.Membership.user_id == user_id, models.Membership.role == "owner"
+    )
+    return int(connection.execute(owned).scalar_one())
 
 
 def add(connection: Connection, newcomer: Newcomer) -> User:

@@ -1,8 +1,4 @@
-"""The ways in: address and password, or somebody else's proof (GitHub). Knows no HTTP.
-
-A proof belongs to the provider's lasting id of the person, never to a name or an address. It joins
-an existing user only when that user's own address was verified: otherwise whoever registered the
-address first could wait inside for its owner.
+"""The way in by address and password. Knows no HTTP; `identities` has the other ways.
 
 | failed sign-ins allowed          | at once | then      | why                                  |
 |----------------------------------|---------|-----------|--------------------------------------|
@@ -15,40 +11,17 @@ guess from everywhere cannot lock the owner out at home.
 """
 
 import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeVar
 
-from sqlalchemy import Connection, Row, insert, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import Connection, Row, select, update
 
-from solrouter import clock, database, models
+from solrouter import database, models
 from solrouter.errors import Refused
 from solrouter.services import passwords, people, throttles
-from solrouter.services.people import DEFAULT_PLAN, User
+from solrouter.services.people import User
 from solrouter.services.throttles import Allowance
 
-T = TypeVar("T")
-
 WRONG = "The e-mail address or the password is wrong."
-DISABLED = "This user is disabled. Please write to the operator of this server."
-PROVIDER_NAMES = {"github": "GitHub"}
-
-
-@dataclass(frozen=True, slots=True)
-class ProvenIdentity:
-    """Who a provider says somebody is. `email` is their verified primary address, or empty."""
-
-    provider: str
-    subject: str
-    login: str
-    name: str
-    email: str
-
-    @property
-    def provider_name(self) -> str:
-        return PROVIDER_NAMES.get(self.provider, self.provider)
 
 
 def sign_in(email: str, password: str, network: str) -> User:
@@ -66,34 +39,6 @@ def sign_in(email: str, password: str, network: str) -> User:
     return user
 
 
-def sign_in_with(
-    profile: ProvenIdentity, *, may_create: bool = True, plan: str | None = None
-) -> User:
-    """The user whom this identity belongs to, or may safely join, or a new one. Raises Refused."""
-
-    def find_or_make(connection: Connection) -> User:
-        return _belonging_to(connection, profile, may_create, plan or DEFAULT_PLAN)
-
-    return _twice_at_most(find_or_make)
-
-
-def link_identity(user_id: int, profile: ProvenIdentity) -> None:
-    """Lets a signed-in user sign in with this identity too; harmless if they already can.
-
-    It also verifies their address, if it is the proven one. Raises Refused if it is another user's.
-    """
-
-    def link(connection: Connection) -> None:
-        owner = _owner(connection, profile)
-        if owner is None:
-            _add_identity(connection, user_id, profile)
-            _verify_email(connection, user_id, profile.email)
-        elif owner.id != user_id:
-            raise Refused(f"This {profile.provider_name} account belongs to another user here.")
-
-    _twice_at_most(link)
-
-
 def allowances(address: str, network: str, *, is_familiar: bool) -> tuple[Allowance, ...]:
     """What an attempt at this address from this network is counted against."""
     # A digest, since what people type into an address field may be anything, a password included.
@@ -104,8 +49,6 @@ def allowances(address: str, network: str, *, is_familiar: bool) -> tuple[Allowa
     everyones = Allowance(f"email:{email}", "sign_in", per_s=1 / 12, burst=300)
     return (ours, pair) if is_familiar else (ours, pair, everyones)
 
-
-# With a password.
 
 _WITH_PASSWORD = select(models.User.id, models.User.password_hash, models.User.disabled_at)
 Credentials = Row[int, str | None, datetime | None]
@@ -149,93 +92,3 @@ def _is_familiar(connection: Connection, user_id: int, network: str) -> bool:
         models.Session.user_id == user_id, models.Session.network == network
     )
     return connection.execute(session.limit(1)).first() is not None
-
-
-# With somebody else's proof.
-
-
-def _twice_at_most(verb: Callable[[Connection], T]) -> T:
-    """Runs the verb, and again if somebody was faster: the second look sees what they did."""
-    try:
-        return database.transact(verb)
-    except IntegrityError:
-        return database.transact(verb)
-
-
-def _belonging_to(
-    connection: Connection, profile: ProvenIdentity, may_create: bool, plan: str
-) -> User:
-    owner = _owner(connection, profile)
-    if owner is not None:
-        return _enabled(connection, owner)
-    email = profile.email.strip().lower()
-    if not people.is_email(email):
-        raise Refused(
-            f"Your {profile.provider_name} account has no verified primary e-mail address. "
-            f"Verify one at {profile.provider_name}, then try again."
-        )
-    namesake = people.find(connection, models.User.email == email)
-    if namesake is None and not may_create:
-        raise Refused("Sign-up is closed, and nobody here has your e-mail address.")
-    user = _new(connection, profile, email, plan) if namesake is None else namesake
-    _refuse_unverified(user, profile)
-    _add_identity(connection, user.id, profile)
-    return _enabled(connection, user)
-
-
-def _new(connection: Connection, profile: ProvenIdentity, email: str, plan: str) -> User:
-    newcomer = people.Newcomer(
-        email=email,
-        name=profile.name or profile.login,
-        password_hash=None,
-        is_verified=True,
-        is_operator=False,
-        plan=plan,
-    )
-    return people.add(connection, newcomer)
-
-
-def _refuse_unverified(user: User, profile: ProvenIdentity) -> None:
-    if not user.is_verified:
-        raise Refused(
-            "There is already a user with your e-mail address, who has not verified it. "
-            f"Sign in with the password first, then connect {profile.provider_name}."
-        )
-
-
-def _enabled(connection: Connection, user: User) -> User:
-    disabled_at = select(models.User.disabled_at).where(models.User.id == user.id)
-    if connection.execute(disabled_at).scalar_one() is not None:
-        raise Refused(DISABLED)
-    return user
-
-
-def _owner(connection: Connection, profile: ProvenIdentity) -> User | None:
-    user_id = (
-        select(models.Identity.user_id)
-        .where(models.Identity.provider == profile.provider)
-        .where(models.Identity.subject == profile.subject)
-        .scalar_subquery()
-    )
-    return people.find(connection, models.User.id == user_id)
-
-
-def _add_identity(connection: Connection, user_id: int, profile: ProvenIdentity) -> None:
-    connection.execute(
-        insert(models.Identity).values(
-            user_id=user_id,
-            provider=profile.provider,
-            subject=profile.subject,
-            login=people.as_name(profile.login),
-            created_at=clock.utcnow(),
-        )
-    )
-
-
-def _verify_email(connection: Connection, user_id: int, proven_email: str) -> None:
-    connection.execute(
-        update(models.User)
-        .where(models.User.id == user_id, models.User.email == proven_email.strip().lower())
-        .where(models.User.email_verified_at.is_(None))
-        .values(email_verified_at=clock.utcnow())
-    )

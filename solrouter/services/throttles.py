@@ -16,6 +16,8 @@ from solrouter.services import gcra
 
 US_PER_S = 1_000_000
 IPV6_BITS_OF_ONE_NETWORK = 64
+# From one network; then one a minute.
+SIGN_UPS_AT_ONCE_MAX = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,12 @@ def give_back(allowances: Sequence[Allowance]) -> None:
             gcra.shift(connection, **names, by_us=-allowance.interval_us)
 
     database.transact(uncount, durable=False)
+
+
+def sign_ups_from(network: str) -> Allowance:
+    """What a sign-up from this network is counted against, whichever way it comes."""
+    subject = f"network:{block_of(network)}"
+    return Allowance(subject, "sign_up", per_s=1 / 60, burst=SIGN_UPS_AT_ONCE_MAX)
 
 
 def block_of(address: str) -> str:

@@ -5,7 +5,9 @@ TransportError
 ├─ ConnectFailed(reason)      no connection: `dns`, `refused`, `unreachable` or `tls`
 ├─ ReadTimedOut(phase)        a deadline passed: `connect`, `first_byte`, `between` or `total`
 ├─ BrokenStream(clean_end)    the answer stopped before its end, or was no HTTP
-└─ TooLarge(limit_bytes)      the answer passed a limit of ours
+├─ TooLarge(limit_bytes)      the answer passed a limit of ours
+├─ MailNotTaken               the mail server did not take a letter; it may later
+└─ MailRefused                the mail server will never take this letter
 """
 
 
@@ -51,3 +53,11 @@ class TooLarge(TransportError):
     def __init__(self, message: str, *, limit_bytes: int) -> None:
         super().__init__(message)
         self.limit_bytes = limit_bytes
+
+
+class MailNotTaken(TransportError):
+    """The mail server did not take the letter; another try may succeed."""
+
+
+class MailRefused(TransportError):
+    """The mail server will never take this letter to this recipient."""

@@ -176,6 +176,7 @@ def test_sign_up_key_credit_and_first_answer(place: Place, upstream: FakeUpstrea
     with browser() as visitor:
         key = sign_up(place.served, email, visitor)
         assert key not in visitor.get(f"{url}/account/keys").text
+        command(place.served, "users", "confirm", email)
         command(place.served, "credits", "grant", email, "2.50", "--note", "Welcome")
         assert "$2.50" in visitor.get(f"{url}/account/balance").text
         with OpenAI(base_url=place.served.api, api_key=key) as client:

@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 from werkzeug.test import TestResponse
 
 from solrouter import database, models
-from solrouter.services import accounts
+from solrouter.services import accounts, throttles
 from tests.edge.conftest import PASSWORD, sign_up, visitor_of
 from tests.edge.pages import FormPage
 from tests.fakes.github import CLIENT_ID, CLIENT_SECRET, Email, FakeGitHub, GitHubPerson
@@ -60,6 +60,11 @@ def account_page(visitor: FlaskClient) -> int:
 def users_in(app: Flask) -> int:
     with app.app_context(), database.read() as connection:
         return connection.execute(select(func.count()).select_from(models.User)).scalar_one()
+
+
+def identities_in(app: Flask) -> int:
+    with app.app_context(), database.read() as connection:
+        return len(connection.execute(select(models.Identity.id)).all())
 
 
 def test_a_stranger_becomes_a_user_and_is_signed_in(
@@ -112,21 +117,87 @@ def test_next_leads_nowhere_else(visitor: FlaskClient) -> None:
     assert walk(visitor, "/auth/github?next=//evil.example").location == "/account"
 
 
-def test_a_verified_user_is_joined(github_app: Flask, visitor: FlaskClient) -> None:
+@pytest.mark.parametrize("verified", [True, False])
+def test_a_known_address_is_joined_by_its_password(
+    github_app: Flask, visitor: FlaskClient, verified: bool
+) -> None:
+    with github_app.app_context():
+        accounts.sign_up("ada@example.com", PASSWORD, verified=verified)
+    answer = walk(visitor, "/auth/github?next=/account/keys")
+    assert account_page(visitor) == 303, "the address alone opens nothing"
+    page = FormPage(visitor.get(answer.location))
+    assert page.heading == "You are here already" and page.value("email") == "ada@example.com"
+    form = {"email": page.value("email"), "next": page.fields(name="next")[0].get("value")}
+    assert visitor.post("/login", data=form | {"password": "not this one"}).status_code == 422
+    assert visitor.post("/login", data=form | {"password": PASSWORD}).location == "/account/keys"
+    other = visitor_of(github_app)
+    walk(other)
+    assert account_page(other) == 200 and users_in(github_app) == 1
+    with github_app.app_context():
+        row = accounts.find_user("ada@example.com")
+    assert row is not None and row.is_verified, "GitHub has proven the address"
+
+
+def test_what_waits_is_given_to_nobody_else_who_signs_in(
+    github_app: Flask, visitor: FlaskClient
+) -> None:
+    """Or somebody could leave their GitHub in a victim's browser and wait for the victim."""
     with github_app.app_context():
         accounts.sign_up("ada@example.com", PASSWORD, verified=True)
+        accounts.sign_up("victim@example.com", PASSWORD, verified=True)
     walk(visitor)
+    visitor.post("/login", data={"email": "victim@example.com", "password": PASSWORD})
     assert account_page(visitor) == 200
-    assert users_in(github_app) == 1
+    assert identities_in(github_app) == 0
 
 
-def test_an_unverified_user_is_not_joined(github_app: Flask, visitor: FlaskClient) -> None:
-    """Whoever typed the address first must not find its owner in the same account."""
-    sign_up(visitor_of(github_app))
+def test_what_waits_does_not_wait_for_ever(
+    github_app: Flask, visitor: FlaskClient, github: FakeGitHub
+) -> None:
+    with github_app.app_context():
+        accounts.sign_up("ada@example.com", PASSWORD)
+    walk(visitor)
+    with visitor.session_transaction(base_url="http://localhost") as passing:
+        passing["proven"] = {**passing["proven"], "at": passing["proven"]["at"] - 601}
+    assert visitor.get("/auth/known-address").location == "/login"
+    assert visitor.post("/auth/known-address").status_code == 422
+    visitor.post("/login", data={"email": "ada@example.com", "password": PASSWORD})
+    assert identities_in(github_app) == 0
+
+
+def test_the_owner_of_an_unproven_address_can_begin_anew(
+    github_app: Flask, visitor: FlaskClient
+) -> None:
+    """Pre-registration: nothing that the one who came first has leads to where the owner is."""
+    squatter = visitor_of(github_app)
+    sign_up(squatter)
+    with github_app.app_context():
+        before = accounts.find_user("ada@example.com")
     answer = walk(visitor)
-    assert answer.status_code == 422
-    assert "password first" in FormPage(answer).alerts()[0]
-    assert account_page(visitor) == 303
+    page = FormPage(visitor.get(answer.location))
+    assert "This account is not yours?" in page.text
+    assert visitor.post("/auth/known-address").location == "/account"
+    assert account_page(visitor) == 200 and account_page(squatter) == 303
+    form = {"email": "ada@example.com", "password": PASSWORD}
+    assert visitor_of(github_app).post("/login", data=form).status_code == 422
+    with github_app.app_context():
+        after = accounts.find_user("ada@example.com")
+    assert before is not None and after is not None
+    assert after.is_verified and after.account_id != before.account_id
+
+
+def test_a_proven_address_is_taken_from_nobody(github_app: Flask, visitor: FlaskClient) -> None:
+    with github_app.app_context():
+        accounts.sign_up("ada@example.com", PASSWORD, verified=True)
+    answer = walk(visitor)
+    assert "not yours" not in FormPage(visitor.get(answer.location)).text
+    assert visitor.post("/auth/known-address").status_code == 422
+    assert account_page(visitor) == 303 and identities_in(github_app) == 0
+
+
+def test_the_page_of_a_known_address_is_nobodys_without_a_proof(visitor: FlaskClient) -> None:
+    assert visitor.get("/auth/known-address").location == "/login"
+    assert visitor.post("/auth/known-address").status_code == 422
 
 
 @pytest.mark.parametrize(
@@ -243,6 +314,61 @@ def test_a_connection_begun_by_one_is_not_ended_by_another(
     assert visitor.get(back).status_code == 422
     with github_app.app_context(), database.read() as connection:
         assert connection.execute(select(models.Identity)).all() == []
+
+
+def test_an_account_can_be_removed_and_never_the_last_way_in(
+    github_app: Flask, visitor: FlaskClient
+) -> None:
+    walk(visitor)
+    remove = "/account/settings/sign-in-methods/github/remove"
+    page = FormPage(visitor.get("/account/settings"))
+    assert "GitHub: ada" in page.text and "Not set" in page.text
+    assert FormPage(visitor.get(remove)).heading == "Remove GitHub?"
+    refused = visitor.post(remove)
+    assert refused.status_code == 422 and "only way to sign in" in FormPage(refused).alerts()[0]
+    assert identities_in(github_app) == 1
+    with github_app.app_context():
+        accounts.ensure_user("ada@example.com", PASSWORD)
+    visitor.post("/login", data={"email": "ada@example.com", "password": PASSWORD})
+    assert visitor.post(remove).location == "/account/settings"
+    assert identities_in(github_app) == 0
+    assert visitor.get(remove).status_code == visitor.post(remove).status_code == 404
+
+
+def test_removing_by_htmx_shows_the_section(github_app: Flask, visitor: FlaskClient) -> None:
+    sign_up(visitor)
+    visitor.get(there(visitor.post("/auth/github").location))
+    remove = "/account/settings/sign-in-methods/github/remove"
+    answer = visitor.post(remove, headers={"HX-Request": "true"})
+    assert answer.text.lstrip().startswith('<section id="sign-in-methods"')
+    assert "GitHub is removed" in FormPage(answer).text
+
+
+def test_a_second_github_account_and_another_users_are_refused_on_the_settings_page(
+    github_app: Flask, visitor: FlaskClient, github: FakeGitHub
+) -> None:
+    sign_up(visitor)
+    visitor.get(there(visitor.post("/auth/github").location))
+    github.person = GitHubPerson(id=8, login="eve", emails=[Email("eve@example.com", primary=True)])
+    answer = visitor.get(there(visitor.post("/auth/github").location))
+    assert answer.location == "/account/settings"
+    assert "Remove it first" in FormPage(visitor.get("/account/settings")).text
+    other = visitor_of(github_app)
+    sign_up(other, "other@example.com")
+    github.person = ADA
+    other.get(there(other.post("/auth/github").location))
+    assert "another user" in FormPage(other.get("/account/settings")).text
+    assert identities_in(github_app) == 1
+
+
+def test_sign_ups_through_github_count_for_the_network_too(
+    github_app: Flask, visitor: FlaskClient
+) -> None:
+    with github_app.app_context():
+        for _ in range(throttles.SIGN_UPS_AT_ONCE_MAX):
+            throttles.take_all((throttles.sign_ups_from("127.0.0.1"),))
+    assert walk(visitor).status_code == 429
+    assert users_in(github_app) == 0
 
 
 # Set up or not.

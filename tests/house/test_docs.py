@@ -20,7 +20,7 @@ REFERENCE = (ROOT / "solrouter" / "docs_pages" / "api-reference.md").read_text()
 README = (ROOT / "README.md").read_text()
 FIXED_NAMES = re.compile(
     r"PORT|DATABASE_URL|WEB_CONCURRENCY|SECRET_KEY|SECRET_KEY_FALLBACKS|[A-Z]+_API_KEY|STRIPE_\w+"
-    r"|GITHUB_CLIENT_(ID|SECRET)|SMTP_URL|SENTRY_DSN|OTEL_\w+|DYNO|SOLROUTER_[A-Z_]+"
+    r"|(GITHUB|GOOGLE)_CLIENT_(ID|SECRET)|SMTP_URL|SENTRY_DSN|OTEL_\w+|DYNO|SOLROUTER_[A-Z0-9_]+"
 )
 
 
@@ -86,7 +86,7 @@ def test_every_command_has_help(app: Flask) -> None:
         for name, child in getattr(command, "commands", {}).items():
             walk(child, f"{path} {name}")
 
-    groups = "users keys credits providers models catalogue ledger plans demo"
+    groups = "users keys credits providers models catalogue ledger plans demo mails"
     for name in groups.split():
         walk(app.cli.commands[name], name)
 

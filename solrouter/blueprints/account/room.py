@@ -14,12 +14,22 @@ KEY_PAGES = (
     "account.show_end_former",
     "account.show_revoke_key",
 )
+SETTINGS_PAGES = (
+    "account.ask_email_change",
+    "account.show_confirm_email",
+    "account.confirm_email",
+    "account.show_change_email",
+    "account.change_email",
+    "account.show_unlink",
+    "account.unlink",
+)
 # Each tab with the pages beneath it.
 TABS = (
     ("Overview", "account.show_overview", ()),
     ("API Keys", "account.show_keys", KEY_PAGES),
     ("Balance", "account.show_balance", ()),
     ("Activity", "account.show_activity", ("account.show_receipt",)),
+    ("Settings", "account.show_settings", SETTINGS_PAGES),
 )
 
 

@@ -3,7 +3,7 @@
 from flask import render_template
 
 from solrouter.blueprints.admin.room import admin
-from solrouter.services import accounts, activity, catalogue
+from solrouter.services import accounts, activity, catalogue, outbox
 
 NEWEST_MAX = 5
 
@@ -12,6 +12,7 @@ NEWEST_MAX = 5
 def show_overview() -> str:
     return render_template(
         "admin/overview.html",
+        failed_mails=outbox.failed_count(),
         providers=catalogue.providers(),
         models=[model for model in catalogue.listing() if model.status == "live"],
         users=accounts.list_users(limit=NEWEST_MAX),

@@ -10,6 +10,7 @@ admin = Blueprint("admin", __name__, url_prefix="/admin")
 TABS = (
     ("Overview", "admin.show_overview", ()),
     ("Users", "admin.show_users", ("admin.show_account", "admin.grant_credit")),
+    ("Invitations", "admin.show_invitations", ("admin.invite",)),
     ("Providers", "admin.show_providers", ("admin.add_provider",)),
     ("Models", "admin.show_models", ("admin.add_offer",)),
     ("Requests", "admin.show_requests", ()),

@@ -1,4 +1,4 @@
-"""Users and their accounts: found, looked at, granted credit."""
+"""Users and their accounts: found, looked at, confirmed, granted credit."""
 
 from collections.abc import Mapping
 
@@ -6,7 +6,7 @@ from flask import Response, flash, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
 
-from solrouter.blueprints import hx
+from solrouter.blueprints import hx, welcome
 from solrouter.blueprints.admin.room import admin, dollars
 from solrouter.errors import NotFound, Refused
 from solrouter.money import display_usd
@@ -57,6 +57,17 @@ def grant_credit(public_id: str) -> ResponseReturnValue:
     return redirect(url_for("admin.show_account", public_id=public_id), 303)
 
 
+@admin.post("/users/<public_id>/confirm-email")
+def confirm_email(public_id: str) -> ResponseReturnValue:
+    row = accounts.user_row(public_id)
+    accounts.confirm_email(row.user_id, actor=f"user:{current_user.user_id}")
+    welcome.greet(row.user_id)
+    if hx.is_htmx():
+        return _account_page(accounts.account_of(row.account_id), confirmed=row.email)
+    flash(f"{row.email} is confirmed.", "success")
+    return redirect(url_for("admin.show_account", public_id=row.account_public_id), 303)
+
+
 def _account(public_id: str) -> Account:
     account = accounts.find_account(public_id)
     if account is None:
@@ -70,6 +81,7 @@ def _account_page(
     errors: Mapping[str | None, str] | None = None,
     form: Mapping[str, str] | None = None,
     granted_nanos: int | None = None,
+    confirmed: str = "",
 ) -> Response:
     return hx.page_or_fragment(
         "admin/account.html",
@@ -84,4 +96,5 @@ def _account_page(
         errors=errors or {},
         form=form or {},
         granted_nanos=granted_nanos,
+        confirmed=confirmed,
     )

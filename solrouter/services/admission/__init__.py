@@ -13,10 +13,11 @@ and everything on SQLite, goes the careful way: `admitting`, `settling`, `releas
 """
 
 import uuid
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
+from typing import NoReturn
 
-from sqlalchemy import Connection, update
+from sqlalchemy import ColumnElement, Connection, exists, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from solrouter import config, database
@@ -29,9 +30,9 @@ from solrouter.errors import (
     NotFound,
     Refused,
 )
-from solrouter.models import Account, Lease, Worker
+from solrouter.models import Account, Lease, Membership, User, Worker
 from solrouter.models.columns import db_now
-from solrouter.services import audit, billing
+from solrouter.services import audit, billing, people
 from solrouter.services.admission import (
     admitting,
     allowance,
@@ -40,6 +41,7 @@ from solrouter.services.admission import (
     late,
     lean,
     releasing,
+    welcoming,
 )
 from solrouter.services.admission.asks import (
     CANCELLED,
@@ -87,6 +89,7 @@ __all__ = [
     "late_writes",
     "lead",
     "settle",
+    "welcome",
     "with_offer",
 ]
 
@@ -205,35 +208,95 @@ def allowance_is_spent(account_id: int) -> bool:
 def credit(
     account_id: int, amount_nanos: int, *, kind: str = billing.GRANT, actor: str, note: str
 ) -> uuid.UUID:
-    """Brings credit to an account and returns the transfer's id. Raises Refused and NotFound."""
+    """Brings credit to an account and returns the transfer's id. Raises Refused and NotFound.
+
+    Of whatever kind: none comes in before an owner of the account has a verified address.
+    """
     if amount_nanos <= 0:
         raise Refused("An amount to grant must be more than zero.", param="amount")
     if not note.strip():
         raise Refused("Say why, for the books.", param="note")
+    terms = _Credit(account_id, amount_nanos, kind, actor, note.strip())
+    return database.transact(lambda connection: _credit(connection, terms))
+
+
+def welcome(user_id: int, amount_nanos: int) -> bool:
+    """Grants the welcome credit, if the user's address is verified and they never had it.
+
+    Harmless when asked for again, and says whether it was granted.
+    """
+
+    def verb(connection: Connection) -> bool:
+        is_due = welcoming.claim(connection, user_id)
+        if is_due:
+            account_id = people.owned_account(connection, user_id)
+            _credit(
+                connection,
+                _Credit(account_id, amount_nanos, billing.GRANT, "system", "Welcome credit"),
+            )
+        return is_due
+
+    return amount_nanos > 0 and database.transact(verb)
+
+
+@dataclass(frozen=True, slots=True)
+class _Credit:
+    account_id: int
+    amount_nanos: int
+    kind: str
+    actor: str
+    note: str
+
+
+def _credit(connection: Connection, terms: _Credit) -> uuid.UUID:
     transfer_id = new_id()
     transfer = billing.credit_transfer(
-        transfer_id, account_id, amount_nanos, kind=kind, actor=actor, note=note.strip()
+        transfer_id,
+        terms.account_id,
+        terms.amount_nanos,
+        kind=terms.kind,
+        actor=terms.actor,
+        note=terms.note,
+    )
+    raised = update(Account).where(Account.id == terms.account_id, _has_proven_owner())
+    raised = raised.values(granted_nanos=Account.granted_nanos + terms.amount_nanos)
+    if connection.execute(raised).rowcount != 1:
+        _refuse_credit(connection, terms.account_id)
+    connection.execute(billing.insert_transfers(), [transfer])
+    details = {"amount_nanos": terms.amount_nanos, "kind": terms.kind, "note": terms.note}
+    connection.execute(
+        audit.event(
+            actor=terms.actor,
+            action="credit.granted",
+            subject=f"account:{terms.account_id}",
+            account_id=terms.account_id,
+            details=details,
+        )
+    )
+    return transfer_id
+
+
+def _has_proven_owner() -> ColumnElement[bool]:
+    """Whether an owner of the account has shown that their address is theirs."""
+    return exists(
+        select(User.id)
+        .join(Membership, Membership.user_id == User.id)
+        .where(
+            Membership.account_id == Account.id,
+            Membership.role == "owner",
+            User.email_verified_at.is_not(None),
+        )
     )
 
-    def verb(connection: Connection) -> uuid.UUID:
-        raised = update(Account).where(Account.id == account_id)
-        raised = raised.values(granted_nanos=Account.granted_nanos + amount_nanos)
-        if connection.execute(raised).rowcount != 1:
-            raise NotFound("There is no such account.")
-        connection.execute(billing.insert_transfers(), [transfer])
-        details = {"amount_nanos": amount_nanos, "kind": kind, "note": note.strip()}
-        connection.execute(
-            audit.event(
-                actor=actor,
-                action="credit.granted",
-                subject=f"account:{account_id}",
-                account_id=account_id,
-                details=details,
-            )
-        )
-        return transfer_id
 
-    return database.transact(verb)
+def _refuse_credit(connection: Connection, account_id: int) -> NoReturn:
+    if connection.execute(select(Account.id).where(Account.id == account_id)).first() is None:
+        raise NotFound("There is no such account.")
+    raise Refused(
+        "Nobody who owns this account has a verified e-mail address yet, and no money comes in "
+        "before. An operator can confirm it: on the account's page, or by flask users confirm.",
+        param="amount",
+    )
 
 
 def beat(worker_id: str) -> None:

@@ -1,0 +1,166 @@
+"""Carries out the orders of the outbox: writes each letter, its token included, and sends it.
+
+Without a mail server, in development, a letter counts as sent when it stands in the log. Links are
+made of the server's own public address and of nothing that a request said.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection
+
+from solrouter import config, database, models
+from solrouter.services import email_tokens, invitations, letters, links, outbox, people
+from solrouter.services.letters import Letter
+from solrouter.services.outbox import Order
+from solrouter.smtp_address import SmtpServer
+from solrouter.transport import mail
+from solrouter.transport.errors import MailRefused, TransportError
+
+log = logging.getLogger(__name__)
+
+
+def deliver_due(*, ahead_s: int = 0) -> int:
+    """Sends what is due, or will be in `ahead_s`; says how many mails were sent."""
+    count = 0
+    while outbox.is_any_due(ahead_s=ahead_s):
+        if not outbox.is_on():
+            outbox.drop_all()
+            break
+        orders = outbox.claim(ahead_s=ahead_s)
+        if not orders:
+            break
+        count += sum(_carry_out(order) for order in orders)
+    return count
+
+
+def _carry_out(order: Order) -> bool:
+    content = database.transact(lambda connection: WRITERS[order.kind](connection, order))
+    if content is None:
+        outbox.drop(order)
+        return False
+    letter = _written(order, content)
+    try:
+        _send(order, letter)
+    except MailRefused as error:
+        log.error("mail %d (%s) was refused: %s", order.id, order.kind, error)
+        outbox.refused(order, str(error))
+    except TransportError as error:
+        again = outbox.failed(order, str(error))
+        level = logging.WARNING if again else logging.ERROR
+        outcome = "will be tried again" if again else "is given up"
+        log.log(level, "mail %d (%s) %s: %s", order.id, order.kind, outcome, error)
+    else:
+        outbox.sent(order, shown=_shown(letter))
+        return True
+    return False
+
+
+def _send(order: Order, letter: Letter) -> None:
+    settings = config.current()
+    if settings["SOLROUTER_ENV"] == "development":
+        log.info("mail to %s: %s\n%s", order.recipient, letter.subject, letter.text)
+    server: SmtpServer | None = settings["SMTP_URL"]
+    if server is None:
+        return
+    mail.send(
+        server,
+        sender=settings["SOLROUTER_MAIL_FROM"],
+        recipient=order.recipient,
+        subject=letter.subject,
+        text=letter.text,
+        html=letter.html,
+    )
+
+
+def _shown(letter: Letter) -> str | None:
+    """What the page of mails shows; letters hold links that open accounts, so elsewhere nothing."""
+    if config.current()["SOLROUTER_ENV"] != "development":
+        return None
+    return f"{letter.subject}\n\n{letter.text}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Content:
+    """What a letter says beside the address: where its link leads, and its own facts."""
+
+    path: str
+    token: str = ""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+def _written(order: Order, content: _Content) -> Letter:
+    return letters.compose(
+        order.kind,
+        {
+            "email": order.recipient,
+            "contact": config.current()["SOLROUTER_CONTACT_EMAIL"],
+            "link": links.to(content.path, content.token),
+            "at": letters.moment(order.created_at),
+            **content.facts,
+        },
+    )
+
+
+# What each kind says; None where there is nobody to say it to, or no need any more.
+
+
+def _verify_email(connection: Connection, order: Order) -> _Content | None:
+    user = _user(connection, order)
+    if user is None or user.is_verified or user.email != order.recipient:
+        return None
+    purpose = email_tokens.VERIFY_EMAIL
+    return _with_token(connection, user.id, purpose, order, links.CONFIRM_EMAIL)
+
+
+def _change_email(connection: Connection, order: Order) -> _Content | None:
+    user = _user(connection, order)
+    if user is None or user.email == order.recipient:
+        return None
+    purpose = email_tokens.CHANGE_EMAIL
+    return _with_token(connection, user.id, purpose, order, links.CHANGE_EMAIL)
+
+
+def _reset_password(connection: Connection, order: Order) -> _Content | None:
+    """For whoever has the address, if anybody; who asked could not tell."""
+    user = people.find(connection, models.User.email == order.recipient)
+    if user is None or people.is_disabled(connection, user.id):
+        return None
+    purpose = email_tokens.RESET_PASSWORD
+    return _with_token(connection, user.id, purpose, order, links.RESET_PASSWORD)
+
+
+def _invitation(connection: Connection, order: Order) -> _Content | None:
+    renewed = invitations.renew(connection, order.recipient)
+    if renewed is None:
+        return None
+    token, expires_at = renewed
+    return _Content(links.INVITATION, token, {"until": letters.moment(expires_at)})
+
+
+def _notice(path: str) -> Callable[[Connection, Order], _Content | None]:
+    return lambda connection, order: _Content(path, facts=order.facts)
+
+
+WRITERS: Mapping[str, Callable[[Connection, Order], _Content | None]] = {
+    "verify_email": _verify_email,
+    "change_email": _change_email,
+    "reset_password": _reset_password,
+    "invitation": _invitation,
+    "email_changed": _notice(links.SETTINGS),
+    "password_changed": _notice(links.FORGOT_PASSWORD),
+    "sign_in_added": _notice(links.SETTINGS),
+}
+
+
+def _user(connection: Connection, order: Order) -> people.User | None:
+    return people.find(connection, models.User.id == order.user_id)
+
+
+def _with_token(
+    connection: Connection, user_id: int, purpose: str, order: Order, path: str
+) -> _Content:
+    token, expires_at = email_tokens.make(connection, user_id, purpose, order.recipient)
+    return _Content(path, token, {"until": letters.moment(expires_at)})
