@@ -20,7 +20,7 @@ from solrouter.commands import keys as key_commands
 from solrouter.commands import people as people_commands
 from solrouter.commands.basics import OPERATOR, USD, say, told, user_row
 from solrouter.money import display_usd
-from solrouter.services import accounts, admission, billing, catalogue, keys, plans
+from solrouter.services import accounts, admission, billing, catalogue, keys, plans, second_factors
 
 PASSWORD_BYTES = 12
 DEMO_EMAIL = "demo@example.com"
@@ -94,6 +94,17 @@ def create_user(
         row = user_row(email)
         admission.credit(row.account_id, credit, actor=OPERATOR, note="Starting credit")
         say(f"Granted {display_usd(credit)}.")
+
+
+@users.command("drop-second-factor")
+@click.argument("email")
+@told
+def drop_second_factor(email: str) -> None:
+    """Turns off the two-step sign-in of somebody who has lost phone and codes. Be sure who asks."""
+    row = user_row(email)
+    if not second_factors.turn_off(row.user_id, actor=OPERATOR):
+        raise click.ClickException(f"{row.email} has no two-step sign-in.")
+    say(f"{row.email} signs in with one step from now on.")
 
 
 @credits_.command("grant")
@@ -178,6 +189,8 @@ def make_demo(before_start: bool) -> None:
     password = secrets.token_urlsafe(PASSWORD_BYTES)
     accounts.ensure_user(DEMO_EMAIL, password, operator=True)
     row = user_row(DEMO_EMAIL)
+    # Who tries this out is not asked at the door; the admin reminds them all the same.
+    second_factors.ask_once(row.user_id)
     credit = current_app.config["SOLROUTER_DEMO_CREDIT_USD"]
     admission.credit(row.account_id, credit, actor=OPERATOR, note="Credit of the demo account")
     new = keys.create(row.account_id, user_id=row.user_id, name="First key")

@@ -87,6 +87,13 @@ def environment(value: str) -> str:
     return lowered
 
 
+def optional_or_required(value: str) -> str:
+    lowered = value.strip().lower()
+    if lowered not in ("optional", "required"):
+        raise ValueError("use optional or required")
+    return lowered
+
+
 def signup(value: str) -> str:
     lowered = value.strip().lower()
     if lowered not in SIGNUPS:
@@ -514,6 +521,22 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "SOLROUTER_SESSION_TOTAL_S", "7776000", seconds, "A session ends at this age.", "Accounts"
+    ),
+    Setting(
+        "SOLROUTER_PROOF_S",
+        "600",
+        seconds,
+        "For so long after a sign-in or a confirmation, what touches money, keys or access does "
+        "not ask for the password again.",
+        "Accounts",
+    ),
+    Setting(
+        "SOLROUTER_OPERATOR_2FA",
+        "optional",
+        optional_or_required,
+        "`required`: operators enter the admin only with a second factor. `optional`: they are "
+        "asked once, and reminded.",
+        "Accounts",
     ),
     Setting(
         "SOLROUTER_KEYS_PER_ACCOUNT_MAX",

@@ -5,6 +5,7 @@ each.
 from flask import Flask
 
 from solrouter.blueprints import (
+    confirm,
     cross_origin,
     errors,
     filters,
@@ -37,6 +38,7 @@ def init_app(app: Flask) -> None:
     sessions.init_app(app)
     guards.init_app(app)
     cross_origin.init_app(app)
+    confirm.init_app(app)
     filters.init_app(app)
     errors.init_app(app)
     for room in ROOMS:

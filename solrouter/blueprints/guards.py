@@ -6,12 +6,12 @@ A dict and not `before_request` on each blueprint: blueprints are made once, app
 import logging
 from collections.abc import Callable, Mapping
 
-from flask import Flask, request, url_for
+from flask import Flask, current_app, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
 from werkzeug.exceptions import InternalServerError, NotFound
 
-from solrouter.blueprints import hx, redirects
+from solrouter.blueprints import half_way, hx, redirects
 
 log = logging.getLogger(__name__)
 
@@ -23,18 +23,30 @@ def anyone() -> None:
 
 
 def signed_in() -> ResponseReturnValue | None:
-    """Sends strangers to sign in, and then back to where they were."""
+    """Sends strangers to sign in, and then back to where they were.
+
+    Who has done the first step of two is led to the second.
+    """
     if current_user.is_authenticated:
         return None
-    return hx.go_to(url_for("auth.show_login", next=_page_asked_for()))
+    step = "auth.show_login" if half_way.user_id() is None else "auth.show_second_step"
+    return hx.go_to(url_for(step, next=_page_asked_for()))
 
 
 def operator() -> ResponseReturnValue | None:
-    """Lets operators in; for other users there is nothing here."""
+    """Lets operators in; for other users there is nothing here.
+
+    With `SOLROUTER_OPERATOR_2FA=required` only those who have a second factor.
+    """
     sent_away = signed_in()
-    if sent_away is None and not current_user.is_operator:
+    if sent_away is not None:
+        return sent_away
+    if not current_user.is_operator:
         raise NotFound
-    return sent_away
+    is_required = current_app.config["SOLROUTER_OPERATOR_2FA"] == "required"
+    if is_required and not current_user.has_second_factor:
+        return hx.go_to(url_for("account.show_second_factor", next=_page_asked_for()))
+    return None
 
 
 def bearer() -> None:

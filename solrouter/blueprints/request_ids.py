@@ -11,6 +11,7 @@ from flask import Flask, Request, Response
 
 from solrouter import clock
 from solrouter.blueprints.contexts import notes_itself, request_itself
+from solrouter.services import audit
 
 log = logging.getLogger("solrouter.access")
 
@@ -22,6 +23,7 @@ def init_app(app: Flask) -> None:
     """Puts an id on every request and every answer."""
     app.before_request(begin)
     app.after_request(end)
+    app.teardown_request(forget)
 
 
 def note(**ids: str) -> None:
@@ -30,10 +32,11 @@ def note(**ids: str) -> None:
 
 
 def begin() -> None:
-    """Gives the request its id."""
+    """Gives the request its id, and tells the audit trail where its acts come from."""
     known = notes_itself()
     known.request_id = f"req_{secrets.token_hex(ID_BYTES)}"
     known.began_s = clock.monotonic_s()
+    audit.act_from(request_itself().remote_addr or "", known.request_id)
 
 
 def end(response: Response) -> Response:
@@ -62,3 +65,8 @@ def _path_to_log(asked: Request) -> str:
         path = path.replace(token, "-token-")
     # Quoted, since a path may hold any character, line ends included.
     return quote(path)
+
+
+def forget(_error: BaseException | None) -> None:
+    """What this thread does next is not this request's doing."""
+    audit.act_from("", "")

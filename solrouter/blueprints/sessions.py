@@ -11,9 +11,10 @@ from flask import Flask, Request, Response, after_this_request, current_app, g, 
 from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
 from flask_login import current_user
 
+from solrouter.blueprints import half_way
 from solrouter.blueprints.mounts import is_api_path
 from solrouter.extensions import login_manager
-from solrouter.services import sessions
+from solrouter.services import second_factors, sessions
 from solrouter.services.sessions import SignedIn
 
 COOKIE = "solrouter"
@@ -67,9 +68,26 @@ def signed_in() -> SignedIn:
     return cast(SignedIn, current_user._get_current_object())
 
 
-def sign_in(user_id: int) -> None:
-    """Opens a new session and sets its cookie; the one that was there ends."""
+def sign_in(user_id: int) -> bool:
+    """Signs the user in, and says whether that is all: with a second factor it is half of it.
+
+    Every way in comes through here, so that none leads past the second step (`second_step`).
+    """
     _close_present()
+    if second_factors.state_of(user_id).is_on:
+        half_way.begin(user_id)
+        return False
+    enter(user_id)
+    return True
+
+
+def enter(user_id: int) -> None:
+    """Opens a new session and sets its cookie; the one that was there ends.
+
+    Only for who has proven all that the user's sign-in asks for.
+    """
+    _close_present()
+    half_way.forget()
     idle_s, total_s = _lifetimes()
     token = sessions.open_session(
         user_id,
@@ -78,11 +96,12 @@ def sign_in(user_id: int) -> None:
         idle_s=idle_s,
         total_s=total_s,
     )
+    _set_cookie(token)
 
-    @after_this_request
-    def set_cookie(response: Response) -> Response:
-        response.set_cookie(_prefixed(COOKIE), token, max_age=int(total_s), **_cookie_rules())
-        return response
+
+def prove() -> None:
+    """Notes that the person has proven themselves just now; their session gets a new token."""
+    _set_cookie(sessions.renew_session(signed_in().session_id))
 
 
 def sign_out() -> None:
@@ -99,6 +118,15 @@ def treat_as_stranger() -> None:
     """For the rest of this request nobody is signed in, and the database is not asked who is."""
     g.is_stranger = True
     g.pop("_login_user", None)
+
+
+def _set_cookie(token: str) -> None:
+    max_age_s = int(current_app.config["SOLROUTER_SESSION_TOTAL_S"])
+
+    @after_this_request
+    def set_cookie(response: Response) -> Response:
+        response.set_cookie(_prefixed(COOKIE), token, max_age=max_age_s, **_cookie_rules())
+        return response
 
 
 def _close_present() -> None:

@@ -14,7 +14,8 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from contextvars import Context, copy_context
+from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
 
 from flask import Flask, current_app
@@ -65,6 +66,8 @@ class _Write:
 
     verb: Callable[[Connection], Any]
     durable: bool
+    # The caller's, so that a verb knows in the writer thread too for whom it runs.
+    context: Context = field(default_factory=copy_context)
     is_done: bool = False
     value: Any = None
     error: BaseException | None = None
@@ -222,7 +225,7 @@ def _run_member(connection: Connection, raw: sqlite3.Connection, member: _Write)
     """Runs one verb behind a savepoint, so that its failure does not undo its neighbours."""
     raw.execute("SAVEPOINT member")
     try:
-        member.value = member.verb(connection)
+        member.value = member.context.run(member.verb, connection)
     except BaseException as error:
         member.error = as_ours(error) if isinstance(error, Exception) else error
         if not raw.in_transaction:

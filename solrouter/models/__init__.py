@@ -27,7 +27,15 @@ from solrouter.models.keys import (
     SecretFingerprint,
 )
 from solrouter.models.ledger import Payment, PaymentEvent, Transfer
-from solrouter.models.people import Account, Identity, Membership, Session, User
+from solrouter.models.people import (
+    Account,
+    Identity,
+    Membership,
+    RecoveryCode,
+    SecondFactor,
+    Session,
+    User,
+)
 from solrouter.models.requests import (
     AuditEvent,
     Completion,
@@ -64,8 +72,10 @@ __all__ = [
     "Plan",
     "PriceCard",
     "Provider",
+    "RecoveryCode",
     "Refusal",
     "RollUp",
+    "SecondFactor",
     "SecretFingerprint",
     "Session",
     "SignupInvitation",

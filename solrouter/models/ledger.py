@@ -17,7 +17,8 @@ class Transfer(Base):
     """Money moved from one ledger account (`debit`) to another (`credit`): never unbalanced.
 
     A customer's two are `customer:<account>:paid` and `customer:<account>:granted`; the others are
-    `revenue`, `promo`, `writeoff`, `cash:<method>`, `refunds`, `disputes`.
+    `revenue`, `promo`, `writeoff`, `cash:<method>`, `refunds`, `disputes`,
+    `forfeited`.
     """
 
     __tablename__ = "transfers"

@@ -31,6 +31,12 @@ class User(Base):
     password_hash: Mapped[str | None] = mapped_column(String(200), comment="argon2id")
     is_operator: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
     disabled_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    second_factor_asked_at: Mapped[datetime | None] = mapped_column(
+        UtcDateTime, comment="operators are asked once to set one up"
+    )
+    deleted_at: Mapped[datetime | None] = mapped_column(
+        UtcDateTime, comment="anonymised; the row stays for the books"
+    )
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
@@ -101,3 +107,36 @@ class Session(Base):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     seen_at: Mapped[datetime] = mapped_column(UtcDateTime)
     expires_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
+    proven_at: Mapped[datetime | None] = mapped_column(
+        UtcDateTime, comment="when the person last proved who they are; null: at the sign-in"
+    )
+
+
+class SecondFactor(Base):
+    """A person's authenticator app: the secret that it shares with us, encrypted.
+
+    `last_step` is the thirty seconds of the last code that was taken: none is taken twice.
+    """
+
+    __tablename__ = "second_factors"
+
+    user_id: Mapped[int] = mapped_column(
+        ForeignKey("users.id"), primary_key=True, autoincrement=False
+    )
+    secret_encrypted: Mapped[bytes] = mapped_column(LargeBinary)
+    last_step: Mapped[int] = mapped_column(BigInteger, default=0, server_default=text("0"))
+    confirmed_at: Mapped[datetime | None] = mapped_column(
+        UtcDateTime, comment="null: being set up, and not asked for yet"
+    )
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class RecoveryCode(Base):
+    """A way in for who has lost their app, once. Its text is shown once; the row holds a digest."""
+
+    __tablename__ = "recovery_codes"
+
+    digest: Mapped[bytes] = mapped_column(LargeBinary(32), primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), index=True)
+    used_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)

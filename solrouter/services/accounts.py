@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    Insert,
     ScalarSelect,
     Select,
     delete,
@@ -25,6 +26,12 @@ from solrouter.services import audit, invitations, outbox, passwords, people, th
 from solrouter.services.people import DEFAULT_PLAN, User
 
 USERS_PER_PAGE = 50
+# What a change of a user's column is called in the audit trail.
+ACTS = {
+    "email_verified_at": "user.verified",
+    "is_operator": "user.operator",
+    "password_hash": "password.changed",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,15 +168,17 @@ def confirm_email(user_id: int, *, actor: str) -> None:
     database.transact(write)
 
 
-def set_operator(user_id: int, flag: bool) -> None:
+def set_operator(user_id: int, flag: bool, *, actor: str = audit.COMMAND) -> None:
     """Makes the user an operator, or no longer one. Raises NotFound."""
-    _change(user_id, {"is_operator": flag})
+    act = "user.operator" if flag else "user.no_operator"
+    _change(user_id, {"is_operator": flag}, act=act, actor=actor)
 
 
-def set_disabled(user_id: int, flag: bool) -> None:
+def set_disabled(user_id: int, flag: bool, *, actor: str = audit.COMMAND) -> None:
     """Shuts the user out at once, sessions included, or lets them in again. Raises NotFound."""
     disabled_at = func.coalesce(models.User.disabled_at, clock.utcnow()) if flag else None
-    _change(user_id, {"disabled_at": disabled_at}, ends_sessions=flag)
+    act = "user.disabled" if flag else "user.enabled"
+    _change(user_id, {"disabled_at": disabled_at}, act=act, actor=actor, ends_sessions=flag)
 
 
 def account_of(account_id: int) -> Account:
@@ -187,16 +196,14 @@ def find_account(public_id: str) -> Account | None:
     return _find_account(models.Account.public_id == public_id)
 
 
-def set_plan(account_id: int, slug: str) -> None:
+def set_plan(account_id: int, slug: str, *, actor: str = audit.COMMAND) -> None:
     """Puts the account on a plan, from the next request on. Raises Refused and NotFound."""
 
-    def change(connection: Connection) -> int:
+    def change(connection: Connection) -> None:
         people.refuse_unknown_plan(connection, slug)
-        statement = update(models.Account).where(models.Account.id == account_id)
-        return connection.execute(statement.values(plan_slug=slug)).rowcount
+        _set_plan(connection, account_id, slug, actor)
 
-    if not database.transact(change):
-        raise NotFound("There is no such account.")
+    database.transact(change)
 
 
 def list_users(
@@ -251,7 +258,7 @@ def _brought_in_line(
     changes: dict[str, Any] = {}
     if not known.is_verified:
         changes["email_verified_at"] = clock.utcnow()
-    if operator:
+    if operator and not known.is_operator:
         changes["is_operator"] = True
     if password is not None and not passwords.verify(_stored_hash(known.id), password):
         changes["password_hash"] = passwords.make_hash(password)
@@ -259,11 +266,13 @@ def _brought_in_line(
     def change(connection: Connection) -> None:
         if plan is not None:
             people.refuse_unknown_plan(connection, plan)
-            owned = update(models.Account).where(models.Account.id == _owned(known.id))
-            connection.execute(owned.values(plan_slug=plan))
+            account_id = connection.execute(select(_owned(known.id))).scalar_one()
+            _set_plan(connection, account_id, plan, audit.COMMAND)
         if changes:
             ends_sessions = "password_hash" in changes
             _change_in(connection, known.id, changes, ends_sessions=ends_sessions)
+        for column in changes:
+            connection.execute(_event(known.id, ACTS[column], audit.COMMAND))
 
     database.transact(change)
     return get_user(known.id)
@@ -275,11 +284,42 @@ def _stored_hash(user_id: int) -> str | None:
         return connection.execute(statement).scalar_one()
 
 
-def _change(user_id: int, values: dict[str, Any], *, ends_sessions: bool = False) -> None:
+def _set_plan(connection: Connection, account_id: int, slug: str, actor: str) -> None:
+    of_account = models.Account.id == account_id
+    before = connection.execute(select(models.Account.plan_slug).where(of_account)).scalar()
+    if before is None:
+        raise NotFound("There is no such account.")
+    if before == slug:
+        return
+    connection.execute(update(models.Account).where(of_account).values(plan_slug=slug))
+    connection.execute(
+        audit.event(
+            actor=actor,
+            action="account.plan",
+            subject=f"account:{account_id}",
+            account_id=account_id,
+            details={"plan": [before, slug]},
+        )
+    )
+
+
+def _change(
+    user_id: int, values: dict[str, Any], *, act: str, actor: str, ends_sessions: bool = False
+) -> None:
     def change(connection: Connection) -> None:
         _change_in(connection, user_id, values, ends_sessions=ends_sessions)
+        connection.execute(_event(user_id, act, actor))
 
     database.transact(change)
+
+
+def _event(user_id: int, act: str, actor: str) -> Insert:
+    return audit.event(
+        actor=actor,
+        action=act,
+        subject=f"user:{user_id}",
+        account_id=people.own_account(user_id),
+    )
 
 
 def _change_in(

@@ -1,13 +1,36 @@
-"""The audit trail: who did what to money, keys and access. Builds the row; others run it."""
+"""The audit trail: who did what to money, keys and access, and from where. Builds the row; others
+run it, in the transaction of the act itself. `trail` reads it.
+
+Where an act comes from is told once for each request (`act_from`), not by every verb on the way.
+"""
 
 from collections.abc import Mapping
-from typing import Any
+from contextvars import ContextVar
+from typing import Any, NamedTuple
 
-from sqlalchemy import Insert, insert
+from sqlalchemy import Insert, ScalarSelect, insert
 
 from solrouter.clock import new_id
 from solrouter.models import AuditEvent
 from solrouter.models.columns import db_now
+
+
+class Origin(NamedTuple):
+    """The caller's address and the id of the request; empty for commands and periodic work."""
+
+    network: str
+    request_id: str
+
+
+# Whoever runs a command on the server.
+COMMAND = "operator:cli"
+NOWHERE = Origin("", "")
+_origin: ContextVar[Origin] = ContextVar("solrouter.audit.origin", default=NOWHERE)
+
+
+def act_from(network: str, request_id: str) -> None:
+    """From now on this thread or greenlet acts for that request; two empty texts for none."""
+    _origin.set(Origin(network, request_id))
 
 
 def event(
@@ -15,10 +38,11 @@ def event(
     actor: str,
     action: str,
     subject: str,
-    account_id: int | None = None,
+    account_id: int | ScalarSelect[int] | None = None,
     details: Mapping[str, Any] | None = None,
 ) -> Insert:
     """The statement that appends one event; for the transaction of the act itself."""
+    origin = _origin.get()
     return insert(AuditEvent).values(
         id=new_id(),
         account_id=account_id,
@@ -26,5 +50,7 @@ def event(
         action=action,
         subject=subject,
         details=dict(details or {}),
+        network=origin.network,
+        request_id=origin.request_id,
         created_at=db_now(),
     )

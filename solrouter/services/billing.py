@@ -9,6 +9,8 @@ raises it.
     usage       customer:granted → revenue   (gifts are spent first)
                 customer:paid    → revenue
     write-off   writeoff         → revenue   (what the balance could not pay)
+    forfeit     customer:granted → forfeited (what a person gave up with their account)
+                customer:paid    → forfeited
 """
 
 import uuid
@@ -40,7 +42,8 @@ from solrouter.models.columns import db_now
 
 REVENUE, PROMO, WRITE_OFF = "revenue", "promo", "writeoff"
 REFUNDS, DISPUTES = "refunds", "disputes"
-GRANT, USAGE = "grant", "usage"
+FORFEITED = "forfeited"
+GRANT, USAGE, FORFEIT = "grant", "usage", "forfeit"
 # Where each kind of credit comes from, and which of the customer's two balances it raises.
 CREDIT_SOURCES = {GRANT: (PROMO, "granted")}
 
@@ -187,6 +190,28 @@ def credit_transfer(
         "actor": actor,
         "note": note,
     }
+
+
+def forfeit_transfers(
+    transfer_id: uuid.UUID, account_id: int, balance: Balance, *, actor: str
+) -> list[dict[str, Any]]:
+    """The transfers that empty the account of somebody who leaves; none for an empty one."""
+    legs = (("granted", balance.granted_nanos), ("paid", balance.paid_nanos))
+    return [
+        {
+            "id": transfer_id,
+            "leg": leg,
+            "account_id": account_id,
+            "debit": customer(account_id, part),
+            "credit": FORFEITED,
+            "amount_nanos": amount,
+            "kind": FORFEIT,
+            "actor": actor,
+            "note": "The account was deleted",
+        }
+        for leg, (part, amount) in enumerate(legs)
+        if amount > 0
+    ]
 
 
 def insert_transfers() -> Insert:

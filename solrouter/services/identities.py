@@ -120,6 +120,16 @@ def link(user_id: int, profile: ProvenIdentity) -> None:
     outbox.ring()
 
 
+def prove(user_id: int, profile: ProvenIdentity) -> None:
+    """Passes if the user could sign in with this identity before now. Raises Refused."""
+    with database.read() as connection:
+        owner = _owner(connection, profile)
+    if owner is None or owner.id != user_id:
+        raise Refused(
+            f"This {profile.provider_name} account is not the one that you sign in with here."
+        )
+
+
 def adopt(user_id: int, profile: ProvenIdentity) -> bool:
     """Links an identity to the user who has just proven their password, if the address is theirs.
 

@@ -8,10 +8,11 @@ import secrets
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, func, insert, select
+from sqlalchemy import ColumnElement, Connection, ScalarSelect, func, insert, select
 
 from solrouter import clock, models
 from solrouter.errors import Refused
+from solrouter.services import audit
 
 DEFAULT_PLAN = "pay-as-you-go"
 EMAIL_CHARACTERS_MAX = 254
@@ -49,6 +50,23 @@ class Newcomer:
     is_verified: bool
     is_operator: bool
     plan: str
+
+
+def own_account(user_id: int) -> ScalarSelect[int]:
+    """The account that the user came with; they may be members of others."""
+    return (
+        select(func.min(models.Membership.account_id))
+        .where(models.Membership.user_id == user_id, models.Membership.role == "owner")
+        .scalar_subquery()
+    )
+
+
+def is_familiar(connection: Connection, user_id: int, network: str) -> bool:
+    """Whether the user is signed in from this network: a guesser elsewhere must not stop them."""
+    session = select(models.Session.id).where(
+        models.Session.user_id == user_id, models.Session.network == network
+    )
+    return connection.execute(session.limit(1)).first() is not None
 
 
 def email_taken() -> Refused:
@@ -138,6 +156,15 @@ def add(connection: Connection, newcomer: Newcomer) -> User:
     connection.execute(
         insert(models.Membership).values(
             user_id=user_id, account_id=account_id, role="owner", created_at=now
+        )
+    )
+    connection.execute(
+        audit.event(
+            actor=f"user:{user_id}",
+            action="user.created",
+            subject=f"user:{user_id}",
+            account_id=account_id,
+            details={"is_operator": newcomer.is_operator, "plan": newcomer.plan},
         )
     )
     user = find(connection, models.User.id == user_id)

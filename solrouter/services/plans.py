@@ -4,13 +4,16 @@ A changed limit holds from the next request on, on every worker, since the admis
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
 
 from solrouter import database
 from solrouter.errors import Refused
 from solrouter.models import Plan as PlanRow
+from solrouter.services import audit
 
 SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 
@@ -39,7 +42,13 @@ def list_of() -> list[Plan]:
     return [Plan(*row) for row in rows]
 
 
-def define(slug: str, changes: dict[str, int | None], *, name: str | None = None) -> Plan:
+def define(
+    slug: str,
+    changes: dict[str, int | None],
+    *,
+    name: str | None = None,
+    actor: str = audit.COMMAND,
+) -> Plan:
     """Makes a plan, or changes the limits that are given of one that is there. Raises Refused."""
     if not SLUG.fullmatch(slug):
         raise Refused("A slug is lower-case letters, digits and dashes, at most 40.", param="slug")
@@ -57,6 +66,17 @@ def define(slug: str, changes: dict[str, int | None], *, name: str | None = None
             values = {**asdict(Plan(*row)), **changes}
             values["name"] = name or values["name"]
             connection.execute(update(PlanRow).where(PlanRow.slug == slug).values(**values))
+        changed = _changes(None if row is None else row._asdict(), values)
+        event = audit.event(actor=actor, action="plan.set", subject=slug, details=changed)
+        connection.execute(event)
         return Plan(*connection.execute(select(*COLUMNS).where(PlanRow.slug == slug)).one())
 
     return database.transact(verb)
+
+
+def _changes(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> dict[str, Any]:
+    """What is not as it was, as [before, after]; of a new plan, all of it."""
+    if before is None:
+        return dict(after)
+    pairs = {name: [before[name], value] for name, value in after.items()}
+    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}

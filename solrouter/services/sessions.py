@@ -11,21 +11,36 @@
 import hashlib
 import logging
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, Insert, delete, func, insert, select, update
 
 from solrouter import clock, database
-from solrouter.errors import Unavailable
-from solrouter.models import Account, Membership, Session, User
-from solrouter.models.columns import db_now
+from solrouter.errors import NotFound, Unavailable
+from solrouter.models import Account, Membership, SecondFactor, Session, User
+from solrouter.models.columns import UtcDateTime, db_now
+from solrouter.services import audit, people
 
 log = logging.getLogger(__name__)
 
 TOKEN_BYTES = 32
 TOUCH_EVERY_S = 60
 USER_AGENT_CHARACTERS_MAX = 300
+PUBLIC_ID_HEX = 16
+
+
+@dataclass(frozen=True, slots=True)
+class OpenSession:
+    """A browser that is signed in, as its person sees it in a list."""
+
+    public_id: str
+    user_agent: str
+    network: str
+    created_at: datetime
+    seen_at: datetime
+    is_present: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +58,9 @@ class SignedIn:
     account_name: str
     role: str
     session_id: int
+    has_password: bool
+    has_second_factor: bool
+    proven_at: datetime
 
     @property
     def is_authenticated(self) -> bool:
@@ -69,20 +87,35 @@ def open_session(
     now = clock.utcnow()
 
     def add(connection: Connection) -> None:
+        account_id = _first_account(connection, user_id)
         connection.execute(
             insert(Session).values(
                 digest=_digest(token),
                 user_id=user_id,
-                account_id=_first_account(connection, user_id),
+                account_id=account_id,
                 user_agent=user_agent[:USER_AGENT_CHARACTERS_MAX],
                 network=network,
                 created_at=now,
                 seen_at=now,
                 expires_at=_expiry(now, created_at=now, idle_s=idle_s, total_s=total_s),
+                proven_at=now,
             )
         )
+        connection.execute(_event(user_id, "session.opened", account_id=account_id))
 
     database.transact(add)
+    return token
+
+
+def renew_session(session_id: int) -> str:
+    """Notes that the person has just proven themselves again; the session gets a new token.
+
+    The old one is dead: who has it had no part in the proof (OWASP ASVS 5.0, 7.2.4).
+    """
+    token = secrets.token_urlsafe(TOKEN_BYTES)
+    statement = update(Session).where(Session.id == session_id)
+    statement = statement.values(digest=_digest(token), proven_at=clock.utcnow())
+    database.transact(lambda connection: connection.execute(statement).rowcount)
     return token
 
 
@@ -111,10 +144,62 @@ def close_session(token: str) -> None:
     database.transact(lambda connection: connection.execute(statement).rowcount)
 
 
+def sessions_of(user_id: int, *, present: int) -> list[OpenSession]:
+    """The user's living sessions, the present one first, then by last use."""
+    query = (
+        select(
+            Session.id,
+            Session.digest,
+            Session.user_agent,
+            Session.network,
+            Session.created_at,
+            Session.seen_at,
+        )
+        .where(Session.user_id == user_id, Session.expires_at >= db_now())
+        .order_by(Session.seen_at.desc(), Session.id.desc())
+    )
+    with database.read() as connection:
+        rows = connection.execute(query).all()
+    found = [
+        OpenSession(
+            public_id=_public_id(row.digest),
+            user_agent=row.user_agent,
+            network=row.network,
+            created_at=row.created_at,
+            seen_at=row.seen_at,
+            is_present=row.id == present,
+        )
+        for row in rows
+    ]
+    return sorted(found, key=lambda session: not session.is_present)
+
+
+def close_one(user_id: int, public_id: str) -> None:
+    """Ends that session of the user. Raises NotFound, also for somebody else's."""
+
+    def close(connection: Connection) -> None:
+        of_user = select(Session.id, Session.digest).where(Session.user_id == user_id)
+        for number, digest in connection.execute(of_user):
+            if _public_id(digest) == public_id:
+                connection.execute(delete(Session).where(Session.id == number))
+                connection.execute(_event(user_id, "session.closed"))
+                return
+        raise NotFound("That session has ended already.")
+
+    database.transact(close)
+
+
 def close_other_sessions(user_id: int, *, keep: int) -> int:
     """Ends all sessions of the user but the one with the id `keep`, and returns how many."""
-    statement = delete(Session).where(Session.user_id == user_id, Session.id != keep)
-    return database.transact(lambda connection: connection.execute(statement).rowcount)
+
+    def close(connection: Connection) -> int:
+        statement = delete(Session).where(Session.user_id == user_id, Session.id != keep)
+        closed: int = connection.execute(statement).rowcount
+        details = {"closed": closed}
+        connection.execute(_event(user_id, "session.others_closed", details=details))
+        return closed
+
+    return database.transact(close)
 
 
 def forget_expired() -> int:
@@ -139,8 +224,12 @@ _LOAD = (
         Account.name,
         Membership.role,
         Session.id,
+        User.password_hash.is_not(None),
+        SecondFactor.confirmed_at.is_not(None),
+        func.coalesce(Session.proven_at, Session.created_at, type_=UtcDateTime()),
     )
     .join(User, User.id == Session.user_id)
+    .outerjoin(SecondFactor, SecondFactor.user_id == Session.user_id)
     .join(
         Membership,
         (Membership.user_id == Session.user_id) & (Membership.account_id == Session.account_id),
@@ -175,6 +264,27 @@ def _first_account(connection: Connection, user_id: int) -> int:
         .limit(1)
     )
     return connection.execute(oldest).scalar_one()
+
+
+def _event(
+    user_id: int,
+    action: str,
+    *,
+    account_id: int | None = None,
+    details: Mapping[str, int] | None = None,
+) -> Insert:
+    return audit.event(
+        actor=f"user:{user_id}",
+        action=action,
+        subject=f"user:{user_id}",
+        account_id=account_id or people.own_account(user_id),
+        details=details,
+    )
+
+
+def _public_id(digest: bytes) -> str:
+    """What a page may call the session; neither its number nor its digest leaves."""
+    return hashlib.sha256(b"public:" + digest).hexdigest()[:PUBLIC_ID_HEX]
 
 
 def _digest(token: str) -> bytes:

@@ -11,16 +11,18 @@ guess from everywhere cannot lock the owner out at home.
 """
 
 import hashlib
+from collections.abc import Mapping
 from datetime import datetime
 
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import Connection, Insert, Row, delete, select, update
 
 from solrouter import database, models
 from solrouter.errors import Refused
-from solrouter.services import passwords, people, throttles
+from solrouter.services import audit, outbox, passwords, people, throttles
 from solrouter.services.people import User
 from solrouter.services.throttles import Allowance
 
+MARK_HEX = 32
 WRONG = "The e-mail address or the password is wrong."
 
 
@@ -60,7 +62,7 @@ def _credentials(address: str, network: str) -> tuple[Credentials | None, bool]:
         return None, False
     with database.read() as connection:
         row = connection.execute(_WITH_PASSWORD.where(models.User.email == address)).one_or_none()
-        return row, row is not None and _is_familiar(connection, row.id, network)
+        return row, row is not None and people.is_familiar(connection, row.id, network)
 
 
 def _verified(row: Credentials | None, password: str) -> User:
@@ -87,8 +89,64 @@ def _replace_hash(user_id: int, *, old: str, new: str) -> None:
     database.transact(lambda connection: connection.execute(statement).rowcount)
 
 
-def _is_familiar(connection: Connection, user_id: int, network: str) -> bool:
-    session = select(models.Session.id).where(
-        models.Session.user_id == user_id, models.Session.network == network
+# Proven again, by somebody who is signed in.
+
+
+def prove_password(user_id: int, password: str, *, network: str) -> None:
+    """Passes if this is the user's password. Raises Refused (`password`) and RateLimited.
+
+    Failures count as those of a sign-in do.
+    """
+    with database.read() as connection:
+        row = connection.execute(_OF_USER.where(models.User.id == user_id)).one()
+    counted = allowances(row.email, network, is_familiar=True)
+    throttles.take_all(counted)
+    if not passwords.verify(row.password_hash, password):
+        raise Refused("That is not your password.", param="password")
+    throttles.give_back(counted)
+
+
+def change_password(user_id: int, password: str, *, keep_session: int) -> None:
+    """Gives the user this password; all their other sessions end. Raises Refused (`password`)."""
+    with database.read() as connection:
+        row = connection.execute(_OF_USER.where(models.User.id == user_id)).one()
+    passwords.refuse_weak(password, email=row.email)
+    new_hash = passwords.make_hash(password)
+    act = "password.set" if row.password_hash is None else "password.changed"
+
+    def change(connection: Connection) -> None:
+        of_user = update(models.User).where(models.User.id == user_id)
+        connection.execute(of_user.values(password_hash=new_hash))
+        others = delete(models.Session).where(models.Session.user_id == user_id)
+        connection.execute(others.where(models.Session.id != keep_session))
+        connection.execute(_event(user_id, act))
+        outbox.put(connection, "password_changed", row.email, user_id=user_id)
+
+    database.transact(change)
+    outbox.ring()
+
+
+def half_way(user_id: int) -> str | None:
+    """A mark of the user's password for a sign-in that waits for its second step.
+
+    None for a user who may not come in. Another password makes another mark, and ends the wait.
+    """
+    condition = (models.User.id == user_id, models.User.disabled_at.is_(None))
+    with database.read() as connection:
+        row = connection.execute(_OF_USER.where(*condition)).one_or_none()
+    if row is None:
+        return None
+    return hashlib.sha256((row.password_hash or "").encode()).hexdigest()[:MARK_HEX]
+
+
+_OF_USER = select(models.User.email, models.User.password_hash)
+
+
+def _event(user_id: int, action: str, *, details: Mapping[str, str] | None = None) -> Insert:
+    return audit.event(
+        actor=f"user:{user_id}",
+        action=action,
+        subject=f"user:{user_id}",
+        account_id=people.own_account(user_id),
+        details=details,
     )
-    return connection.execute(session.limit(1)).first() is not None

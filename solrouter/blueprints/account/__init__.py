@@ -1,6 +1,25 @@
 """A person's own account, from overview to settings. Shows and asks; decides nothing."""
 
-from solrouter.blueprints.account import activity, balance, key, keys, overview, settings
+from solrouter.blueprints.account import (
+    activity,
+    audit,
+    balance,
+    confirm,
+    key,
+    keys,
+    overview,
+    settings,
+)
 from solrouter.blueprints.account.room import account
 
-__all__ = ["account", "activity", "balance", "key", "keys", "overview", "settings"]
+__all__ = [
+    "account",
+    "activity",
+    "audit",
+    "balance",
+    "confirm",
+    "key",
+    "keys",
+    "overview",
+    "settings",
+]

@@ -15,6 +15,14 @@ KEY_PAGES = (
     "account.show_revoke_key",
 )
 SETTINGS_PAGES = (
+    "account.show_audit",
+    "account.show_second_factor",
+    "account.confirm_second_factor",
+    "account.renew_recovery_codes",
+    "account.turn_off_second_factor",
+    "account.change_password",
+    "account.show_delete_account",
+    "account.delete_account",
     "account.ask_email_change",
     "account.show_confirm_email",
     "account.confirm_email",

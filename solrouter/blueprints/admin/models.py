@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from flask import flash, redirect, request, url_for
 from flask.typing import ResponseReturnValue
+from flask_login import current_user
 
 from solrouter.blueprints import hx
 from solrouter.blueprints.admin.room import admin, dollars, tokens
@@ -21,7 +22,7 @@ def show_models() -> ResponseReturnValue:
 def add_offer() -> ResponseReturnValue:
     try:
         terms = _terms(request.form)
-        added = catalogue.add_offer(terms)
+        added = catalogue.add_offer(terms, actor=f"user:{current_user.user_id}")
     except Refused as refused:
         return _models_page(errors={refused.param: refused.message}, form=request.form)
     said = f"“{terms.model_id}” is offered." if added else "It was already there, at this price."

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from flask import flash, redirect, request, url_for
 from flask.typing import ResponseReturnValue
+from flask_login import current_user
 
 from solrouter.blueprints import hx
 from solrouter.blueprints.admin.room import admin
@@ -36,6 +37,7 @@ def add_provider() -> ResponseReturnValue:
             base_url=form.get("base_url", ""),
             api_key=form.get("api_key", "").strip() or None,
             name=form.get("name", "").strip() or None,
+            actor=f"user:{current_user.user_id}",
         )
     except Refused as refused:
         return _providers_page(errors={refused.param: refused.message}, form=form)

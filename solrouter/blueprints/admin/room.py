@@ -14,6 +14,7 @@ TABS = (
     ("Providers", "admin.show_providers", ("admin.add_provider",)),
     ("Models", "admin.show_models", ("admin.add_offer",)),
     ("Requests", "admin.show_requests", ()),
+    ("Audit", "admin.show_audit", ()),
 )
 
 

@@ -21,7 +21,7 @@ from flask.typing import ResponseReturnValue
 from flask_login import current_user
 
 from solrouter import clock
-from solrouter.blueprints import hx, oauth, redirects, sessions, welcome
+from solrouter.blueprints import confirm, hx, oauth, redirects, sessions, welcome
 from solrouter.blueprints.auth.room import HOME, auth, let_in, login_page, next_page
 from solrouter.errors import AddressKnown, Refused
 from solrouter.services import identities
@@ -60,6 +60,8 @@ def return_from_provider(provider: str) -> Response:
     try:
         profile, kept = oauth.finish(found)
         target = redirects.own_path(kept.get("next", "")) or url_for(HOME)
+        if "proves" in kept:
+            return confirm.return_from_provider(profile, kept["proves"], target)
         if "user_id" in kept:
             return _connect(profile, kept["user_id"], target)
         user = identities.sign_in_with(

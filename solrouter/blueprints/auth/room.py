@@ -2,7 +2,7 @@
 
 from flask import Blueprint, Response, request, url_for
 
-from solrouter.blueprints import hx, redirects, sessions, welcome
+from solrouter.blueprints import arrivals, hx, redirects
 from solrouter.errors import Refused
 
 auth = Blueprint("auth", __name__)
@@ -12,10 +12,8 @@ UNPROCESSABLE = 422
 
 
 def let_in(user_id: int, target: str) -> Response:
-    """The end of every way in: a new session, and on to the page that was wanted."""
-    sessions.sign_in(user_id)
-    welcome.greet(user_id)
-    return hx.go_to(target)
+    """The end of every way in: a new session, or the second step, and on to what was wanted."""
+    return arrivals.arrive(user_id, target)
 
 
 def login_page(refusal: Refused | None = None) -> Response:

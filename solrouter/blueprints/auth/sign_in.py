@@ -6,7 +6,7 @@ The other ways in are files of their own.
 from flask import Response, current_app, make_response, render_template, request, url_for
 from flask_login import current_user
 
-from solrouter.blueprints import hx, sessions
+from solrouter.blueprints import half_way, hx, sessions
 from solrouter.blueprints.auth import providers
 from solrouter.blueprints.auth.room import auth, form, let_in, login_page, next_page, typed
 from solrouter.errors import Forbidden, Refused
@@ -50,8 +50,11 @@ def sign_in() -> Response:
         user = sign_ins.sign_in(typed("email"), typed("password"), request.remote_addr or "")
     except Refused as refusal:
         return login_page(refusal)
-    providers.adopt_pending(user.id)
-    return let_in(user.id, next_page())
+    answer = let_in(user.id, next_page())
+    # With a second step only after it: half a proof connects nothing.
+    if half_way.user_id() is None:
+        providers.adopt_pending(user.id)
+    return answer
 
 
 @auth.get("/logout")

@@ -85,6 +85,7 @@ __all__ = [
     "cover",
     "credit",
     "expire",
+    "forfeit",
     "grow",
     "late_writes",
     "lead",
@@ -297,6 +298,28 @@ def _refuse_credit(connection: Connection, account_id: int) -> NoReturn:
         "before. An operator can confirm it: on the account's page, or by flask users confirm.",
         param="amount",
     )
+
+
+def forfeit(connection: Connection, account_id: int, *, expected_nanos: int, actor: str) -> None:
+    """Empties an account whose owner leaves and gives up exactly this much, and freezes it.
+
+    Within the transaction of the departure. Raises Refused while requests hold money, when the
+    balance is another by now, and when it is below zero.
+    """
+    columns = select(Account.paid_nanos, Account.granted_nanos, Account.held_nanos)
+    row = connection.execute(columns.where(Account.id == account_id).with_for_update()).one()
+    had = billing.Balance(*row)
+    if had.held_nanos:
+        raise Refused("Requests of this account are still running. Try again when they have ended.")
+    if had.paid_nanos < 0:
+        raise Refused("This account owes money. Write to the operator of this server to settle it.")
+    if had.posted_nanos != expected_nanos:
+        raise Refused("The balance has changed meanwhile. Look at it again.", param="forfeit")
+    emptied = update(Account).where(Account.id == account_id)
+    connection.execute(emptied.values(paid_nanos=0, granted_nanos=0, frozen_at=db_now()))
+    transfers = billing.forfeit_transfers(new_id(), account_id, had, actor=actor)
+    if transfers:
+        connection.execute(billing.insert_transfers(), transfers)
 
 
 def beat(worker_id: str) -> None:

@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
 
@@ -11,6 +12,7 @@ from solrouter.clock import utcnow
 from solrouter.errors import Refused
 from solrouter.models import LanguageModel, Offer, PriceCard, Provider
 from solrouter.models.catalogue import OPERATOR
+from solrouter.services import audit
 from solrouter.services.catalogue import snapshot
 
 MODEL_ID = re.compile(r"[a-z0-9][a-z0-9.-]*/[A-Za-z0-9][A-Za-z0-9._:-]*")
@@ -32,7 +34,7 @@ class OfferTerms:
     cost_output_nanos: int | None = None
 
 
-def add_offer(terms: OfferTerms) -> bool:
+def add_offer(terms: OfferTerms, *, actor: str = audit.COMMAND) -> bool:
     """Adds a provider's way to serve a model, and the model itself if it is new; both priced from
     now.
 
@@ -52,10 +54,24 @@ def add_offer(terms: OfferTerms) -> bool:
         offer_id = _ensure_offer(connection, terms, model_id, provider_id, now)
         added = _ensure_cards(connection, terms, offer_id, now)
         if added:
+            event = audit.event(
+                actor=actor, action="offer.added", subject=terms.model_id, details=_told(terms)
+            )
+            connection.execute(event)
             snapshot.bump_version(connection)
         return added
 
     return database.transact(verb)
+
+
+def _told(terms: OfferTerms) -> dict[str, Any]:
+    """What the audit trail keeps of an offer: whose it is, and the prices a million tokens."""
+    return {
+        "provider": terms.provider_slug,
+        "name_there": terms.upstream_model,
+        "input_nanos": terms.input_nanos,
+        "output_nanos": terms.output_nanos,
+    }
 
 
 def _check_terms(terms: OfferTerms) -> None:

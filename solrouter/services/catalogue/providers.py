@@ -75,6 +75,7 @@ def add_provider(
     api_key: str | None = None,
     name: str | None = None,
     server: str | None = None,
+    actor: str = audit.COMMAND,
 ) -> bool:
     """Adds a provider, or gives one that is there another key. Returns whether anything changed.
 
@@ -106,9 +107,15 @@ def add_provider(
             if (found.kind, found.base_url) == (kind, base_url):
                 if is_new_key:
                     _change_key(connection, slug, values["key_encrypted"])
+                    # That there is another, never which.
+                    event = audit.event(actor=actor, action="provider.key", subject=slug)
+                    connection.execute(event)
                 return is_new_key
             raise Refused(f"There is another provider “{slug}” at {found.base_url}.", param="slug")
         connection.execute(insert(Provider).values(**values))
+        details = {"kind": kind, "base_url": base_url, "has_key": api_key is not None}
+        event = audit.event(actor=actor, action="provider.added", subject=slug, details=details)
+        connection.execute(event)
         snapshot.bump_version(connection)
         return True
 

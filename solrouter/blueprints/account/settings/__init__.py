@@ -1,5 +1,23 @@
-"""The settings of the person who is signed in: one file and one fragment for each section."""
+"""Account settings: one page of sections, a file for each, and the pages beneath it."""
 
-from solrouter.blueprints.account.settings import email, page, sign_in_methods
+from solrouter.blueprints.account.settings import (
+    delete,
+    email,
+    export,
+    open_sessions,
+    page,
+    password,
+    second_factor,
+    sign_in_methods,
+)
 
-__all__ = ["email", "page", "sign_in_methods"]
+__all__ = [
+    "delete",
+    "email",
+    "export",
+    "open_sessions",
+    "page",
+    "password",
+    "second_factor",
+    "sign_in_methods",
+]

@@ -8,7 +8,7 @@ from alembic import op
 
 from solrouter.models.columns import UtcDateTime
 
-revision = "0010"
+revision = "0009"
 down_revision = "0008"
 branch_labels = None
 depends_on = None

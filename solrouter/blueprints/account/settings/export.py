@@ -1,0 +1,131 @@
+"""All that is kept about a person and their account, as a ZIP that is written while it is sent.
+
+Keys come without secrets, which are not kept. Prompts and answers are not kept either.
+"""
+
+import json
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from flask import Response, stream_with_context
+
+from solrouter import clock
+from solrouter.blueprints import devices, sessions
+from solrouter.blueprints.account.room import account
+from solrouter.blueprints.account.settings import page
+from solrouter.services import accounts, activity, billing, keys, second_factors, trail
+from solrouter.services import sessions as session_rows
+from solrouter.services.sessions import SignedIn
+
+SECTION = "privacy"
+ROWS_AT_ONCE = 500
+Rows = Iterator[dict[str, Any]]
+ABOUT = """Exported from SolRouter. Amounts are nanodollars (1 USD = 1000000000), times are UTC.
+Prompts and answers are not kept, so they are not here. Keys are kept as digests only.
+"""
+
+
+def facts() -> dict[str, Any]:
+    return {}
+
+
+page.add(SECTION, facts)
+
+
+@account.post("/settings/export")
+def export_data() -> Response:
+    name = f"solrouter-export-{clock.utcnow():%Y-%m-%d}.zip"
+    return Response(
+        stream_with_context(_archive(sessions.signed_in())),
+        mimetype="application/zip",
+        headers={"Content-Disposition": f'attachment; filename="{name}"'},
+    )
+
+
+class _Outlet:
+    """A file that cannot be read or rewound: what was written waits to be sent."""
+
+    def __init__(self) -> None:
+        self._waiting: list[bytes] = []
+
+    def write(self, data: bytes) -> int:
+        self._waiting.append(bytes(data))
+        return len(data)
+
+    def flush(self) -> None:
+        """Nothing is held back."""
+
+    def taken(self) -> bytes:
+        """What was written since the last time."""
+        data, self._waiting = b"".join(self._waiting), []
+        return data
+
+
+def _archive(user: SignedIn) -> Iterator[bytes]:
+    outlet = _Outlet()
+    with zipfile.ZipFile(outlet, "w", zipfile.ZIP_DEFLATED) as archive:  # type: ignore[call-overload]
+        archive.writestr("about.txt", ABOUT)
+        for name, rows in _files(user):
+            with archive.open(f"{name}.jsonl", "w", force_zip64=True) as file:
+                for number, row in enumerate(rows):
+                    file.write(json.dumps(row, default=_plain, ensure_ascii=False).encode() + b"\n")
+                    if number % ROWS_AT_ONCE == 0:
+                        yield outlet.taken()
+    yield outlet.taken()
+
+
+def _files(user: SignedIn) -> Iterator[tuple[str, Rows]]:
+    account_id = user.account_id
+    yield "profile", iter([_profile(user)])
+    yield "keys", (asdict(key) for key in keys.list_of(account_id))
+    yield "sessions", _sessions(user)
+    yield (
+        "transfers",
+        _all(lambda before: billing.statement(account_id, limit=ROWS_AT_ONCE, before=before)),
+    )
+    yield (
+        "receipts",
+        _all(lambda before: activity.recent(account_id, limit=ROWS_AT_ONCE, before=before)),
+    )
+    yield (
+        "audit",
+        _all(lambda before: trail.of_account(account_id, limit=ROWS_AT_ONCE, before=before)),
+    )
+
+
+def _profile(user: SignedIn) -> dict[str, Any]:
+    known, holder = accounts.get_user(user.user_id), accounts.account_of(user.account_id)
+    return {
+        "user": user.user_public_id,
+        "email": known.email,
+        "is_verified": known.is_verified,
+        "name": known.name,
+        "has_password": known.has_password,
+        "has_second_factor": second_factors.state_of(user.user_id).is_on,
+        "created_at": known.created_at,
+        "account": holder.public_id,
+        "account_name": holder.name,
+        "role": user.role,
+        "plan": holder.plan_slug,
+        "balance": asdict(billing.balance(user.account_id)),
+    }
+
+
+def _sessions(user: SignedIn) -> Rows:
+    for row in session_rows.sessions_of(user.user_id, present=user.session_id):
+        yield asdict(row) | {"device": devices.name_of(row.user_agent)}
+
+
+def _all(fetch: Callable[[str | None], list[Any]]) -> Rows:
+    """Every row, a page at a time."""
+    before = None
+    while found := fetch(before):
+        yield from (asdict(row) for row in found)
+        before = found[-1].id
+
+
+def _plain(value: Any) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)

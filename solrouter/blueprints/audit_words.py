@@ -1,0 +1,88 @@
+"""Acts of the audit trail in words for people; what it does not know it shows as it is."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from solrouter.money import display_usd
+from solrouter.services.trail import Event
+
+ACTIONS = {
+    "account.deleted": "Deleted the account",
+    "account.frozen": "Froze the account",
+    "account.plan": "Changed the plan",
+    "catalogue.sync": "Brought in a catalogue",
+    "credit.granted": "Granted credit",
+    "invitation.created": "Invited somebody",
+    "invitation.revoked": "Took an invitation back",
+    "key.changed": "Changed a key",
+    "key.created": "Created a key",
+    "key.revoked": "Revoked a key",
+    "member.left": "Left the account",
+    "offer.added": "Offered a model",
+    "password.changed": "Changed the password",
+    "password.set": "Set a password",
+    "plan.set": "Set a plan’s limits",
+    "provider.added": "Added a provider",
+    "provider.changed": "Changed a provider",
+    "provider.data": "Said who keeps prompts",
+    "provider.key": "Changed a provider’s key",
+    "second_factor.codes_renewed": "Made new recovery codes",
+    "second_factor.off": "Turned two-step sign-in off",
+    "second_factor.on": "Turned two-step sign-in on",
+    "second_factor.recovery_code_used": "Used a recovery code",
+    "session.closed": "Ended a session",
+    "session.opened": "Signed in",
+    "session.others_closed": "Signed out everywhere else",
+    "sign_in.added": "Connected a way to sign in",
+    "sign_in.removed": "Removed a way to sign in",
+    "user.address_released": "Lost an address that was never confirmed",
+    "user.created": "Signed up",
+    "user.disabled": "Shut a user out",
+    "user.email_changed": "Changed the e-mail address",
+    "user.email_confirmed": "Confirmed an address by hand",
+    "user.email_verified": "Confirmed the e-mail address",
+    "user.enabled": "Let a user in again",
+    "user.operator": "Made a user an operator",
+    "user.no_operator": "Ended a user’s rights as operator",
+    "user.password_reset": "Set a forgotten password anew",
+    "user.verified": "Confirmed an address",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """The act, and what was given or changed, as pairs of name and value."""
+
+    act: str
+    details: list[tuple[str, str]]
+
+
+def of(event: Event) -> Words:
+    """The event in words."""
+    act = ACTIONS.get(event.action, event.action)
+    return Words(act, list(_details(event.details)))
+
+
+def _details(details: Mapping[str, Any]) -> list[tuple[str, str]]:
+    return [(_name(key), _value(key, value)) for key, value in details.items()]
+
+
+def _name(key: str) -> str:
+    return key.removesuffix("_nanos").replace("_", " ").capitalize()
+
+
+def _value(key: str, value: Any) -> str:
+    if isinstance(value, list) and len(value) == 2:
+        return f"{_one(key, value[0])} → {_one(key, value[1])}"
+    return _one(key, value)
+
+
+def _one(key: str, value: Any) -> str:
+    if value is None:
+        return "none"
+    if key.endswith("_nanos") and isinstance(value, int):
+        return display_usd(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value)

@@ -1,0 +1,171 @@
+"""The end of a user: anonymised, signed out everywhere, their keys dead; the books stay.
+
+| what                                  | becomes                                                  |
+|---------------------------------------|----------------------------------------------------------|
+| the user                              | a row without address, name, password or ways in         |
+| an account that is theirs alone       | emptied into the ledger's `forfeited`, frozen, nameless  |
+| its keys                              | revoked, nameless                                        |
+| their keys in others' accounts        | disabled, for the owner to see                           |
+| transfers, receipts, the audit trail  | stay                                                     |
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, delete, func, select, update
+
+from solrouter import clock, database
+from solrouter.errors import Refused
+from solrouter.models import (
+    Account,
+    ApiKey,
+    EmailToken,
+    Identity,
+    Membership,
+    RecoveryCode,
+    SecondFactor,
+    Session,
+    User,
+)
+from solrouter.models.columns import db_now
+from solrouter.services import admission, audit
+
+NAMELESS = "Deleted"
+
+
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """An account that ends with its only member, and what is given up with it."""
+
+    account_id: int
+    public_id: str
+    name: str
+    posted_nanos: int
+    held_nanos: int
+
+
+def closings(user_id: int) -> list[Closing]:
+    """The accounts that would end with this user."""
+    with database.read() as connection:
+        return _closings(connection, user_id)
+
+
+def delete_user(user_id: int, *, forfeit_nanos: int) -> None:
+    """Ends the user; `forfeit_nanos` is what they were told that they give up, and agreed to.
+
+    Raises Refused: while requests are running, when the sum is another by now, when an account has
+    members but would have no owner.
+    """
+    actor = f"user:{user_id}"
+
+    def verb(connection: Connection) -> None:
+        _refuse_orphans(connection, user_id)
+        ending = _closings(connection, user_id)
+        if sum(closing.posted_nanos for closing in ending) != forfeit_nanos:
+            raise Refused("The balance has changed meanwhile. Look at it again.", param="forfeit")
+        for closing in ending:
+            _close(connection, closing, actor)
+        _leave_others(connection, user_id, [closing.account_id for closing in ending], actor)
+        _anonymise(connection, user_id)
+
+    database.transact(verb)
+
+
+def _closings(connection: Connection, user_id: int) -> list[Closing]:
+    mine = select(Membership.account_id).where(Membership.user_id == user_id)
+    alone = (
+        select(Membership.account_id)
+        .where(Membership.account_id.in_(mine))
+        .group_by(Membership.account_id)
+        .having(func.count() == 1)
+    )
+    query = select(
+        Account.id,
+        Account.public_id,
+        Account.name,
+        Account.paid_nanos + Account.granted_nanos,
+        Account.held_nanos,
+    )
+    rows = connection.execute(query.where(Account.id.in_(alone)).order_by(Account.id))
+    return [Closing(*row) for row in rows]
+
+
+def _refuse_orphans(connection: Connection, user_id: int) -> None:
+    """An account with other members needs another owner first."""
+    owned = select(Membership.account_id).where(
+        Membership.user_id == user_id, Membership.role == "owner"
+    )
+    others = (
+        select(Membership.account_id, Membership.role)
+        .where(Membership.account_id.in_(owned), Membership.user_id != user_id)
+        .order_by(Membership.account_id)
+    )
+    roles: dict[int, list[str]] = {}
+    for account_id, role in connection.execute(others):
+        roles.setdefault(account_id, []).append(role)
+    if any("owner" not in of_account for of_account in roles.values()):
+        raise Refused("Other people belong to your account. Make one of them its owner first.")
+
+
+def _close(connection: Connection, closing: Closing, actor: str) -> None:
+    admission.forfeit(
+        connection, closing.account_id, expected_nanos=closing.posted_nanos, actor=actor
+    )
+    of_account = update(ApiKey).where(ApiKey.account_id == closing.account_id)
+    revoked = of_account.where(ApiKey.revoked_at.is_(None)).values(revoked_at=db_now())
+    count = connection.execute(revoked).rowcount
+    connection.execute(of_account.values(name=NAMELESS))
+    named = update(Account).where(Account.id == closing.account_id)
+    connection.execute(named.values(name=NAMELESS))
+    connection.execute(
+        audit.event(
+            actor=actor,
+            action="account.deleted",
+            subject=f"account:{closing.account_id}",
+            account_id=closing.account_id,
+            details={"forfeited_nanos": closing.posted_nanos, "keys_revoked": count},
+        )
+    )
+
+
+def _leave_others(connection: Connection, user_id: int, closed: Sequence[int], actor: str) -> None:
+    others = select(Membership.account_id).where(
+        Membership.user_id == user_id, Membership.account_id.not_in(closed)
+    )
+    for account_id in connection.execute(others).scalars().all():
+        theirs = (ApiKey.account_id == account_id, ApiKey.user_id == user_id)
+        live = (ApiKey.revoked_at.is_(None), ApiKey.disabled_at.is_(None))
+        disabled = update(ApiKey).where(*theirs, *live).values(disabled_at=db_now())
+        count = connection.execute(disabled).rowcount
+        connection.execute(
+            delete(Membership).where(
+                Membership.user_id == user_id, Membership.account_id == account_id
+            )
+        )
+        connection.execute(
+            audit.event(
+                actor=actor,
+                action="member.left",
+                subject=f"user:{user_id}",
+                account_id=account_id,
+                details={"keys_disabled": count},
+            )
+        )
+
+
+def _anonymise(connection: Connection, user_id: int) -> None:
+    for table in (Session, Identity, EmailToken, RecoveryCode, SecondFactor):
+        connection.execute(delete(table).where(table.user_id == user_id))
+    of_user = update(User).where(User.id == user_id)
+    now = clock.utcnow()
+    connection.execute(
+        of_user.values(
+            email=User.public_id + "@deleted.invalid",
+            email_verified_at=None,
+            name="",
+            password_hash=None,
+            is_operator=False,
+            disabled_at=now,
+            deleted_at=now,
+        )
+    )

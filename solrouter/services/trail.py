@@ -1,0 +1,140 @@
+"""The audit trail as people read it: their own account's, and all of it for operators.
+
+Row numbers do not leave: actors and subjects are told by address, name or public id.
+"""
+
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Select, select
+
+from solrouter import database
+from solrouter.errors import NotFound
+from solrouter.models import Account, ApiKey, AuditEvent, Membership, User
+
+SYSTEM = "This server"
+COMMAND = "Operator, by command"
+OPERATOR = "Operator"
+GONE = "Somebody who left"
+ACTORS = {"system": SYSTEM, "operator:cli": COMMAND}
+Names = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One act. `details` holds what was given, or [before, after] of what was changed."""
+
+    id: str
+    created_at: datetime
+    actor: str
+    action: str
+    subject: str
+    network: str
+    account_public_id: str
+    details: Mapping[str, Any]
+
+
+def of_account(account_id: int, *, limit: int, before: str | None = None) -> list[Event]:
+    """The account's acts, newest first, from before the event `before`. Raises NotFound.
+
+    Operators who are no members are told as such and not by name, nor from where they came.
+    """
+    query = _query().where(AuditEvent.account_id == account_id)
+    rows = _page(query, limit=limit, before=before)
+
+    def read(connection: Connection) -> list[Event]:
+        found = connection.execute(rows).all()
+        names = _names(connection, found, account_id=account_id)
+        return [_event(row, names, hides_strangers=True) for row in found]
+
+    return database.read_apart(read)
+
+
+def of_all(*, limit: int, before: str | None = None) -> list[Event]:
+    """Everybody's acts, newest first, for operators. Raises NotFound."""
+    rows = _page(_query(), limit=limit, before=before)
+
+    def read(connection: Connection) -> list[Event]:
+        found = connection.execute(rows).all()
+        names = _names(connection, found)
+        return [_event(row, names, hides_strangers=False) for row in found]
+
+    return database.read_apart(read)
+
+
+def _query() -> Select[*tuple[Any, ...]]:
+    return select(
+        AuditEvent.id,
+        AuditEvent.created_at,
+        AuditEvent.actor,
+        AuditEvent.action,
+        AuditEvent.subject,
+        AuditEvent.network,
+        AuditEvent.account_id,
+        AuditEvent.details,
+    )
+
+
+def _page(
+    query: Select[*tuple[Any, ...]], *, limit: int, before: str | None
+) -> Select[*tuple[Any, ...]]:
+    if before is not None:
+        try:
+            query = query.where(AuditEvent.id < uuid.UUID(before))
+        except ValueError:
+            raise NotFound("There is no such page of the audit log.") from None
+    return query.order_by(AuditEvent.id.desc()).limit(limit)
+
+
+def _event(row: Any, names: Names, *, hides_strangers: bool) -> Event:
+    actor = names.get(row.actor) or ACTORS.get(row.actor)
+    is_stranger = actor is None
+    return Event(
+        id=str(row.id),
+        created_at=row.created_at,
+        actor=actor or (OPERATOR if row.actor.startswith("user:") else row.actor),
+        action=row.action,
+        subject=names.get(row.subject) or _unnamed(row.subject),
+        network="" if is_stranger and hides_strangers else row.network,
+        account_public_id=names.get(f"account:{row.account_id}", ""),
+        details=row.details or {},
+    )
+
+
+def _unnamed(subject: str) -> str:
+    return GONE if subject.startswith("user:") else subject
+
+
+def _names(connection: Connection, rows: Sequence[Any], *, account_id: int | None = None) -> Names:
+    """What people call the users, keys and accounts in these rows, by `user:7`, `key:7` …
+
+    With an account, only users who belong to it have names.
+    """
+    words = {word for row in rows for word in (row.actor, row.subject)}
+    words |= {f"account:{row.account_id}" for row in rows if row.account_id is not None}
+    users = select(User.id, User.email)
+    if account_id is not None:
+        members = select(Membership.user_id).where(Membership.account_id == account_id)
+        users = users.where(User.id.in_(members))
+    of_keys = select(ApiKey.id, ApiKey.name, ApiKey.hint)
+    of_accounts = select(Account.id, Account.public_id)
+    found: dict[str, str] = {}
+    kinds: tuple[tuple[str, Select[*tuple[Any, ...]], Any, Callable[[Any], str]], ...] = (
+        ("user", users, User.id, lambda row: str(row.email)),
+        ("key", of_keys, ApiKey.id, lambda row: f"{row.name} ({row.hint})"),
+        ("account", of_accounts, Account.id, lambda row: str(row.public_id)),
+    )
+    for kind, query, column, name in kinds:
+        numbers = _numbers(words, kind)
+        if numbers:
+            for row in connection.execute(query.where(column.in_(numbers))):
+                found[f"{kind}:{row[0]}"] = name(row)
+    return found
+
+
+def _numbers(words: set[str], kind: str) -> list[int]:
+    named = (word.partition(":") for word in words)
+    return sorted(int(rest) for first, _, rest in named if first == kind and rest.isdecimal())

@@ -1,0 +1,57 @@
+"""Debian's own Chromium, driven by Playwright, whose own browsers are not needed."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+
+from tests.conftest import require
+
+EXECUTABLE = shutil.which("chromium")
+# Quiet, and for root in a container too.
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+PATIENCE_MS = 15_000
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """A running browser. Skips the test where there is none."""
+    require("Chromium", EXECUTABLE is not None)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=EXECUTABLE, args=ARGUMENTS)
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+class Window:
+    """A window of a person's own, with cookies of its own, and what its console complains of."""
+
+    def __init__(self, browser: Browser, url: str, *, with_script: bool) -> None:
+        context = browser.new_context(java_script_enabled=with_script, base_url=url)
+        context.set_default_timeout(PATIENCE_MS)
+        self.page: Page = context.new_page()
+        self.violations: list[str] = []
+        self.page.on("console", self._hear)
+
+    def _hear(self, message: ConsoleMessage) -> None:
+        if "Content Security Policy" in message.text:
+            self.violations.append(message.text)
+
+    def fill(self, **fields: str) -> None:
+        """Types into fields by their ids, dashes as underscores."""
+        for name, text in fields.items():
+            self.page.fill(f"#{name.replace('_', '-')}", text)
+
+    def press(self, name: str) -> None:
+        """Presses the button or follows the link of this name, within the page's main part."""
+        within = self.page.locator("main")
+        within.get_by_role("button", name=name, exact=True).or_(
+            within.get_by_role("link", name=name, exact=True)
+        ).first.click()
+
+    def wait_for_heading(self, text: str) -> None:
+        """Until the page says so in its `h1`."""
+        self.page.get_by_role("heading", level=1, name=text, exact=True).wait_for()

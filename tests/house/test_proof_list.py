@@ -1,0 +1,54 @@
+"""What asks who is there, as a list beside the guards: every act is on it, or named as one that is
+not.
+"""
+
+from flask import Flask
+
+from solrouter.blueprints import confirm
+
+ROOMS = ("account", "admin", "auth")
+SAFE = {"GET", "HEAD", "OPTIONS"}
+# Acts that need no recent proof, with why.
+FREE = {
+    "account.confirm_person": "it is the proof",
+    "account.ask_verification": "a mail to the address that is there already",
+    "account.change_email": "the link in the mail is the proof, and asking for it asked for more",
+    "account.confirm_email": "the link in the mail is the proof",
+    "account.confirm_with_provider": "it is the proof",
+    "account.confirm_second_factor": "it is a proof, of a set-up that asked for one",
+    "admin.revoke_invitation": "ending an invitation must never be hindered",
+    "account.revoke_key": "ending a key must never be hindered",
+    "account.disable_key": "stopping a key must never be hindered",
+    "account.end_former": "ending a secret must never be hindered",
+    "account.freeze_keys": "stopping keys must never be hindered",
+    "account.end_session": "ending a session must never be hindered",
+    "account.end_other_sessions": "ending sessions must never be hindered",
+    "auth.ask_reset": "nobody is there yet",
+    "auth.create_account": "nobody is there yet",
+    "auth.reset_password": "the link in the mail is the proof",
+    "auth.take_address": "the sign-in elsewhere is the proof",
+    "auth.sign_in": "it is the proof",
+    "auth.take_second_step": "it is the proof",
+    "auth.sign_out": "signing out must never be hindered",
+}
+
+
+def acts(app: Flask) -> set[str]:
+    return {
+        rule.endpoint
+        for rule in app.url_map.iter_rules()
+        if rule.endpoint.partition(".")[0] in ROOMS and (rule.methods or set()) - SAFE
+    }
+
+
+def test_every_act_is_on_one_list(app: Flask) -> None:
+    listed = {*confirm.NEEDS_PROOF, *confirm.ASKS_ITSELF, *FREE}
+    missing = acts(app) - listed
+    assert not missing, f"add to NEEDS_PROOF in blueprints/confirm.py, or here: {sorted(missing)}"
+    gone = listed - {rule.endpoint for rule in app.url_map.iter_rules()}
+    assert not gone, f"no longer there: {sorted(gone)}"
+
+
+def test_no_act_is_on_two_lists() -> None:
+    lists = (set(confirm.NEEDS_PROOF), set(confirm.ASKS_ITSELF), set(FREE))
+    assert sum(map(len, lists)) == len(set().union(*lists))
