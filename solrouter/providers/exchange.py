@@ -144,9 +144,13 @@ class HttpUpstream:
         self._stream.finish(linger_s=LINGER_S)
 
     def _learn(self, chunk: Chunk) -> None:
-        """Remembers what the event looked like, for the next ones to be recognised by."""
-        if self._call.allows_runs and self._piece:
-            self._template = learn(self._piece, chunk)
+        """Remembers what the event looked like, for the next ones to be recognised by.
+
+        One that came in pieces teaches nothing, and makes what was learned before it void: a run
+        says what the chunk before it says, with another text.
+        """
+        if self._call.allows_runs:
+            self._template = learn(self._piece, chunk) if self._piece else None
             chunk.text_field = self._template.field if self._template else None
 
     def _decoded(self, decoder: sse.Decoder, data: bytes) -> Iterator[sse.Event | Chunk]:

@@ -32,7 +32,7 @@ def test_the_only_provider_is_asked_again_when_it_said(
     began_s = time.monotonic()
     answer = post(client, alice, offered, stream=stream)
     assert b"Hi" in answer.get_data()
-    assert 1 <= time.monotonic() - began_s < 4
+    assert time.monotonic() - began_s >= 1
     assert [attempt["error"] is None for attempt in newest(app, alice).attempts] == [False, True]
 
 
