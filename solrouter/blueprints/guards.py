@@ -1,6 +1,8 @@
-"""Who may enter which room: one table, looked up before every view. What is not in it is closed.
+"""Who may enter which room, and which member which page of an account: two tables, looked up before
+every view. What is not in them is closed.
 
-A dict and not `before_request` on each blueprint: blueprints are made once, apps many times.
+Dicts and not `before_request` on each blueprint: blueprints are made once, apps many times. Every
+route with everyone who may try it stands in tests/data/permissions.txt, which a test walks.
 """
 
 import logging
@@ -12,10 +14,31 @@ from flask_login import current_user
 from werkzeug.exceptions import InternalServerError, NotFound
 
 from solrouter.blueprints import hx, redirects
+from solrouter.errors import Forbidden
 
 log = logging.getLogger(__name__)
 
 Guard = Callable[[], ResponseReturnValue | None]
+
+OWNER, BILLING, DEVELOPER = "owner", "billing", "developer"
+EVERY_MEMBER = frozenset((OWNER, BILLING, DEVELOPER))
+KEEPERS_OF_KEYS = frozenset((OWNER, DEVELOPER))
+KEEPERS_OF_MONEY = frozenset((OWNER, BILLING))
+# Endpoint of an account's page to the roles that may open it. What is not named is the owner's.
+# A developer's keys are those that they made (own_keys.py).
+MEMBERS: Mapping[str, frozenset[str]] = {
+    "account.show_overview": EVERY_MEMBER,
+    "account.show_activity": EVERY_MEMBER,
+    "account.show_receipt": EVERY_MEMBER,
+    "account.show_balance": KEEPERS_OF_MONEY,
+    "account.show_keys": KEEPERS_OF_KEYS,
+    "account.create_key": KEEPERS_OF_KEYS,
+    "account.show_edit_key": KEEPERS_OF_KEYS,
+    "account.edit_key": KEEPERS_OF_KEYS,
+    "account.show_revoke_key": KEEPERS_OF_KEYS,
+    "account.revoke_key": KEEPERS_OF_KEYS,
+}
+OWNER_ALONE = frozenset((OWNER,))
 
 
 def anyone() -> None:
@@ -27,6 +50,24 @@ def signed_in() -> ResponseReturnValue | None:
     if current_user.is_authenticated:
         return None
     return hx.go_to(url_for("auth.show_login", next=_page_asked_for()))
+
+
+def member() -> ResponseReturnValue | None:
+    """Lets members of the account in, each where their role may go. Raises Forbidden."""
+    sent_away = signed_in()
+    if sent_away is None and not may_open(request.endpoint or ""):
+        raise Forbidden(
+            f"Your role in this account is “{current_user.role}”, which may not do this. "
+            "Ask an owner of the account.",
+            code="role_required",
+        )
+    return sent_away
+
+
+def may_open(endpoint: str) -> bool:
+    """Whether the signed-in member's role may open this page of their account."""
+    # An error page asks it for nobody, too.
+    return getattr(current_user, "role", None) in MEMBERS.get(endpoint, OWNER_ALONE)
 
 
 def operator() -> ResponseReturnValue | None:
@@ -52,7 +93,7 @@ GUARDS: Mapping[str | None, Guard] = {
     "auth": anyone,
     "catalogue": anyone,
     "docs": anyone,
-    "account": signed_in,
+    "account": member,
     "admin": operator,
     "api": bearer,
 }

@@ -22,12 +22,14 @@ NAME_CHARACTERS_MAX = 100
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A key as its owner sees it. `hint` is all of its text that is ever shown again.
+    """A key as its owner sees it. `hint` is all of its text that is ever shown again, and the user
+    is who made it.
 
     `spent_nanos` is what its requests of the limit's current period were charged and hold.
     """
 
     public_id: str
+    user_id: int
     name: str
     hint: str
     created_at: datetime
@@ -55,6 +57,7 @@ def owner_view() -> Select[*tuple[Any, ...]]:
     return select(
         ApiKey.id,
         ApiKey.public_id,
+        ApiKey.user_id,
         ApiKey.name,
         ApiKey.hint,
         ApiKey.created_at,
@@ -71,6 +74,7 @@ def as_key(row: Row[*tuple[Any, ...]]) -> Key:
     """The key of a row of `owner_view`."""
     return Key(
         public_id=row.public_id,
+        user_id=row.user_id,
         name=row.name,
         hint=row.hint,
         created_at=row.created_at,

@@ -10,7 +10,7 @@ from flask import flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
 
-from solrouter.blueprints import hx
+from solrouter.blueprints import hx, own_keys
 from solrouter.blueprints.account.room import account
 from solrouter.errors import Refused
 from solrouter.money import NotMoney, decimal_usd, parse_usd
@@ -48,7 +48,7 @@ def create_key() -> ResponseReturnValue:
 
 @account.get("/keys/<public_id>/edit")
 def show_edit_key(public_id: str) -> ResponseReturnValue:
-    key = keys.find(current_user.account_id, public_id)
+    key = own_keys.find(public_id)
     limit = "" if key.limit_nanos is None else decimal_usd(key.limit_nanos)
     form = {"name": key.name, "limit": limit, "resets": key.resets}
     return _keys_page(form=form, editing=key)
@@ -56,7 +56,7 @@ def show_edit_key(public_id: str) -> ResponseReturnValue:
 
 @account.post("/keys/<public_id>/edit")
 def edit_key(public_id: str) -> ResponseReturnValue:
-    key = keys.find(current_user.account_id, public_id)
+    key = own_keys.find(public_id)
     try:
         key = keys.change(
             current_user.account_id,
@@ -77,14 +77,15 @@ def edit_key(public_id: str) -> ResponseReturnValue:
 
 @account.get("/keys/<public_id>/revoke")
 def show_revoke_key(public_id: str) -> ResponseReturnValue:
-    key = keys.find(current_user.account_id, public_id)
+    key = own_keys.find(public_id)
     return render_template("account/revoke_key.html", key=key)
 
 
 @account.post("/keys/<public_id>/revoke")
 def revoke_key(public_id: str) -> ResponseReturnValue:
     actor = f"user:{current_user.user_id}"
-    key = keys.revoke(current_user.account_id, public_id, actor=actor)
+    key = own_keys.find(public_id)
+    key = keys.revoke(current_user.account_id, key.public_id, actor=actor)
     if hx.is_htmx():
         return _keys_page(revoked=key)
     flash(f"“{key.name}” is revoked.", "success")
@@ -104,7 +105,7 @@ def _keys_page(
         "account/keys.html",
         "account/_keys.html",
         status=422 if errors else 200,
-        keys=keys.list_of(current_user.account_id),
+        keys=own_keys.visible(),
         errors=errors or {},
         form=form or {},
         new_key=new_key,
