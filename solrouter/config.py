@@ -244,13 +244,20 @@ SETTINGS: tuple[Setting, ...] = (
         "Limits",
     ),
     Setting(
+        "SOLROUTER_FORM_BYTES_MAX",
+        "1048576",
+        whole,
+        "The largest form that a page takes, in bytes. No page takes files.",
+        "Limits",
+    ),
+    Setting(
         "SOLROUTER_MESSAGES_MAX", "4096", whole, "The most messages in one chat request.", "Limits"
     ),
     Setting(
         "SOLROUTER_BODY_DEADLINE_S",
         "30",
         seconds,
-        "How long a client may take to send its body.",
+        "How long a client may take to send its body; a form has 10 s at most.",
         "Limits",
     ),
     # — upstreams

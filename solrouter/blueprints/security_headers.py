@@ -66,7 +66,9 @@ def content_security_policy(config: dict[str, object]) -> str:
 def refuse_unknown_host() -> None:
     """Answers 400 to a host that is not on the list, if there is one."""
     allowed = current_app.config["SOLROUTER_ALLOWED_HOSTS"]
-    if allowed and _host_name(request.host) not in {_host_name(host) for host in allowed}:
+    # Not `request.host`, which takes the server's own name where the request has none.
+    said = request.environ.get("HTTP_HOST", "")
+    if allowed and _host_name(said) not in {_host_name(host) for host in allowed}:
         raise BadRequest("This server does not answer to that host name.")
 
 
