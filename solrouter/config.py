@@ -19,6 +19,7 @@ from flask import current_app
 from solrouter.money import NotMoney, parse_usd
 
 SECRET_KEY_BYTES_MIN = 32
+TOKEN_CHARACTERS_MIN = 16
 # Heroku's router gives up after 30 s without a byte.
 HEROKU_FIRST_BYTE_S = 25.0
 ENVIRONMENTS = ("production", "development", "test")
@@ -75,6 +76,13 @@ def dollars(value: str) -> int:
 
 def names(value: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in value.split(",") if part.strip())
+
+
+def token(value: str) -> str:
+    trimmed = value.strip()
+    if trimmed and len(trimmed) < TOKEN_CHARACTERS_MIN:
+        raise ValueError(f"use at least {TOKEN_CHARACTERS_MIN} characters that nobody can guess")
+    return trimmed
 
 
 def environment(value: str) -> str:
@@ -203,6 +211,15 @@ SETTINGS: tuple[Setting, ...] = (
         "The requests of a server process that has been silent for so long are ended, uncharged, "
         "and what they held is released. Each process reports three times as often.",
         "Server",
+    ),
+    Setting(
+        "SOLROUTER_METRICS_TOKEN",
+        "",
+        token,
+        "The bearer token with which a monitor reads `/metrics`, at least 16 characters. "
+        "Unset: `/metrics` answers 404.",
+        "Server",
+        secret=True,
     ),
     # — the database
     Setting(

@@ -21,9 +21,10 @@ from solrouter.blueprints.api import api
 from solrouter.blueprints.auth import auth
 from solrouter.blueprints.catalogue import catalogue
 from solrouter.blueprints.docs import docs
+from solrouter.blueprints.metrics import metrics
 from solrouter.blueprints.pages import pages
 
-ROOMS = (pages, auth, account, catalogue, docs, admin, api)
+ROOMS = (pages, auth, account, catalogue, docs, admin, api, metrics)
 
 
 def init_app(app: Flask) -> None:

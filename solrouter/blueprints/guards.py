@@ -83,7 +83,7 @@ def bearer() -> None:
 
 
 def machine() -> None:
-    """Reads no cookie: a webhook, whose sender proves itself by a signature."""
+    """Reads no cookie: a webhook or a monitor, which proves itself by a signature or a token."""
 
 
 # Blueprint name to guard. `None` is what belongs to no blueprint: static files and unknown paths.
@@ -96,6 +96,7 @@ GUARDS: Mapping[str | None, Guard] = {
     "account": member,
     "admin": operator,
     "api": bearer,
+    "metrics": machine,
 }
 COOKIE_BLIND = frozenset((bearer, machine))
 

@@ -2,10 +2,11 @@
 
 | answer            | headers                                                                 |
 |-------------------|-------------------------------------------------------------------------|
-| any               | nosniff; HSTS when the request came by https                            |
-| pages             | strict CSP, no framing, no referrer to others, no device; private pages |
-|                   | are not stored                                                          |
-| the API           | CORS for everyone, never with credentials                               |
+| any               | nosniff, no framing; HSTS when the request came by https                |
+| pages             | strict CSP, no referrer to others, no device; private pages are not     |
+|                   | stored                                                                  |
+| the API           | CORS for everyone, never with credentials; a CSP that allows nothing,   |
+|                   | for whoever opens an answer as a page; what a key reads is not stored   |
 """
 
 from urllib.parse import urlsplit
@@ -18,16 +19,23 @@ from solrouter.blueprints.mounts import is_api_path
 
 HSTS = "max-age=31536000"
 PREFLIGHT_MAX_AGE_S = 86400
+PERMANENT_REDIRECT = 308
 PAGE_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "strict-origin-when-cross-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
     "X-Frame-Options": "DENY",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
 }
-API_HEADERS = {
-    "Access-Control-Allow-Origin": "*",
-    "Access-Control-Expose-Headers": "*, Retry-After, X-Request-Id, X-Generation-Id",
-}
+# No view says these itself, so they are added without looking: a tenth of the time on each request.
+API_HEADERS = (
+    ("X-Content-Type-Options", "nosniff"),
+    ("Access-Control-Allow-Origin", "*"),
+    ("Access-Control-Expose-Headers", "*, Retry-After, X-Request-Id, X-Generation-Id"),
+    ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
+    ("X-Frame-Options", "DENY"),
+    ("Referrer-Policy", "no-referrer"),
+)
 PREFLIGHT_HEADERS = {
     "Access-Control-Allow-Methods": "GET, POST, PUT, PATCH, DELETE",
     # The star stands for all but `Authorization`, which must be named.
@@ -81,12 +89,15 @@ def answer_preflight() -> Response | None:
 
 
 def set_headers(response: Response) -> Response:
-    """Adds what is not there yet; a view may say more strictly what it needs."""
-    response.headers["X-Content-Type-Options"] = "nosniff"
+    """Adds what is not there yet; a page may say more strictly what it needs."""
+    if response.status_code == PERMANENT_REDIRECT:
+        _lead_to_own_path(response)
     if request.is_secure:
         response.headers["Strict-Transport-Security"] = HSTS
     if is_api_path(request.path):
-        _set_defaults(response, API_HEADERS)
+        response.headers.extend(API_HEADERS)
+        if request.method == "GET" and "Authorization" in request.headers:
+            response.headers.setdefault("Cache-Control", "no-store")
         return response
     _set_defaults(response, PAGE_HEADERS)
     policy = current_app.extensions[CONTENT_POLICY]
@@ -96,6 +107,13 @@ def set_headers(response: Response) -> Response:
     elif request.cookies and request.endpoint != "static":
         response.headers.setdefault("Cache-Control", "private, no-cache")
     return response
+
+
+def _lead_to_own_path(response: Response) -> None:
+    """The router mends doubled slashes with the host that the request named, which may be any."""
+    parts = urlsplit(response.headers["Location"])
+    response.headers["Location"] = parts._replace(scheme="", netloc="").geturl()
+    response.set_data(b"")
 
 
 def _set_defaults(response: Response, headers: dict[str, str]) -> None:
