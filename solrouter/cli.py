@@ -16,6 +16,7 @@ from flask.cli import AppGroup, with_appcontext
 from flask_migrate.cli import db as migration_commands
 
 from solrouter.commands import catalogue as catalogue_commands
+from solrouter.commands import rotation as rotation_commands
 from solrouter.commands.basics import OPERATOR, USD, Dollars, say, told
 from solrouter.money import display_usd
 from solrouter.services import accounts, admission, billing, catalogue, keys, plans
@@ -48,7 +49,15 @@ api_keys = AppGroup("keys", help="API keys.")
 credits_ = AppGroup("credits", help="Credit of accounts.")
 ledger = AppGroup("ledger", help="The books.")
 plans_ = AppGroup("plans", help="What accounts may use at once.")
-GROUPS = (plans_, users, api_keys, credits_, ledger, *catalogue_commands.GROUPS)
+GROUPS = (
+    plans_,
+    users,
+    api_keys,
+    credits_,
+    ledger,
+    *catalogue_commands.GROUPS,
+    *rotation_commands.GROUPS,
+)
 
 
 NO_LIMIT = -1

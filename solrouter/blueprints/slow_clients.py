@@ -12,6 +12,7 @@ anything else, since later nothing may wait; their forms are small, and no page 
 """
 
 from flask import Flask, current_app, request
+from gunicorn.http.errors import ParseException
 
 from solrouter import interruptions
 from solrouter.blueprints.mounts import is_api_path
@@ -51,6 +52,9 @@ def body(*, deadline_s: float | None = None) -> bytes:
             data = request.get_data()
     except interruptions.TooSlow:
         raise BadRequest("The request body did not come in time.", code="body_timeout") from None
+    except (OSError, ParseException):
+        # Broken off, or in chunks that are none. What came of it is not repeated anywhere.
+        raise BadRequest("The request body could not be read.", code="body_unreadable") from None
     most = request.max_content_length
     # A body in chunks has been cut off at the limit, without a word.
     if request.content_length is None and most is not None and len(data) >= most:

@@ -5,6 +5,7 @@ from typing import Any
 
 from sqlalchemy import Insert, insert
 
+from solrouter import redaction
 from solrouter.clock import new_id
 from solrouter.models import AuditEvent
 from solrouter.models.columns import db_now
@@ -18,13 +19,16 @@ def event(
     account_id: int | None = None,
     details: Mapping[str, Any] | None = None,
 ) -> Insert:
-    """The statement that appends one event; for the transaction of the act itself."""
+    """The statement that appends one event; for the transaction of the act itself.
+
+    What looks like a credential is blanked: people give keys such names.
+    """
     return insert(AuditEvent).values(
         id=new_id(),
         account_id=account_id,
         actor=actor,
         action=action,
         subject=subject,
-        details=dict(details or {}),
+        details=redaction.cleaned(details or {}),
         created_at=db_now(),
     )

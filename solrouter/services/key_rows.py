@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Insert, Row, Select, String, cast, literal, select
 
-from solrouter import database
+from solrouter import database, redaction
 from solrouter.errors import NotFound, Refused
 from solrouter.models import ApiKey, Budget
 from solrouter.models.columns import db_now
@@ -103,6 +103,11 @@ def named(name: str) -> str:
         raise Refused("Give the key a name, so that you know later what uses it.", param="name")
     if len(name) > NAME_CHARACTERS_MAX:
         raise Refused(f"A name has at most {NAME_CHARACTERS_MAX} characters.", param="name")
+    if redaction.redacted(name) != name:
+        raise Refused(
+            "That looks like a secret, and a name is shown to others. Say what the key is for.",
+            param="name",
+        )
     return name
 
 

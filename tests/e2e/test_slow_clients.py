@@ -197,6 +197,15 @@ def test_a_head_that_is_too_large_or_ambiguous_is_refused(
     assert requests.get(f"{plain.url}/healthz", timeout=SLACK_S).status_code == 200
 
 
+@pytest.mark.parametrize(
+    "chunk", [b"canary of a chunk\r\n", b"-1\r\na\r\n", b"1\r\nab\r\n0\r\n\r\n"]
+)
+def test_chunks_that_are_none_are_the_clients_fault(plain: Served, chunk: bytes) -> None:
+    form = b"POST /login HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+    assert sent(plain, form + chunk).startswith(b"HTTP/1.1 400 ")
+    assert "canary" not in plain.log
+
+
 def test_a_wrong_key_is_told_before_a_body_is_sent(plain: Served) -> None:
     began_s = time.monotonic()
     answer = sent(

@@ -175,3 +175,12 @@ def test_the_key_is_checked_before_the_body_is_read(client: FlaskClient, path: s
         environ_overrides={"wsgi.input": Unread(), "CONTENT_LENGTH": "1000"},
     )
     assert answer.status_code == 401
+
+
+def test_a_keys_name_is_no_key(app: Flask, alice: Person) -> None:
+    """A name is stored and shown as it is."""
+    client = visitor_of(app)
+    alice.sign_in(client)
+    answer = client.post("/account/keys", data={"name": f"my {alice.key_text}"})
+    assert answer.status_code == 422
+    assert "looks like a secret" in answer.text
