@@ -32,7 +32,10 @@ API_HEADERS = (
     ("X-Content-Type-Options", "nosniff"),
     ("Access-Control-Allow-Origin", "*"),
     ("Access-Control-Expose-Headers", "*, Retry-After, X-Request-Id, X-Generation-Id"),
-    ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
+    (
+        "Content-Security-Policy",
+        "default-src 'none'; object-src 'none'; base-uri 'none'; frame-ancestors 'none'; sandbox",
+    ),
     ("X-Frame-Options", "DENY"),
     ("Referrer-Policy", "no-referrer"),
 )
@@ -65,8 +68,9 @@ def content_security_policy(config: dict[str, object]) -> str:
         github = urlsplit(str(config["SOLROUTER_GITHUB_URL"]))
         form_targets.append(f"{github.scheme}://{github.netloc}")
     return (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
-        f"connect-src 'self'; font-src 'self'; form-action {' '.join(form_targets)}; "
+        "default-src 'none'; object-src 'none'; script-src 'self'; style-src 'self'; "
+        "img-src 'self' data:; connect-src 'self'; font-src 'self'; "
+        f"form-action {' '.join(form_targets)}; "
         "base-uri 'none'; frame-ancestors 'none'"
     )
 

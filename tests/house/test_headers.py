@@ -18,6 +18,7 @@ HTTPS = {"wsgi.url_scheme": "https"}
 METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE", "TRACE", "ODD")
 PAGE_CSP = {
     "default-src": "'none'",
+    "object-src": "'none'",
     "script-src": "'self'",
     "style-src": "'self'",
     "img-src": "'self' data:",
@@ -27,7 +28,13 @@ PAGE_CSP = {
     "base-uri": "'none'",
     "frame-ancestors": "'none'",
 }
-API_CSP = {"default-src": "'none'", "frame-ancestors": "'none'"}
+API_CSP = {
+    "default-src": "'none'",
+    "object-src": "'none'",
+    "base-uri": "'none'",
+    "frame-ancestors": "'none'",
+    "sandbox": "",
+}
 PRIVATE = ("/account", "/admin", "/login", "/logout", "/signup", "/auth")
 
 
@@ -50,8 +57,9 @@ def inspect(answer: TestResponse, path: str, *, is_https: bool = False) -> None:
     """Every header that an answer of this path must have, with its value."""
     headers, is_api = answer.headers, is_api_path(path)
     policy = dict(
-        part.strip().split(" ", 1) for part in headers["Content-Security-Policy"].split(";")
+        f"{part.strip()} ".split(" ", 1) for part in headers["Content-Security-Policy"].split(";")
     )
+    policy = {name: value.strip() for name, value in policy.items()}
     assert policy == (API_CSP if is_api else PAGE_CSP), path
     assert headers.getlist("X-Content-Type-Options") == ["nosniff"]
     assert headers.getlist("X-Frame-Options") == ["DENY"]
