@@ -28,8 +28,17 @@ backlog = 4096
 timeout = 60
 # A PaaS kills after 30 s; streams drain for SOLROUTER_DRAIN_S before this.
 graceful_timeout = 25
-# Also the only bound on slow request headers.
+# Also the only bound on slow request headers, and on a body that nobody asked for.
 keepalive = 5
+# What a request's head may be; beyond it the answer is 400 or 431 and nothing of ours has run.
+limit_request_line = 8190
+limit_request_fields = 100
+limit_request_field_size = 8190
+# Whom to believe about scheme, host and caller is SOLROUTER_PROXY_HOPS to say, and nothing else:
+# gunicorn would believe any neighbour on this machine, and what they pass on from strangers.
+forwarded_allow_ips = ""
+secure_scheme_headers: dict[str, str] = {}
+forwarder_headers = ""
 preload_app = False
 max_requests = 0
 accesslog = None

@@ -21,6 +21,7 @@ from solrouter.money import NotMoney, parse_usd
 from solrouter.smtp_address import SmtpServer
 
 SECRET_KEY_BYTES_MIN = 32
+TOKEN_CHARACTERS_MIN = 16
 # Heroku's router gives up after 30 s without a byte.
 HEROKU_FIRST_BYTE_S = 25.0
 ENVIRONMENTS = ("production", "development", "test")
@@ -78,6 +79,13 @@ def dollars(value: str) -> int:
 
 def names(value: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in value.split(",") if part.strip())
+
+
+def token(value: str) -> str:
+    trimmed = value.strip()
+    if trimmed and len(trimmed) < TOKEN_CHARACTERS_MIN:
+        raise ValueError(f"use at least {TOKEN_CHARACTERS_MIN} characters that nobody can guess")
+    return trimmed
 
 
 def environment(value: str) -> str:
@@ -249,6 +257,15 @@ SETTINGS: tuple[Setting, ...] = (
         "and what they held is released. Each process reports three times as often.",
         "Server",
     ),
+    Setting(
+        "SOLROUTER_METRICS_TOKEN",
+        "",
+        token,
+        "The bearer token with which a monitor reads `/metrics`, at least 16 characters. "
+        "Unset: `/metrics` answers 404.",
+        "Server",
+        secret=True,
+    ),
     # — the database
     Setting(
         "DATABASE_URL",
@@ -289,13 +306,20 @@ SETTINGS: tuple[Setting, ...] = (
         "Limits",
     ),
     Setting(
+        "SOLROUTER_FORM_BYTES_MAX",
+        "1048576",
+        whole,
+        "The largest form that a page takes, in bytes. No page takes files.",
+        "Limits",
+    ),
+    Setting(
         "SOLROUTER_MESSAGES_MAX", "4096", whole, "The most messages in one chat request.", "Limits"
     ),
     Setting(
         "SOLROUTER_BODY_DEADLINE_S",
         "30",
         seconds,
-        "How long a client may take to send its body.",
+        "How long a client may take to send its body; a form has 10 s at most.",
         "Limits",
     ),
     # — upstreams

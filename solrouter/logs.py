@@ -1,6 +1,7 @@
 """Logging: one line an event to standard error, with ids and never with content or secrets.
 
-A filter on the way out blanks whatever looks like a credential, for the day somebody forgets.
+A filter on the way out blanks whatever is, or looks like, a credential, for the day somebody
+forgets; in gunicorn's own lines too, which would also repeat what a broken request said.
 """
 
 import logging
@@ -10,33 +11,53 @@ import time
 
 from flask import Flask
 
-SECRET_SHAPES = re.compile(
-    r"sr_[0-9A-Za-z]{8,}|sk-[0-9A-Za-z_-]{8,}|Bearer\s+\S+|whsec_\S+|AIza[0-9A-Za-z_-]{10,}"
-    r"|(?<=://)[^/\s:@]+:[^/\s@]+(?=@)",
-    re.IGNORECASE,
-)
+from solrouter import config, redaction
+
 STAMP = "%Y-%m-%d %H:%M:%S"
 LINE = "%(asctime)s %(levelname)s %(name)s %(message)s"
+# gunicorn tells the line that it could not read, and the query of what failed.
+QUOTED = (
+    (re.compile(r"(Invalid request from ip=[^\s:]*(?::[^\s:]*)*): .*", re.DOTALL), r"\1"),
+    (re.compile(r"(Error handling request [^?\s]*(?: [^?\s]*)?)\?\S*"), r"\1"),
+)
 
 
 class Redaction(logging.Formatter):
-    """A formatter whose output holds no credential, in the message or in a traceback."""
+    """A formatter whose output holds no credential, in the message or in a traceback; in UTC."""
 
     _second, _stamp = 0, ""
 
     def format(self, record: logging.LogRecord) -> str:
-        return SECRET_SHAPES.sub("[redacted]", super().format(record))
+        return redaction.redacted(super().format(record))
 
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802 (the base's)
         """The time of an event; its seconds are written once for all that share them."""
         second = int(record.created)
         if second != self._second:
-            self._second, self._stamp = second, time.strftime(STAMP, time.localtime(second))
-        return f"{self._stamp},{record.msecs:03.0f}"
+            self._second, self._stamp = second, time.strftime(STAMP, time.gmtime(second))
+        return f"{self._stamp}.{record.msecs:03.0f}Z"
+
+
+class ServersRedaction(Redaction):
+    """gunicorn's own lines in its own form, without what a stranger has sent."""
+
+    def __init__(self, own: logging.Formatter | None) -> None:
+        super().__init__()
+        self._own = own or logging.Formatter(LINE)
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = self._own.format(record)
+        for pattern, kept in QUOTED:
+            text = pattern.sub(kept, text, count=1)
+        return redaction.redacted(text)
 
 
 def init_app(app: Flask) -> None:
     """Sends the log of our own code to standard error, once for each process."""
+    for setting in config.SETTINGS:
+        if setting.secret:
+            value = app.config[setting.name]
+            redaction.remember(*(value if isinstance(value, tuple | list) else (value,)))
     root = logging.getLogger("solrouter")
     # What our lines do not tell need not be found out for each of them.
     # https://docs.python.org/3/howto/logging.html#optimization
@@ -48,3 +69,13 @@ def init_app(app: Flask) -> None:
         root.addHandler(handler)
         root.propagate = False
     root.setLevel(logging.WARNING if app.config["SOLROUTER_ENV"] == "test" else logging.INFO)
+    _redact_others()
+
+
+def _redact_others() -> None:
+    """The same for the server's log, and for libraries' warnings that nobody else takes."""
+    for handler in logging.getLogger("gunicorn.error").handlers:
+        if not isinstance(handler.formatter, ServersRedaction):
+            handler.setFormatter(ServersRedaction(handler.formatter))
+    if logging.lastResort is not None:
+        logging.lastResort.setFormatter(Redaction(LINE))

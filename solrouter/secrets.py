@@ -74,6 +74,14 @@ class Secrets:
         except InvalidToken:
             raise Undecipherable("written under a SECRET_KEY that is not set here") from None
 
+    def renewed(self, token: bytes) -> bytes | None:
+        """The same text under the newest secret; None if it is already. Raises Undecipherable."""
+        try:
+            self.newest.fernet.decrypt(token)
+        except InvalidToken:
+            return self.encrypt(self.decrypt(token))
+        return None
+
 
 def init_app(app: Flask) -> None:
     """Binds the app's secrets; the session signer gets a key of its own."""

@@ -23,10 +23,11 @@ from solrouter.blueprints.auth import auth
 from solrouter.blueprints.catalogue import catalogue
 from solrouter.blueprints.development import development
 from solrouter.blueprints.docs import docs
+from solrouter.blueprints.metrics import metrics
 from solrouter.blueprints.openapi import openapi
 from solrouter.blueprints.pages import pages
 
-ROOMS = (pages, auth, account, catalogue, docs, admin, api, openapi, development)
+ROOMS = (pages, auth, account, catalogue, docs, admin, api, openapi, metrics, development)
 
 
 def init_app(app: Flask) -> None:

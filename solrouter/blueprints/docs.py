@@ -12,10 +12,9 @@ from flask import Blueprint, current_app, render_template
 from flask_login import current_user
 
 from solrouter import markdown
-from solrouter.blueprints import addresses
+from solrouter.blueprints import addresses, own_keys
 from solrouter.errors import NotFound
 from solrouter.money import display_usd
-from solrouter.services import keys
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs_pages"
 KEY_HINT_OF_NOBODY = "sr_YOUR_API_KEY"
@@ -71,7 +70,7 @@ def key_hint() -> str:
     """What stands for the reader's key in a sample: the hint of their newest, never its text."""
     if not current_user.is_authenticated:
         return KEY_HINT_OF_NOBODY
-    live = [key for key in keys.list_of(current_user.account_id) if key.status == "active"]
+    live = own_keys.in_use()
     return live[0].hint if live else KEY_HINT_OF_NOBODY
 
 

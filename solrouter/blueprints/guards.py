@@ -1,6 +1,8 @@
-"""Who may enter which room: one table, looked up before every view. What is not in it is closed.
+"""Who may enter which room, and which member which page of an account: two tables, looked up before
+every view. What is not in them is closed.
 
-A dict and not `before_request` on each blueprint: blueprints are made once, apps many times.
+Dicts and not `before_request` on each blueprint: blueprints are made once, apps many times. Every
+route with everyone who may try it stands in tests/data/permissions.txt, which a test walks.
 """
 
 import logging
@@ -12,10 +14,31 @@ from flask_login import current_user
 from werkzeug.exceptions import InternalServerError, NotFound
 
 from solrouter.blueprints import half_way, hx, redirects
+from solrouter.errors import Forbidden
 
 log = logging.getLogger(__name__)
 
 Guard = Callable[[], ResponseReturnValue | None]
+
+OWNER, BILLING, DEVELOPER = "owner", "billing", "developer"
+EVERY_MEMBER = frozenset((OWNER, BILLING, DEVELOPER))
+KEEPERS_OF_KEYS = frozenset((OWNER, DEVELOPER))
+KEEPERS_OF_MONEY = frozenset((OWNER, BILLING))
+# Endpoint of an account's page to the roles that may open it. What is not named is the owner's.
+# A developer's keys are those that they made (own_keys.py).
+MEMBERS: Mapping[str, frozenset[str]] = {
+    "account.show_overview": EVERY_MEMBER,
+    "account.show_activity": EVERY_MEMBER,
+    "account.show_receipt": EVERY_MEMBER,
+    "account.show_balance": KEEPERS_OF_MONEY,
+    "account.show_keys": KEEPERS_OF_KEYS,
+    "account.create_key": KEEPERS_OF_KEYS,
+    "account.show_edit_key": KEEPERS_OF_KEYS,
+    "account.edit_key": KEEPERS_OF_KEYS,
+    "account.show_revoke_key": KEEPERS_OF_KEYS,
+    "account.revoke_key": KEEPERS_OF_KEYS,
+}
+OWNER_ALONE = frozenset((OWNER,))
 
 
 def anyone() -> None:
@@ -31,6 +54,24 @@ def signed_in() -> ResponseReturnValue | None:
         return None
     step = "auth.show_login" if half_way.user_id() is None else "auth.show_second_step"
     return hx.go_to(url_for(step, next=_page_asked_for()))
+
+
+def member() -> ResponseReturnValue | None:
+    """Lets members of the account in, each where their role may go. Raises Forbidden."""
+    sent_away = signed_in()
+    if sent_away is None and not may_open(request.endpoint or ""):
+        raise Forbidden(
+            f"Your role in this account is “{current_user.role}”, which may not do this. "
+            "Ask an owner of the account.",
+            code="role_required",
+        )
+    return sent_away
+
+
+def may_open(endpoint: str) -> bool:
+    """Whether the signed-in member's role may open this page of their account."""
+    # An error page asks it for nobody, too.
+    return getattr(current_user, "role", None) in MEMBERS.get(endpoint, OWNER_ALONE)
 
 
 def operator() -> ResponseReturnValue | None:
@@ -54,7 +95,7 @@ def bearer() -> None:
 
 
 def machine() -> None:
-    """Reads no cookie: a webhook, whose sender proves itself by a signature."""
+    """Reads no cookie: a webhook or a monitor, which proves itself by a signature or a token."""
 
 
 # Blueprint name to guard. `None` is what belongs to no blueprint: static files and unknown paths.
@@ -66,9 +107,10 @@ GUARDS: Mapping[str | None, Guard] = {
     "docs": anyone,
     "openapi": anyone,
     "development": anyone,
-    "account": signed_in,
+    "account": member,
     "admin": operator,
     "api": bearer,
+    "metrics": machine,
 }
 COOKIE_BLIND = frozenset((bearer, machine))
 

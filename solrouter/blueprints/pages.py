@@ -1,17 +1,19 @@
 """The pages that belong to nobody: landing, health, patterns. Says what the product is.
 
-It also lends every page the balance in the header, asked for only when a page shows it.
+It also lends every page the balance in the header, asked for only when a page shows it, and the
+question which pages a member may open, so that no link leads to a refusal.
 """
 
 from collections.abc import Callable, Iterable
 from datetime import date
+from typing import Any
 
 from flask import Blueprint, abort, current_app, render_template
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
 
 from solrouter import clock
-from solrouter.blueprints import addresses, samples
+from solrouter.blueprints import addresses, guards, samples
 from solrouter.errors import SolRouterError
 from solrouter.services import billing, catalogue
 from solrouter.services.catalogue import Model
@@ -58,8 +60,8 @@ def show_patterns() -> str:
 
 
 @pages.app_context_processor
-def lend_header_balance() -> dict[str, Callable[[], int | None]]:
-    return {"header_balance_nanos": header_balance_nanos}
+def lend_header_balance() -> dict[str, Callable[..., Any]]:
+    return {"header_balance_nanos": header_balance_nanos, "may_open": guards.may_open}
 
 
 def header_balance_nanos() -> int | None:

@@ -1,30 +1,67 @@
-"""Reading a request's body in its time, so that slow clients hold no place for ever.
+"""Reading a request's body within its size and its time, so that nobody holds a place for ever.
 
-The API reads after it knows the key; pages before anything else.
+The API reads after it knows the key, with limits of its own (api/bodies.py). Pages read before
+anything else, since later nothing may wait; their forms are small, and no page takes a file.
+
+| a page's form is refused when it                            | with                      |
+|-------------------------------------------------------------|---------------------------|
+| has more than `SOLROUTER_FORM_BYTES_MAX` bytes              | 413                       |
+| has more than FORM_FIELDS_MAX fields                        | 413                       |
+| comes in parts, as files do                                 | 415                       |
+| does not come within FORM_DEADLINE_S, or the API's if less  | 400 `body_timeout`        |
 """
 
 from flask import Flask, current_app, request
+from gunicorn.http.errors import ParseException
 
 from solrouter import interruptions
 from solrouter.blueprints.mounts import is_api_path
-from solrouter.errors import BadRequest
+from solrouter.errors import BadRequest, BodyTooLarge, UnsupportedMediaType
+
+FORM_DEADLINE_S = 10.0
+FORM_FIELDS_MAX = 200
+FORM = "application/x-www-form-urlencoded"
 
 
 def init_app(app: Flask) -> None:
-    """Reads every page's form within the deadline."""
+    """Reads every page's form within its limits."""
     app.before_request(read_form)
 
 
 def read_form() -> None:
     """Reads the body of a request to a page, so that nothing later waits for it."""
-    if not is_api_path(request.path) and request.content_length:
-        body()
+    # Without an endpoint nothing asks for it: the server throws it away, in keepalive time.
+    if not _may_have_body() or request.endpoint is None or is_api_path(request.path):
+        return
+    if request.mimetype.startswith("multipart/"):
+        raise UnsupportedMediaType("This page takes no files.")
+    request.max_content_length = current_app.config["SOLROUTER_FORM_BYTES_MAX"]
+    data = body(deadline_s=FORM_DEADLINE_S)
+    # Counted before a field is made of any.
+    if request.mimetype == FORM and data.count(b"&") >= FORM_FIELDS_MAX:
+        raise BodyTooLarge(f"A form has at most {FORM_FIELDS_MAX} fields.")
 
 
-def body() -> bytes:
-    """The whole body. Raises BadRequest when it does not come in its time."""
+def body(*, deadline_s: float | None = None) -> bytes:
+    """The whole body. Raises BodyTooLarge, and BadRequest when it does not come in its time."""
+    seconds = current_app.config["SOLROUTER_BODY_DEADLINE_S"]
+    if deadline_s is not None:
+        seconds = min(seconds, deadline_s)
     try:
-        with interruptions.deadline(current_app.config["SOLROUTER_BODY_DEADLINE_S"]):
-            return request.get_data()
+        with interruptions.deadline(seconds):
+            data = request.get_data()
     except interruptions.TooSlow:
         raise BadRequest("The request body did not come in time.", code="body_timeout") from None
+    except (OSError, ParseException):
+        # Broken off, or in chunks that are none. What came of it is not repeated anywhere.
+        raise BadRequest("The request body could not be read.", code="body_unreadable") from None
+    most = request.max_content_length
+    # A body in chunks has been cut off at the limit, without a word.
+    if request.content_length is None and most is not None and len(data) >= most:
+        raise BodyTooLarge(f"The request body has at most {most} bytes.")
+    return data
+
+
+def _may_have_body() -> bool:
+    # A body in chunks says nothing of its length.
+    return bool(request.content_length) or "Transfer-Encoding" in request.headers

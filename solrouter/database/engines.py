@@ -89,7 +89,7 @@ def lane_engine(url: str, *, timeout_s: float, durable: bool) -> Engine:
 def migration_engine(url: str) -> Engine:
     """A plain engine for the migrations, which run in a process of their own."""
     if not url.startswith("sqlite:"):
-        return create_engine(url, poolclass=NullPool)
+        return create_engine(url, poolclass=NullPool, hide_parameters=True)
     return sqlite_engine(url, writes=True, is_command=True)
 
 

@@ -23,7 +23,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, mapped_column
 
 from solrouter.extensions import Base
-from solrouter.models.columns import Json, RowNumber, UtcDateTime
+from solrouter.models.columns import SEALED, Json, RowNumber, UtcDateTime
 
 OPERATOR = "operator"
 
@@ -39,7 +39,7 @@ class Provider(Base):
     kind: Mapped[str] = mapped_column(String(20))
     base_url: Mapped[str] = mapped_column(String(500))
     key_settings: Mapped[list[str]] = mapped_column(Json, comment="settings that may hold its key")
-    key_encrypted: Mapped[bytes | None] = mapped_column(LargeBinary)
+    key_encrypted: Mapped[bytes | None] = mapped_column(LargeBinary, info=SEALED)
     needs_key: Mapped[bool] = mapped_column(default=True, server_default=text("true"))
     capabilities: Mapped[dict[str, Any]] = mapped_column(Json)
     collects_data: Mapped[bool | None] = mapped_column(

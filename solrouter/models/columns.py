@@ -16,6 +16,8 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 RowNumber = BigInteger().with_variant(Integer, "sqlite")
+# Marks a column of ciphertext under the root secret, which `flask secrets rotate` must find.
+SEALED = {"sealed": True}
 Json = JSON().with_variant(JSONB, "postgresql")
 
 

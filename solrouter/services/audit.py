@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Insert, ScalarSelect, insert
 
+from solrouter import redaction
 from solrouter.clock import new_id
 from solrouter.models import AuditEvent
 from solrouter.models.columns import db_now
@@ -41,7 +42,10 @@ def event(
     account_id: int | ScalarSelect[int] | None = None,
     details: Mapping[str, Any] | None = None,
 ) -> Insert:
-    """The statement that appends one event; for the transaction of the act itself."""
+    """The statement that appends one event; for the transaction of the act itself.
+
+    What looks like a credential is blanked: people give keys such names.
+    """
     origin = _origin.get()
     return insert(AuditEvent).values(
         id=new_id(),
@@ -49,7 +53,7 @@ def event(
         actor=actor,
         action=action,
         subject=subject,
-        details=dict(details or {}),
+        details=redaction.cleaned(details or {}),
         network=origin.network,
         request_id=origin.request_id,
         created_at=db_now(),

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Insert, Row, Select, String, cast, literal, null, select
 
-from solrouter import database
+from solrouter import database, redaction
 from solrouter.clock import utcnow
 from solrouter.errors import Forbidden, KeyExpired, KeyRevoked, NotFound, Refused
 from solrouter.models import Account, ApiKey, Budget, FormerSecret
@@ -28,7 +28,8 @@ ACTIVE, DISABLED, EXPIRED, FROZEN, REVOKED = "active", "disabled", "expired", "f
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A key as its owner sees it. `hint` is all of its text that is ever shown again.
+    """A key as its owner sees it. `hint` is all of its text that is ever shown again, and the user
+    is who made it.
 
     `spent_nanos` is what its requests of the limit's current period were charged and hold. `id` is
     for services alone. `is_disabled` is its own switch; `status` also knows what else stops it.
@@ -36,6 +37,7 @@ class Key:
 
     id: int
     public_id: str
+    user_id: int
     name: str
     hint: str
     created_at: datetime
@@ -107,6 +109,7 @@ def owner_view() -> Select[*tuple[Any, ...]]:
         select(
             ApiKey.id,
             ApiKey.public_id,
+            ApiKey.user_id,
             ApiKey.name,
             ApiKey.hint,
             ApiKey.created_at,
@@ -136,6 +139,7 @@ def as_key(row: Row[*tuple[Any, ...]]) -> Key:
     return Key(
         id=row.id,
         public_id=row.public_id,
+        user_id=row.user_id,
         name=row.name,
         hint=row.hint,
         created_at=row.created_at,
@@ -217,6 +221,11 @@ def named(name: str) -> str:
         raise Refused("A name is one line of printable characters.", param="name")
     if len(name) > NAME_CHARACTERS_MAX:
         raise Refused(f"A name has at most {NAME_CHARACTERS_MAX} characters.", param="name")
+    if redaction.redacted(name) != name:
+        raise Refused(
+            "That looks like a secret, and a name is shown to others. Say what the key is for.",
+            param="name",
+        )
     return name
 
 

@@ -2,6 +2,7 @@
 
 TransportError
 ├─ Unsendable                 the request cannot be written: a bad address, a broken header
+├─ AddressRefused             a user's address leads where strangers may not send us
 ├─ ConnectFailed(reason)      no connection: `dns`, `refused`, `unreachable` or `tls`
 ├─ ReadTimedOut(phase)        a deadline passed: `connect`, `first_byte`, `between` or `total`
 ├─ BrokenStream(clean_end)    the answer stopped before its end, or was no HTTP
@@ -17,6 +18,10 @@ class TransportError(Exception):
 
 class Unsendable(TransportError):
     """The request cannot be written as HTTP, so nothing was sent."""
+
+
+class AddressRefused(TransportError):
+    """The address is not one that a user may make us call, so nothing was sent."""
 
 
 class ConnectFailed(TransportError):

@@ -1,7 +1,8 @@
 """Fetches a small document from an address that the operator gave: bounded in bytes, time and
 redirects.
 
-Not for addresses that users give: nothing here keeps them out of private networks.
+Not for addresses that users give: nothing here keeps them out of private networks. Those go through
+`guarded.fetch`.
 """
 
 from urllib.parse import urljoin, urlsplit

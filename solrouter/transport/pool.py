@@ -141,8 +141,16 @@ def pool_for(origin: Origin) -> Pool:
     return pool
 
 
-def _new_pool(origin: Origin) -> Pool:
-    where = (origin.host, origin.port, origin.host, origin.port)
+def pinned_pool(origin: Origin, address: str) -> Pool:
+    """A pool of its own for an origin, whose connections go to this IP address and no other.
+
+    Over TLS the name is still the origin's.
+    """
+    return _new_pool(origin, address)
+
+
+def _new_pool(origin: Origin, address: str | None = None) -> Pool:
+    where = (address or origin.host, origin.port, origin.host, origin.port)
     settings: dict[str, Any] = {
         "size": CONNECTIONS_PER_ORIGIN_MAX,
         "connection_timeout": ADDRESS_CONNECT_S,

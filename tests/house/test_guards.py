@@ -38,7 +38,7 @@ def test_a_room_without_a_guard_is_closed(app: Flask) -> None:
 
 def test_rooms_behind_a_sign_in_lead_strangers_to_it(app: Flask) -> None:
     adapter, client = app.url_map.bind("localhost"), app.test_client()
-    closed = (guards.signed_in, guards.operator)
+    closed = (guards.signed_in, guards.member, guards.operator)
     for rule in app.url_map.iter_rules():
         if guards.GUARDS[rule.endpoint.rpartition(".")[0] or None] not in closed:
             continue
@@ -47,3 +47,12 @@ def test_rooms_behind_a_sign_in_lead_strangers_to_it(app: Flask) -> None:
             answer = client.open(path, method=method)
             assert answer.status_code == 303, (method, path)
             assert answer.headers["Location"].startswith("/login"), (method, path)
+
+
+def test_the_members_table_names_no_page_that_is_gone(app: Flask) -> None:
+    endpoints = {rule.endpoint for rule in app.url_map.iter_rules()}
+    assert set(guards.MEMBERS) <= endpoints
+
+
+def test_a_page_that_the_members_table_does_not_name_is_the_owners() -> None:
+    assert guards.MEMBERS.get("account.of_tomorrow", guards.OWNER_ALONE) == {guards.OWNER}

@@ -40,12 +40,15 @@ def answering(*answers: bytes) -> Handler:
 class RawServer:
     """Listens on 127.0.0.1; each connection is given to the handler with its number, from 1."""
 
-    def __init__(self, handler: Handler, *, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self, handler: Handler, *, tls: ssl.SSLContext | None = None, address: str = "127.0.0.1"
+    ) -> None:
         self.accepted = 0
         self._handler = handler
         self._tls = tls
         self._sockets: list[socket.socket] = []
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.address = address
+        self._listener = socket.create_server((address, 0))
         self.port: int = self._listener.getsockname()[1]
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
         self._threads[0].start()
@@ -53,7 +56,7 @@ class RawServer:
     @property
     def url(self) -> str:
         """Where it listens."""
-        return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}"
+        return f"{'https' if self._tls else 'http'}://{self.address}:{self.port}"
 
     def __enter__(self) -> Self:
         return self

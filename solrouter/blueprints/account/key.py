@@ -9,7 +9,7 @@ from flask import flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
 
-from solrouter.blueprints import hx
+from solrouter.blueprints import hx, own_keys
 from solrouter.blueprints.account import key_forms
 from solrouter.blueprints.account.key_forms import Form
 from solrouter.blueprints.account.keys import actor, form_values, is_owner, keys_page
@@ -23,12 +23,12 @@ OVERLAP_DIGITS_MAX = 9
 
 @account.get("/keys/<public_id>")
 def show_key(public_id: str) -> ResponseReturnValue:
-    return _key_page(_find(public_id))
+    return _key_page(own_keys.find(public_id))
 
 
 @account.post("/keys/<public_id>")
 def edit_key(public_id: str) -> ResponseReturnValue:
-    key = _find(public_id)
+    key = own_keys.find(public_id)
     parsed = key_forms.parse(request.form, key.rules)
     errors, former_name = parsed.errors, key.name
     if not errors:
@@ -61,6 +61,7 @@ def enable_key(public_id: str) -> ResponseReturnValue:
 @account.post("/keys/<public_id>/rotate")
 def rotate_key(public_id: str) -> ResponseReturnValue:
     text = request.form.get("overlap_s", "")
+    own_keys.find(public_id)
     is_number = text.isascii() and text.isdecimal() and len(text) <= OVERLAP_DIGITS_MAX
     try:
         new_key, _ = key_orders.rotate(
@@ -71,18 +72,19 @@ def rotate_key(public_id: str) -> ResponseReturnValue:
             is_owner=is_owner(),
         )
     except Refused as refused:
-        return _key_page(_find(public_id), errors={"overlap_s": refused.message})
+        return _key_page(own_keys.find(public_id), errors={"overlap_s": refused.message})
     return _key_page(new_key.key, new_key=new_key)
 
 
 @account.get("/keys/<public_id>/end-former")
 def show_end_former(public_id: str) -> ResponseReturnValue:
-    key = _find(public_id)
+    key = own_keys.find(public_id)
     return render_template("account/end_former.html", key=key, formers=rotations.formers_of(key))
 
 
 @account.post("/keys/<public_id>/end-former")
 def end_former(public_id: str) -> ResponseReturnValue:
+    own_keys.find(public_id)
     key = rotations.end_formers(
         current_user.account_id, public_id, actor=actor(), is_owner=is_owner()
     )
@@ -91,11 +93,12 @@ def end_former(public_id: str) -> ResponseReturnValue:
 
 @account.get("/keys/<public_id>/revoke")
 def show_revoke_key(public_id: str) -> ResponseReturnValue:
-    return render_template("account/revoke_key.html", key=_find(public_id))
+    return render_template("account/revoke_key.html", key=own_keys.find(public_id))
 
 
 @account.post("/keys/<public_id>/revoke")
 def revoke_key(public_id: str) -> ResponseReturnValue:
+    own_keys.find(public_id)
     key = keys.revoke(current_user.account_id, public_id, actor=actor(), is_owner=is_owner())
     done = f"“{key.name}” is revoked. Requests with it are refused from now on."
     if hx.is_htmx():
@@ -104,17 +107,14 @@ def revoke_key(public_id: str) -> ResponseReturnValue:
     return redirect(url_for("account.show_keys"), 303)
 
 
-def _find(public_id: str) -> Key:
-    return keys.find(current_user.account_id, public_id)
-
-
 def _switched(public_id: str, flag: bool, words: str) -> ResponseReturnValue:
+    own_keys.find(public_id)
     try:
         key = key_switches.set_disabled(
             current_user.account_id, public_id, flag, actor=actor(), is_owner=is_owner()
         )
     except Refused as refused:
-        return _key_page(_find(public_id), errors={None: refused.message})
+        return _key_page(own_keys.find(public_id), errors={None: refused.message})
     return _key_again(key, f"“{key.name}” {words}")
 
 

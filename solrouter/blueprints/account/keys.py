@@ -10,7 +10,7 @@ from flask import flash, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
 
-from solrouter.blueprints import hx
+from solrouter.blueprints import hx, own_keys
 from solrouter.blueprints.account import key_forms
 from solrouter.blueprints.account.key_forms import Form
 from solrouter.blueprints.account.room import account
@@ -78,7 +78,7 @@ def keys_page(
     done: str = "",
 ) -> ResponseReturnValue:
     """The list with the form for a new key, and what has just happened."""
-    listed = keys.list_of(current_user.account_id)
+    listed = own_keys.visible()
     live = [key for key in listed if key.status != "revoked"]
     revoked = [key for key in listed if key.status == "revoked"]
     form, errors = key_forms.blank() if form is None else form, errors or {}

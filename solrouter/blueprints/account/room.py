@@ -1,6 +1,8 @@
-"""The account's blueprint and what its pages share: the tabs."""
+"""The account's blueprint and what its pages share: the tabs that the member's role may open."""
 
 from flask import Blueprint, url_for
+
+from solrouter.blueprints import guards
 
 account = Blueprint("account", __name__, url_prefix="/account")
 
@@ -43,5 +45,9 @@ TABS = (
 
 @account.context_processor
 def lend_tabs() -> dict[str, list[tuple[str, str, tuple[str, ...]]]]:
-    tabs = [(text, url_for(name), (name, *beneath)) for text, name, beneath in TABS]
+    tabs = [
+        (text, url_for(name), (name, *beneath))
+        for text, name, beneath in TABS
+        if guards.may_open(name)
+    ]
     return {"account_tabs": tabs}

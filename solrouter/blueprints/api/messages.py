@@ -10,6 +10,8 @@ ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 USER_PARTS = ("text", "image_url", "input_audio", "file")
 OTHER_PARTS = ("text", "refusal")
 PARTS_PER_MESSAGE_MAX = 1024
+# Images, sounds and files of one request.
+MEDIA_PARTS_MAX = 500
 MEDIA_CLASSES = {"image_url": "input_image", "input_audio": "input_audio", "file": "input_image"}
 TEXT_PARTS = ("text", "refusal")
 USER_ROLES = ("user", "tool")
@@ -34,6 +36,11 @@ def parse_messages(body: Mapping[str, Any], *, messages_max: int) -> list[dict[s
         raise _wrong("messages", f"must hold at most {messages_max} messages")
     for index, message in enumerate(messages):
         _check(message, f"messages[{index}]")
+    contents = (m["content"] for m in messages if isinstance(m.get("content"), list))
+    if sum(part["type"] in MEDIA_CLASSES for content in contents for part in content) > (
+        MEDIA_PARTS_MAX
+    ):
+        raise _wrong("messages", f"must hold at most {MEDIA_PARTS_MAX} images, sounds and files")
     return messages
 
 

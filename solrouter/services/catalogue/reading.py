@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy
 from sqlalchemy import Row, select
 
-from solrouter import config, secrets
+from solrouter import config, redaction, secrets
 from solrouter.clock import utcnow
 from solrouter.models import LanguageModel, ModelAlias, PriceCard, Provider
 from solrouter.models import Offer as OfferRow
@@ -71,9 +71,11 @@ def provider_key(row: AnyRow) -> str | None:
     """The provider's key: the stored one, else the first of its settings that is set."""
     if row.key_encrypted is not None:
         try:
-            return secrets.current().decrypt(row.key_encrypted)
+            key = secrets.current().decrypt(row.key_encrypted)
         except secrets.Undecipherable:
             return None
+        redaction.remember(key)
+        return key
     settings = config.current()
     return next((settings[name] for name in row.key_settings if settings.get(name)), None)
 

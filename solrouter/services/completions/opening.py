@@ -15,7 +15,7 @@ from operator import itemgetter
 from time import sleep
 from typing import Any
 
-from solrouter import config
+from solrouter import config, redaction
 from solrouter.chat import SILENCE, ChatRequest, Chunk, Usage
 from solrouter.clock import monotonic_s
 from solrouter.errors import BadRequest, ContextTooLong, DatabaseUnavailable, NoProviderAvailable
@@ -125,8 +125,7 @@ class Opening:
                     raise callers_fault(error) from error
                 failure = error
             except ProviderError as error:
-                name, detail = candidate.offer.provider_slug, error.detail or error
-                log.warning("%s failed before content: %s", name, detail)
+                self._warn(candidate, error)
                 failure = error
                 if 0 < (error.retry_after_s or 0) <= RETRY_AFTER_S_MAX:
                     busy.append((error.retry_after_s or 0, candidate))
@@ -134,6 +133,12 @@ class Opening:
         if isinstance(failure, UpstreamRefused):
             raise callers_fault(failure) from failure
         raise _all_failed(failure, self.attempts) from failure
+
+    def _warn(self, candidate: Candidate, error: ProviderError) -> None:
+        """A line for the operator, without what the provider repeats of the caller's words."""
+        words = redaction.without_echo(error.detail or error.message, self._request.body)
+        name, kind = candidate.offer.provider_slug, type(error).__name__
+        log.warning("%s failed before content: %s: %s", name, kind, words)
 
     def close(self) -> None:
         """Lets go of whoever is being asked."""

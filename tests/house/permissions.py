@@ -1,0 +1,192 @@
+"""The table of tests/data/permissions.txt, and a house full of people to try it with.
+
+A new route with objects in its address says in ARGUMENTS, QUERIES or BODIES how to ask for Alice's.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import insert
+from werkzeug.routing import Rule
+from werkzeug.test import TestResponse
+
+from solrouter import database
+from solrouter.models import Membership
+from solrouter.services import keys
+from tests.edge.conftest import visitor_of
+from tests.edge.signed_in import ask
+from tests.factories import DEFAULT_CREDIT, Person, make_person
+
+TABLE = Path(__file__).resolve().parents[1] / "data" / "permissions.txt"
+COLUMNS = (
+    "anonymous",
+    "owner",
+    "billing",
+    "developer",
+    "outsider",
+    "operator",
+    "key",
+    "strange",
+)
+WORDS = frozenset(("yes", "own", "login", "401", "403", "404"))
+SAFE = ("GET",)
+
+# How to fill an address: by endpoint and name, or by the name alone. `{key}` and the like are
+# objects of the place, below.
+ARGUMENTS: Mapping[str, str] = {
+    "filename": "site.css",
+    "model_id": "demo/echo",
+    "author": "demo",
+    "catalogue.show_model name": "echo",
+    "docs.show_page name": "quickstart",
+    "receipt_id": "{receipt}",
+    "admin.show_account public_id": "{account}",
+    "admin.grant_credit public_id": "{account}",
+    "public_id": "{key}",
+}
+QUERIES: Mapping[str, Mapping[str, str]] = {"api.show_generation": {"id": "{receipt}"}}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table."""
+
+    method: str
+    endpoint: str
+    cells: Mapping[str, str]
+
+    @property
+    def name(self) -> str:
+        return f"{self.method} {self.endpoint}"
+
+
+def rows() -> list[Row]:
+    """The table."""
+    lines = [line.split() for line in TABLE.read_text().splitlines()]
+    return [
+        Row(method, endpoint, dict(zip(COLUMNS, cells, strict=True)))
+        for method, endpoint, *cells in (line for line in lines if line and line[0][0] != "#")
+    ]
+
+
+def routes(app: Flask) -> dict[str, Rule]:
+    """Every method and endpoint of the URL map, as the table names them."""
+    return {
+        f"{method} {rule.endpoint}": rule
+        for rule in app.url_map.iter_rules()
+        for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"})
+    }
+
+
+@dataclass
+class Place:
+    """A server with people, and objects of Alice's and of the developer's."""
+
+    app: Flask
+    people: Mapping[str, Person]
+    objects: Mapping[str, str]
+    own: Mapping[str, str]
+    cookies: dict[str, str] = field(default_factory=dict)
+
+    def ask(self, row: Row, rule: Rule, who: str, *, own: bool = False) -> TestResponse:
+        """What this person, or key, gets."""
+        objects = {**self.objects, **(self.own if own else {})}
+        path = self._path(rule, objects)
+        query = {k: v.format(**objects) for k, v in QUERIES.get(row.endpoint, {}).items()}
+        body: dict[str, Any] = {"json": {}} if row.endpoint.startswith("api.") else {"data": {}}
+        if row.method in SAFE:
+            body = {}
+        client, headers = self._client(who, is_fresh=row.method not in SAFE)
+        return client.open(
+            path, method=row.method, query_string=query, headers=headers, buffered=True, **body
+        )
+
+    def _path(self, rule: Rule, objects: Mapping[str, str]) -> str:
+        values = {}
+        for name in rule.arguments:
+            text = ARGUMENTS.get(f"{rule.endpoint} {name}", ARGUMENTS.get(name))
+            assert text is not None, (
+                f"say in ARGUMENTS of {__file__} what stands for <{name}> in {rule.rule}, "
+                f'such as "{rule.endpoint} {name}": "{{key}}"'
+            )
+            values[name] = text.format(**objects)
+        return self.app.url_map.bind("localhost").build(rule.endpoint, values)
+
+    def _client(self, who: str, *, is_fresh: bool) -> tuple[FlaskClient, dict[str, str]]:
+        client = visitor_of(self.app)
+        if who == "anonymous":
+            return client, {}
+        if who == "key":
+            return client, self.people["owner"].bearer
+        if who == "strange":
+            return client, self.people["outsider"].bearer
+        if is_fresh or who not in self.cookies:
+            self.people[who].sign_in(client)
+            cookie = client.get_cookie("solrouter")
+            assert cookie is not None
+            self.cookies[who] = cookie.value
+        client.set_cookie("solrouter", self.cookies[who])
+        return client, {}
+
+
+def word(answer: TestResponse) -> str:
+    """What the table calls such an answer."""
+    if answer.status_code in (401, 403, 404):
+        return str(answer.status_code)
+    if answer.status_code == 303 and answer.headers["Location"].partition("?")[0] == "/login":
+        return "login"
+    assert answer.status_code < 500 and answer.status_code != 405, answer.text
+    return "yes"
+
+
+def make_place(app: Flask) -> Place:
+    """Alice and the members of her account, an outsider, and an operator."""
+    people = {
+        "owner": make_person(app, "alice@example.com", credit=DEFAULT_CREDIT),
+        "billing": make_person(app, "bill@example.com"),
+        "developer": make_person(app, "dora@example.com"),
+        "outsider": make_person(app, "charlie@example.com", credit=DEFAULT_CREDIT),
+        "operator": make_person(app, "olivia@example.com", operator=True),
+    }
+    alice = people["owner"]
+    for role in ("billing", "developer"):
+        join(app, people[role], alice.account_id, role)
+    # Not the key that asks: these are changed and revoked.
+    objects = {
+        "account": alice.account_public_id,
+        "receipt": ask(app, alice),
+        "key": spare_key(app, alice, alice),
+    }
+    return Place(app, people, objects, {"key": spare_key(app, alice, people["developer"])})
+
+
+def join(app: Flask, person: Person, account_id: int, role: str) -> None:
+    """Makes the person a member, and acts for this account before any other."""
+    membership = insert(Membership).values(
+        user_id=person.user_id,
+        account_id=account_id,
+        role=role,
+        created_at=datetime(2000, 1, 1, tzinfo=UTC),
+    )
+    with app.app_context():
+        database.transact(lambda connection: connection.execute(membership))
+
+
+def spare_key(app: Flask, owner: Person, maker: Person) -> str:
+    """The public id of one more key of the owner's account."""
+    with app.app_context():
+        made = keys.create(owner.account_id, user_id=maker.user_id, name=f"Of {maker.email}")
+    return made.key.public_id
+
+
+@contextmanager
+def signed_in(place: Place, who: str) -> Iterator[FlaskClient]:
+    """This person's browser."""
+    client, _ = place._client(who, is_fresh=True)
+    yield client
