@@ -77,7 +77,7 @@ lock: ## Pin every requirements*.in with hashes (needs uv)
 	uv pip compile --quiet --generate-hashes --no-annotate --no-header --python-version 3.11 requirements.in -o requirements.txt
 	uv pip compile --quiet --generate-hashes --no-annotate --no-header --python-version 3.11 --no-strip-extras requirements-dev.in -o requirements-dev.txt
 	uv pip compile --quiet --generate-hashes --no-annotate --no-header --python-version 3.11 --no-deps requirements-real.in -o requirements-real.txt
-	uv pip compile --quiet --generate-hashes --no-annotate --no-header --python-version 3.11 requirements-bench.in -o requirements-bench.txt
+	uv pip compile --quiet --generate-hashes --no-annotate --no-header --python-version 3.11 --no-strip-extras requirements-bench.in -o requirements-bench.txt
 	uv pip compile --quiet --generate-hashes --no-annotate --no-header --python-version 3.11 requirements-fuzz.in -o requirements-fuzz.txt
 
 clean: ## Remove everything that was installed or built

@@ -8,7 +8,6 @@ import base64
 import hmac
 from dataclasses import dataclass
 from functools import cached_property
-from typing import cast
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -95,4 +94,5 @@ def init_app(app: Flask) -> None:
 
 def current() -> Secrets:
     """The current app's secrets."""
-    return cast(Secrets, current_app.extensions[EXTENSION])
+    secrets: Secrets = current_app.extensions[EXTENSION]
+    return secrets

@@ -8,12 +8,15 @@ from typing import Any, cast
 from flask import Request, g, request
 from werkzeug.local import LocalProxy
 
+_request = cast("LocalProxy[Request]", request)
+_g = cast("LocalProxy[Any]", g)
+
 
 def request_itself() -> Request:
     """The request at hand."""
-    return cast("LocalProxy[Request]", request)._get_current_object()
+    return _request._get_current_object()
 
 
 def notes_itself() -> Any:
     """Flask's `g` of the request at hand."""
-    return cast("LocalProxy[Any]", g)._get_current_object()
+    return _g._get_current_object()

@@ -31,7 +31,7 @@ def init_app(app: Flask) -> None:
 def read_form() -> None:
     """Reads the body of a request to a page, so that nothing later waits for it."""
     # Without an endpoint nothing asks for it: the server throws it away, in keepalive time.
-    if not _may_have_body() or request.endpoint is None or is_api_path(request.path):
+    if is_api_path(request.path) or request.endpoint is None or not _may_have_body():
         return
     if request.mimetype.startswith("multipart/"):
         raise UnsupportedMediaType("This page takes no files.")

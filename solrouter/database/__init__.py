@@ -249,7 +249,8 @@ def init_app(app: Flask, *, is_command: bool) -> Database:
 
 def current() -> Database:
     """The current app's database."""
-    return cast(Database, current_app.extensions[EXTENSION])
+    database: Database = current_app.extensions[EXTENSION]
+    return database
 
 
 def transact(verb: Callable[[Connection], T], *, durable: bool = True, ahead: bool = False) -> T:

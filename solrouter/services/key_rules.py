@@ -36,6 +36,8 @@ FREE = "free"
 # An id, or every model of an author.
 MODEL = re.compile(r"[^\s/*,]+/(\*|[^\s*,]+)")
 MAPPED_BITS = 96
+# Callers come again from where they came.
+ADDRESSES_REMEMBERED = 4096
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -101,6 +103,7 @@ def require_network(allowed: tuple[str, ...] | None, address: str) -> None:
     )
 
 
+@lru_cache(maxsize=ADDRESSES_REMEMBERED)
 def as_address(text: str) -> Address | None:
     """The address in a text of a proxy or a socket, without port and zone; None if it is none."""
     bare = text.strip()
