@@ -77,7 +77,7 @@ lock: ## Pin every requirements*.in with hashes (needs uv)
 	uv pip compile --quiet --generate-hashes --no-annotate --no-header --python-version 3.11 requirements.in -o requirements.txt
 	uv pip compile --quiet --generate-hashes --no-annotate --no-header --python-version 3.11 --no-strip-extras requirements-dev.in -o requirements-dev.txt
 	uv pip compile --quiet --generate-hashes --no-annotate --no-header --python-version 3.11 --no-deps requirements-real.in -o requirements-real.txt
-	uv pip compile --quiet --generate-hashes --no-annotate --no-header --python-version 3.11 --no-strip-extras requirements-bench.in -o requirements-bench.txt
+	uv pip compile --quiet --generate-hashes --no-annotate --no-header --python-version 3.11 requirements-bench.in -o requirements-bench.txt
 	uv pip compile --quiet --generate-hashes --no-annotate --no-header --python-version 3.11 requirements-fuzz.in -o requirements-fuzz.txt
 
 clean: ## Remove everything that was installed or built
@@ -104,7 +104,7 @@ clean: ## Remove everything that was installed or built
 
 .bench-peers/litellm/installed: requirements-bench.txt
 	$(PYTHON) -m venv .bench-peers/litellm
-	.bench-peers/litellm/bin/python -m pip install $(PIP_OPTIONS) -r requirements-bench.txt
+	.bench-peers/litellm/bin/python -m pip install $(PIP_OPTIONS) --no-deps -r requirements-bench.txt
 	@touch $@
 
 .bench-peers/portkey/installed: bench/speed/peers/portkey/package.json bench/speed/peers/portkey/package-lock.json

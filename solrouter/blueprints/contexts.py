@@ -17,6 +17,12 @@ def request_itself() -> Request:
     return _request._get_current_object()
 
 
+def header(name: str) -> str | None:
+    """A header of the request at hand, None without it; the name as WSGI spells it: `HTTP_…`."""
+    value: str | None = _request._get_current_object().environ.get(name)
+    return value
+
+
 def notes_itself() -> Any:
     """Flask's `g` of the request at hand."""
     return _g._get_current_object()

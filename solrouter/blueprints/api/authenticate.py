@@ -3,6 +3,7 @@
 from flask import g, request
 
 from solrouter.blueprints import request_ids
+from solrouter.blueprints.contexts import header
 from solrouter.errors import KeyInvalid
 from solrouter.services import key_rules, keys
 from solrouter.services.keys import Principal
@@ -38,8 +39,8 @@ def refuse_wrong_key() -> None:
 
 def presented() -> str | None:
     """The text after `Bearer`, or None."""
-    header = request.headers.get("Authorization", "")
-    if len(header) > AUTHORIZATION_CHARACTERS_MAX:
+    told = header("HTTP_AUTHORIZATION") or ""
+    if len(told) > AUTHORIZATION_CHARACTERS_MAX:
         return None
-    scheme, _, text = header.partition(" ")
+    scheme, _, text = told.partition(" ")
     return text.strip() or None if scheme.lower() == "bearer" else None

@@ -3,9 +3,10 @@
 from typing import Any
 
 import orjson
-from flask import current_app, request
+from flask import current_app
 
 from solrouter.blueprints import slow_clients
+from solrouter.blueprints.contexts import request_itself
 from solrouter.errors import BadRequest, BodyTooLarge, UnsupportedMediaType
 
 JSON_TYPES = ("application/json", "")
@@ -16,12 +17,13 @@ JSON_ITEMS_MAX = 1_000_000
 
 def read() -> bytes:
     """The body, within its limits. Raises UnsupportedMediaType and BodyTooLarge."""
-    if request.mimetype not in JSON_TYPES and not request.mimetype.endswith("+json"):
+    asked = request_itself()
+    if asked.mimetype not in JSON_TYPES and not asked.mimetype.endswith("+json"):
         raise UnsupportedMediaType(
             "Send JSON, with the header Content-Type: application/json.",
         )
     most = current_app.config["SOLROUTER_BODY_BYTES_MAX"]
-    if (request.content_length or 0) > most:
+    if (asked.content_length or 0) > most:
         raise BodyTooLarge(f"The request body has at most {most} bytes.")
     return slow_clients.body()
 

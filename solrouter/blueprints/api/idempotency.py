@@ -1,19 +1,18 @@
 """The `Idempotency-Key` header: the caller's own name of a request, which may be sent twice."""
 
-from flask import request
-
 from solrouter.blueprints.api import authenticate
+from solrouter.blueprints.contexts import header
 from solrouter.errors import BadRequest
 from solrouter.services import repeats
 from solrouter.services.keys import Principal
 from solrouter.services.repeats import KEY_CHARACTERS_MAX, Repeat
 
-HEADER = "Idempotency-Key"
+HEADER, IN_WSGI = "Idempotency-Key", "HTTP_IDEMPOTENCY_KEY"
 
 
 def named(principal: Principal, body: bytes) -> Repeat | None:
     """What the request's header names, or None without one. Raises BadRequest."""
-    text = request.headers.get(HEADER)
+    text = header(IN_WSGI)
     if text is None:
         return None
     if not 1 <= len(text) <= KEY_CHARACTERS_MAX or not text.isprintable():
