@@ -1,17 +1,22 @@
 """Real answers are what /openapi.json says of them, field by field."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from openapi_spec_validator import OpenAPIV31SpecValidator
+from werkzeug.test import TestResponse
 
-from solrouter.services import keys
+from solrouter.blueprints.openapi.operations import OPERATIONS, Operation
+from solrouter.services import keys, rotations
+from solrouter.services.key_rules import MANAGE, SCOPES
 from tests.edge.test_chat import HELLO, chunks, post
+from tests.edge.test_keys_api import key_with
 from tests.factories import Person, make_offer
 from tests.fakes.upstream import FakeUpstream
-from tests.openapi import complaints
+from tests.openapi import complaints, told
 
 CALL = {"id": "call_1", "name": "f", "arguments": '{"a": 1}'}
 TOOLS = [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]
@@ -55,9 +60,9 @@ def test_answers_of_chats(
     assert whole.json["warnings"]
     fits("ChatCompletion", whole.json)
     for options in ({}, {"stream_options": {"include_usage": True}}):
-        told = chunks(post(client, alice, offered, stream=True, **asked, **options))
-        assert len(told) > 2
-        for chunk in told:
+        pieces = chunks(post(client, alice, offered, stream=True, **asked, **options))
+        assert len(pieces) > 2
+        for chunk in pieces:
             fits("ChatCompletionChunk", chunk)
 
 
@@ -65,9 +70,9 @@ def test_a_stream_that_ends_with_an_error(
     client: FlaskClient, alice: Person, offered: str, upstream: FakeUpstream
 ) -> None:
     upstream.streams("One", " two", cut_after_events=2, counting="content")
-    told = chunks(post(client, alice, offered, stream=True))
-    assert told[-1]["error"]
-    for chunk in told:
+    pieces = chunks(post(client, alice, offered, stream=True))
+    assert pieces[-1]["error"]
+    for chunk in pieces:
         fits("ChatCompletionChunk", chunk)
 
 
@@ -99,13 +104,13 @@ def test_account_and_receipts(
     app: Flask, client: FlaskClient, alice: Person, offered: str, upstream: FakeUpstream
 ) -> None:
     fits("Credits", client.get("/v1/credits", headers=alice.bearer).json)
-    fits("Key", client.get("/v1/key", headers=alice.bearer).json)
+    fits("CurrentKey", client.get("/v1/key", headers=alice.bearer).json)
     with app.app_context():
         more = {"limit_nanos": 5_000_000_000, "resets": "daily"}
         key = keys.create(alice.account_id, user_id=alice.user_id, name="Limited", **more)
     limited = client.get("/v1/key", headers={"Authorization": f"Bearer {key.text}"}).json
     assert limited["data"]["limit_reset"] == "daily"
-    fits("Key", limited)
+    fits("CurrentKey", limited)
     finished = post(client, alice, offered).headers["X-Generation-Id"]
     upstream.streams("One", cut_after_events=1, counting="content")
     failed = chunks(post(client, alice, offered, stream=True))[0]["id"]
@@ -113,6 +118,117 @@ def test_account_and_receipts(
         receipt = client.get(f"/v1/generation?id={identifier}", headers=alice.bearer)
         fits("Generation", receipt.json)
     fits("Generation", {"data": {"id": finished, "status": "pending"}})
+
+
+RULED = {
+    "name": "website",
+    "limit": "2.5",
+    "limit_reset": "weekly",
+    "include_byok_in_limit": False,
+    "expires_at": "2099-01-31T01:00:00+01:00",
+    "scopes": ["inference", "read"],
+    "models_allowed": ["acme/*", "free"],
+    "networks_allowed": ["127.0.0.1"],
+    "requests_per_minute": 60,
+    "tokens_per_minute": 100_000,
+    "concurrency": 4,
+}
+
+
+def answered(method: str, path: str, answer: TestResponse) -> Any:
+    """The answer, once it is what the document says of this operation."""
+    operation = told()["paths"][path][method]
+    content = operation["responses"][str(answer.status_code)]["content"]
+    fits(content[answer.mimetype]["schema"]["$ref"].rpartition("/")[2], answer.json)
+    return answer.json
+
+
+def test_keys(app: Flask, client: FlaskClient, alice: Person, offered: str) -> None:
+    manager = key_with(app, alice, MANAGE)
+    fits("CurrentKey", client.get("/v1/key", headers=manager).json)
+    assert complaints("KeyCreation", RULED) == []
+    made = answered("post", "/keys", client.post("/v1/keys", json=RULED, headers=manager))
+    post(client, replace(alice, key_text=made["key"]), offered)
+    address = f"/v1/keys/{made['data']['hash']}"
+    change = {"limit": 7, "models_allowed": None, "expires_at": None, "disabled": True}
+    assert complaints("KeyChange", change) == []
+    changed = client.patch(address, json=change, headers=manager)
+    assert answered("patch", "/keys/{hash}", changed)["data"]["status"] == "disabled"
+    turn = {"overlap_s": 3600}
+    assert complaints("KeyRotation", turn) == []
+    for body in ({"json": turn}, {}):
+        rotated = client.post(f"{address}/rotate", headers=manager, **body)
+        answered("post", "/keys/{hash}/rotate", rotated)
+    one = answered("get", "/keys/{hash}", client.get(address, headers=manager))
+    assert len(one["data"]["former_secrets"]) == 2
+    listed = client.get("/v1/keys?include_disabled=true", headers=manager)
+    assert answered("get", "/keys", listed)["total_count"] == 3
+    answered("delete", "/keys/{hash}", client.delete(address, headers=manager))
+
+
+def test_refusals_of_keys(app: Flask, client: FlaskClient, alice: Person) -> None:
+    manager = key_with(app, alice, MANAGE)
+    twice = {**manager, "Idempotency-Key": "order"}
+    made = client.post("/v1/keys", json={"name": "website"}, headers=twice).json["data"]
+    own = client.get("/v1/key", headers=manager).json["data"]["hash"]
+    address = f"/v1/keys/{made['hash']}/rotate"
+    client.post(address, headers=twice)
+    refused = [
+        ("get", "/keys", client.get("/v1/keys?offset=x", headers=manager)),
+        ("get", "/keys", client.get("/v1/keys")),
+        ("post", "/keys", client.post("/v1/keys", json={"name": "other"}, headers=twice)),
+        ("post", "/keys", client.post("/v1/keys", json={}, headers=manager)),
+        ("post", "/keys", client.post("/v1/keys", data="x", headers=manager, mimetype="a/b")),
+        ("get", "/keys/{hash}", client.get("/v1/keys/key_0", headers=manager)),
+        ("patch", "/keys/{hash}", client.patch("/v1/keys/key_0", json={}, headers=manager)),
+        ("patch", "/keys/{hash}", client.patch(f"/v1/keys/{own}", json={}, headers=manager)),
+        ("delete", "/keys/{hash}", client.delete("/v1/keys/key_0", headers=manager)),
+        ("delete", "/keys/{hash}", client.delete(f"/v1/keys/{own}", headers=manager)),
+        ("post", "/keys/{hash}/rotate", client.post("/v1/keys/key_0/rotate", headers=manager)),
+        ("post", "/keys/{hash}/rotate", client.post(address, json={}, headers=twice)),
+    ]
+    statuses = [answer.status_code for _, _, answer in refused]
+    assert statuses == [400, 401, 409, 400, 415, 404, 404, 403, 404, 403, 404, 409]
+    for method, path, answer in refused:
+        assert str(answer.status_code) in told()["paths"][path][method]["responses"]
+        fits(f"Error{answer.status_code}", answer.json)
+
+
+@pytest.mark.parametrize(
+    "body", [{"overlap_s": -1}, {"overlap_s": rotations.OVERLAP_S_MAX + 1}, {"overlap": 1}], ids=str
+)
+def test_a_rotation_is_described_as_it_is_checked(
+    app: Flask, client: FlaskClient, alice: Person, body: dict[str, Any]
+) -> None:
+    manager = key_with(app, alice, MANAGE)
+    with app.app_context():
+        key = keys.create(alice.account_id, user_id=alice.user_id, name="website").key
+    assert complaints("KeyRotation", body)
+    refused = client.post(f"/v1/keys/{key.public_id}/rotate", json=body, headers=manager)
+    assert refused.status_code == 400
+    fits("Error400", refused.json)
+    nothing = {"overlap_s": None}
+    assert complaints("KeyRotation", nothing) == []
+    rotated = client.post(f"/v1/keys/{key.public_id}/rotate", json=nothing, headers=manager)
+    assert rotated.status_code == 200
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
+def test_a_key_needs_one_of_the_scopes_that_are_described(
+    app: Flask, client: FlaskClient, alice: Person, offered: str, operation: Operation
+) -> None:
+    path = operation.path.format(author="acme", name="tiny", hash="key_0")
+    described = told()["paths"][operation.path][operation.method].get("security", [{}])
+    needed = {scope for way in described for roles in way.values() for scope in roles}
+    for scope in SCOPES:
+        answer = client.open(
+            f"/v1{path}",
+            method=operation.method.upper(),
+            json={"model": offered, "messages": HELLO} if operation.body else None,
+            headers=key_with(app, alice, scope, name=scope),
+        )
+        lacks = answer.status_code == 403 and answer.json["error"]["code"] == "scope_required"
+        assert lacks is (bool(needed) and scope not in needed), scope
 
 
 def test_estimates(client: FlaskClient, alice: Person, offered: str) -> None:

@@ -1,6 +1,6 @@
 """/openapi.json says what the routes and the checks do, no more and no less."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -9,11 +9,14 @@ from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from werkzeug.datastructures import MultiDict
 
-from solrouter.blueprints.api import errors, model_filters, preferences, schemas
+from solrouter.blueprints.api import errors, key_objects, model_filters, preferences, schemas
 from solrouter.blueprints.api.fields import Check
 from solrouter.blueprints.mounts import API_MOUNT
+from solrouter.clock import utcnow
 from solrouter.errors import SolRouterError
 from solrouter.providers import choices
+from solrouter.services.key_rows import ACTIVE, Key
+from solrouter.services.key_rules import SCOPES, Rules
 from tests.openapi import complaints, told
 
 ORDINARY: dict[str, Any] = {"model": "a/b", "messages": [{"role": "user", "content": "Hi"}]}
@@ -68,7 +71,8 @@ def test_every_route_is_in_it_and_the_other_way_round(app: Flask) -> None:
 
 
 def filled(path: str) -> str:
-    return path.replace("{author}", "openai").replace("{name}", "gpt-4o")
+    names = {"author": "openai", "name": "gpt-4o", "hash": "key_0"}
+    return path.format(**names)
 
 
 def test_every_parameter_in_a_path_is_described() -> None:
@@ -94,10 +98,18 @@ class Listening(MultiDict[str, str]):
         return super().getlist(key, *arguments, **more)
 
 
-def test_the_list_of_models_reads_the_query_that_is_described() -> None:
+@pytest.mark.parametrize(
+    ("read", "path"),
+    [(lambda query: model_filters.page([], query), "/models"), (key_objects.parse_query, "/keys")],
+    ids=["models", "keys"],
+)
+def test_a_list_reads_the_query_that_is_described(
+    read: Callable[[Listening], Any], path: str
+) -> None:
     query = Listening()
-    model_filters.page([], query)
-    assert query.names == set(model_filters.QUERY)
+    read(query)
+    described = told()["paths"][path]["get"]["parameters"]
+    assert query.names == {parameter["name"] for parameter in described}
 
 
 def known_fields() -> set[str]:
@@ -170,6 +182,62 @@ def test_a_wish_is_described_as_it_is_checked(name: str) -> None:
             assert is_described is not is_refused(body), value
 
 
+KEY = Key(
+    id=1,
+    user_id=1,
+    public_id="key_1",
+    name="website",
+    hint="sr_…",
+    created_at=utcnow(),
+    updated_at=utcnow(),
+    last_used_at=None,
+    last_used_address=None,
+    status=ACTIVE,
+    is_disabled=False,
+    limit_nanos=1,
+    spent_nanos=0,
+    resets="never",
+    resets_at=None,
+    rules=Rules(),
+)
+KEY_BODIES: Mapping[str, tuple[dict[str, Any], Key | None]] = {
+    "KeyCreation": ({"name": "website", "limit": 5}, None),
+    "KeyChange": ({}, KEY),
+}
+# The check knows more ways to write an amount; which scopes there are, the rules tell.
+LENIENT_OF_KEYS = ("limit", "scopes")
+KEY_VALUES = (None, *VALUES, [], ["free"], ["a/b"] * 51, ["a/b"] * 101, ["x" * 61], *SCOPES)
+
+
+@pytest.mark.parametrize("schema", KEY_BODIES)
+@pytest.mark.parametrize("name", [*key_objects.TERMS, "unheard_of"])
+def test_a_term_of_a_key_is_described_as_it_is_checked(schema: str, name: str) -> None:
+    body, before = KEY_BODIES[schema]
+    for value in (*KEY_VALUES, [SCOPES[0]], list(SCOPES)):
+        # A format is a remark to schemas, and every text would be a time.
+        if name == "expires_at" and isinstance(value, str):
+            continue
+        given = {**body, name: value}
+        is_described = not complaints(schema, given)
+        if is_described or name not in LENIENT_OF_KEYS:
+            assert is_described is not are_refused(given, before), value
+
+
+def are_refused(terms: dict[str, Any], before: Key | None) -> bool:
+    try:
+        key_objects.parse_terms(terms, before)
+    except SolRouterError:
+        return True
+    return False
+
+
+def test_a_key_is_made_with_a_name_and_changed_without() -> None:
+    assert complaints("KeyCreation", {})
+    assert are_refused({}, None)
+    assert not complaints("KeyChange", {})
+    assert not are_refused({}, KEY)
+
+
 def test_every_status_of_an_error_is_described() -> None:
     responses = told()["components"]["responses"]
     assert set(responses) == {str(status) for _, status, _ in errors.TABLE}
@@ -182,6 +250,6 @@ def test_as_many_choices_may_be_asked_for_as_can_be_made() -> None:
 
 
 def test_every_schema_of_a_check_is_one() -> None:
-    found: Mapping[str, Check] = schemas.PASSED
+    found: Mapping[str, Check] = {**schemas.PASSED, **key_objects.CHANGES, **key_objects.ROTATION}
     for check in found.values():
         Draft202012Validator.check_schema(check.schema)

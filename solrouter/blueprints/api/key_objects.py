@@ -3,15 +3,20 @@
 A name that we do not know is refused and not passed over: it may have been meant as a restriction.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
 from solrouter.blueprints.api.fields import (
     FLAG,
+    Check,
+    Schema,
+    checks,
     integer,
     kind,
     moment,
+    nullable,
     one_of,
     optional,
     texts,
@@ -20,7 +25,7 @@ from solrouter.blueprints.api.fields import (
 )
 from solrouter.errors import BadRequest, UnsupportedParameter
 from solrouter.money import float_usd
-from solrouter.services import key_rules, keys
+from solrouter.services import key_rules, keys, rotations
 from solrouter.services.key_rows import Former
 from solrouter.services.key_rules import RATES_MAX, Rules
 from solrouter.services.key_usage import KeyUsage
@@ -28,16 +33,69 @@ from solrouter.services.keys import Key
 
 NETWORK_CHARACTERS_MAX = 60
 FIELD_CHARACTERS_MAX = 60
-TEXT = kind(str, "a string")
-RULES = {
-    "scopes": texts(len(key_rules.SCOPES), FIELD_CHARACTERS_MAX),
+OFFSET_DIGITS_MAX = 6
+OFFSET = re.compile(rf"[0-9]{{1,{OFFSET_DIGITS_MAX}}}")
+YES = ("true", "1")
+# What a query may ask of the list of keys.
+QUERY: Mapping[str, Schema] = {
+    "offset": {"type": "integer", "minimum": 0, "maximum": 10**OFFSET_DIGITS_MAX - 1},
+    "include_disabled": {"enum": list(YES)},
+}
+# The rules know which scopes there are, and tell so themselves.
+SCOPES = Check(
+    texts(len(key_rules.SCOPES), FIELD_CHARACTERS_MAX),
+    {
+        "type": "array",
+        "items": {"enum": list(key_rules.SCOPES)},
+        "minItems": 1,
+        "maxItems": len(key_rules.SCOPES),
+    },
+)
+RULES: Mapping[str, Check] = {
+    "scopes": SCOPES,
     "models_allowed": texts(key_rules.MODELS_ALLOWED_MAX, key_rules.MODEL_CHARACTERS_MAX),
     "networks_allowed": texts(key_rules.NETWORKS_ALLOWED_MAX, NETWORK_CHARACTERS_MAX),
     **{name: integer(0, most) for name, most in RATES_MAX.items()},
     "expires_at": moment,
 }
-KNOWN = {"name", "limit", "limit_reset", "include_byok_in_limit", *RULES}
-RESET = one_of(*keys.RESETS)
+# What each span is called, here and in a key's usage.
+SPANS = {
+    "usage": "all",
+    "usage_daily": "day",
+    "usage_weekly": "week",
+    "usage_monthly": "month",
+}
+
+
+@checks({"const": False})
+def _no_byok(name: str, value: Any) -> Any:
+    if FLAG(name, value):
+        raise UnsupportedParameter(
+            f"'{name}' has no meaning here: no requests run on keys of your own.", param=name
+        )
+    return value
+
+
+# What may be said of a key when it is made, of one that there is, and when it is rotated.
+TERMS: Mapping[str, Check] = {
+    "name": kind(str, "a string"),
+    "limit": usd,
+    "limit_reset": one_of(*keys.RESETS),
+    "include_byok_in_limit": _no_byok,
+    **RULES,
+}
+CHANGES: Mapping[str, Check] = {**TERMS, "disabled": FLAG}
+ROTATION: Mapping[str, Check] = {"overlap_s": integer(0, rotations.OVERLAP_S_MAX)}
+# No key is without these. Elsewhere null lifts what was said.
+LASTING = ("name", "scopes")
+
+
+def described(terms: Mapping[str, Check]) -> dict[str, Schema]:
+    """The schemas of what may be said of a key, with null where it is absence or lifts a rule."""
+    return {
+        name: check.schema if name in LASTING else nullable(check.schema)
+        for name, check in terms.items()
+    }
 
 
 def key_object(key: Key, usage: KeyUsage) -> dict[str, Any]:
@@ -76,28 +134,33 @@ def former_object(former: Former) -> dict[str, Any]:
     }
 
 
+def parse_query(query: Mapping[str, str]) -> dict[str, Any]:
+    """Which keys a query asks for, as `keys.page` takes it. Raises BadRequest."""
+    offset = query.get("offset", "0")
+    if not OFFSET.fullmatch(offset):
+        raise BadRequest("'offset' is a number of keys to pass over.", param="offset")
+    with_disabled = query.get("include_disabled", "").lower() in YES
+    return {"offset": int(offset), "with_disabled": with_disabled}
+
+
 def parse_terms(body: Mapping[str, Any], before: Key | None = None) -> dict[str, Any]:
     """The terms of a key, as `keys.create` and `keys.change` take them.
 
     What a change does not name stays as it was. Raises BadRequest and UnsupportedParameter.
     """
-    refuse_unknown(body, KNOWN if before is None else {*KNOWN, "disabled"})
-    if optional(body, "include_byok_in_limit", FLAG):
-        raise UnsupportedParameter(
-            "'include_byok_in_limit' has no meaning here: no requests run on keys of your own.",
-            param="include_byok_in_limit",
-        )
+    refuse_unknown(body, TERMS if before is None else CHANGES)
+    optional(body, "include_byok_in_limit", _no_byok)
     name = body.get("name", None if before is None else before.name)
     if name is None:
         raise BadRequest("Give the key a 'name'.", code="missing_parameter", param="name")
     return {
-        "name": TEXT("name", name),
+        "name": TERMS["name"]("name", name),
         **_limit(body, before),
         "rules": _rules(body, Rules() if before is None else before.rules),
     }
 
 
-def refuse_unknown(body: Mapping[str, Any], known: set[str]) -> None:
+def refuse_unknown(body: Mapping[str, Any], known: Collection[str]) -> None:
     """Raises UnsupportedParameter for the first field that is not known."""
     for name in body:
         if name not in known:
@@ -111,7 +174,7 @@ def _limit(body: Mapping[str, Any], before: Key | None) -> dict[str, Any]:
         nanos = optional(body, "limit", usd)
     resets = keys.RESETS[0] if before is None or before.limit_nanos is None else before.resets
     if "limit_reset" in body:
-        resets = optional(body, "limit_reset", RESET) or keys.RESETS[0]
+        resets = optional(body, "limit_reset", TERMS["limit_reset"]) or keys.RESETS[0]
         if nanos is None and resets != keys.RESETS[0]:
             raise BadRequest("A 'limit_reset' needs a 'limit'.", param="limit_reset")
     return {"limit_nanos": nanos, "resets": resets}
@@ -126,17 +189,11 @@ def _rules(body: Mapping[str, Any], before: Rules) -> Rules:
 
 
 def _usage(usage: KeyUsage) -> dict[str, Any]:
-    spans = {
-        "usage": usage.all,
-        "usage_daily": usage.day,
-        "usage_weekly": usage.week,
-        "usage_monthly": usage.month,
-    }
     return {
-        **{name: float_usd(spent.nanos) for name, spent in spans.items()},
+        **{name: float_usd(getattr(usage, span).nanos) for name, span in SPANS.items()},
         # No request runs on a key of the caller's own at a provider.
         "include_byok_in_limit": False,
-        **{f"byok_{name}": 0 for name in spans},
+        **{f"byok_{name}": 0 for name in SPANS},
     }
 
 

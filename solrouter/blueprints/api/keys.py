@@ -5,7 +5,6 @@ A management key neither makes nor touches management keys, itself included: tho
 An answer may hold a key's text, so none is stored on its way.
 """
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -14,10 +13,13 @@ import orjson
 from flask import Response, request
 
 from solrouter.blueprints.api import api, authenticate, bodies, idempotency
-from solrouter.blueprints.api.fields import FLAG, integer, optional
+from solrouter.blueprints.api.fields import optional
 from solrouter.blueprints.api.key_objects import (
+    CHANGES,
+    ROTATION,
     former_object,
     key_object,
+    parse_query,
     parse_terms,
     refuse_unknown,
 )
@@ -28,28 +30,18 @@ from solrouter.services.keys import Key, NewKey, Principal
 from solrouter.services.repeats import Repeat
 
 KEYS_PER_PAGE = 100
-OFFSET = re.compile(r"[0-9]{1,6}")
 CREATED = 201
 NO_STORE = {"Cache-Control": "no-store"}
 # What the services call otherwise.
 FIELD_NAMES: dict[str | None, str] = {"resets": "limit_reset"}
-OVERLAP = integer(0, rotations.OVERLAP_S_MAX)
 
 
 @api.get("/keys")
 def list_keys() -> Response:
     """A page of the account's keys, in the order in which they were made."""
     principal = _manager()
-    offset = request.args.get("offset", "0")
-    if not OFFSET.fullmatch(offset):
-        raise BadRequest("'offset' is a number of keys to pass over.", param="offset")
-    with_disabled = request.args.get("include_disabled", "").lower() in ("true", "1")
-    found, total = keys.page(
-        principal.account_id,
-        offset=int(offset),
-        limit=KEYS_PER_PAGE,
-        with_disabled=with_disabled,
-    )
+    asked = parse_query(request.args)
+    found, total = keys.page(principal.account_id, limit=KEYS_PER_PAGE, **asked)
     usages = key_usage.of_all(key.id for key in found)
     data = [key_object(key, usages[key.id]) for key in found]
     return _json({"data": data, "total_count": total})
@@ -85,7 +77,7 @@ def change_key(public_id: str) -> Response:
     body = bodies.json_object(bodies.read())
     key = _found(principal, public_id)
     terms = parse_terms(body, key)
-    is_disabled = optional(body, "disabled", FLAG)
+    is_disabled = optional(body, "disabled", CHANGES["disabled"])
     with _as_bad_request():
         key = key_orders.change(principal.account_id, key.public_id, **terms, **_actor(principal))
         if is_disabled is not None:
@@ -110,8 +102,8 @@ def rotate_key(public_id: str) -> Response:
     principal = _manager()
     data = bodies.read()
     body = bodies.json_object(data) if data.strip() else {}
-    refuse_unknown(body, {"overlap_s"})
-    overlap_s = optional(body, "overlap_s", OVERLAP)
+    refuse_unknown(body, ROTATION)
+    overlap_s = optional(body, "overlap_s", ROTATION["overlap_s"])
     key = _found(principal, public_id)
     with _as_bad_request():
         new, is_repeated = key_orders.rotate(

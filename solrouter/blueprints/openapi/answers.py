@@ -216,22 +216,6 @@ _ESTIMATE = record(
     is_affordable=FLAG,
     warnings=some(TEXT),
 )
-_KEY = record(
-    hash=TEXT,
-    label=TEXT,
-    name=TEXT,
-    limit=nullable(NUMBER),
-    limit_remaining=nullable(NUMBER),
-    limit_reset=nullable(TEXT),
-    limit_resets_at=nullable(TIME),
-    usage=NUMBER,
-    usage_daily=NUMBER,
-    usage_weekly=NUMBER,
-    usage_monthly=NUMBER,
-    created_at=TIME,
-    disabled=FLAG,
-    refused_today=by_name(COUNT),
-)
 _CREDITS = record(
     balance=USD, available=USD, held=USD, paid=USD, granted=USD, currency=CURRENCY
 )  # fmt: skip
@@ -301,7 +285,6 @@ ANSWERS: dict[str, Schema] = {
         links=record(next=nullable(TEXT)),
     ),
     "ModelEndpoints": record(data=record(**_MODEL, endpoints=some(_ENDPOINT))),
-    "Key": record(data=_KEY),
     "Credits": record(data=_CREDITS),
     "Generation": record(data={"anyOf": [record(**_RECEIPT), _PENDING]}),
 }  # fmt: skip

@@ -7,9 +7,11 @@ errors; nothing of either is written a second time.
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from solrouter.blueprints.api import errors, schemas
-from solrouter.blueprints.api.fields import Schema, nullable
+from solrouter.blueprints.api import errors
+from solrouter.blueprints.api.fields import Schema
 from solrouter.blueprints.openapi.answers import ANSWERS, error_schema
+from solrouter.blueprints.openapi.bodies import BODIES
+from solrouter.blueprints.openapi.key_answers import KEY_ANSWERS
 from solrouter.blueprints.openapi.operations import OPERATIONS, Operation
 from solrouter.errors import SolRouterError
 
@@ -17,7 +19,11 @@ OPENAPI_VERSION = "3.1.0"
 # The version of the contract, which is the version in its path.
 CONTRACT_VERSION = "1"
 BEARER = "apiKey"
-REQUEST = "ChatCompletionRequest"
+SECURITY = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "An API key. Where roles are named, a key needs the scope of that name.",
+}
 DESCRIPTION = (
     "One API for many models, compatible with OpenAI's clients. "
     "Fields that are not listed are passed to providers that take them, or named in `warnings`."
@@ -40,31 +46,11 @@ def document(base_url: str) -> dict[str, Any]:
         "security": [{BEARER: []}],
         "paths": paths,
         "components": {
-            "schemas": {REQUEST: request_schema(), **ANSWERS, **dict(_error_schemas())},
+            "schemas": {**BODIES, **ANSWERS, **KEY_ANSWERS, **dict(_error_schemas())},
             "responses": dict(_error_responses()),
-            "securitySchemes": {BEARER: {"type": "http", "scheme": "bearer"}},
+            "securitySchemes": {BEARER: SECURITY},
         },
     }
-
-
-def request_schema() -> dict[str, Any]:
-    """A chat request: each field as its check takes it, or as it may be left."""
-    fields = {**{name: check.schema for name, check in schemas.PASSED.items()}, **schemas.OWN}
-    properties = {name: nullable(schema) for name, schema in fields.items()}
-    properties["messages"] = schemas.OWN["messages"]
-    harmless = {**schemas.COSTED, **schemas.ROUTING}
-    properties |= {name: {"enum": list(values)} for name, values in harmless.items()}
-    return {
-        "type": "object",
-        "required": ["messages"],
-        "properties": dict(sorted(properties.items())),
-        # `models` may name the model, too.
-        "anyOf": [_named("model"), _named("models")],
-    }
-
-
-def _named(field: str) -> Schema:
-    return {"required": [field], "properties": {field: {"not": {"type": "null"}}}}
 
 
 def _operation(operation: Operation) -> dict[str, Any]:
@@ -72,7 +58,7 @@ def _operation(operation: Operation) -> dict[str, Any]:
         "operationId": operation.name,
         "summary": operation.summary,
         "responses": {
-            "200": {
+            str(operation.status): {
                 "description": operation.answer,
                 "content": {
                     kind: {"schema": _reference(name)} for kind, name in operation.answers.items()
@@ -83,11 +69,13 @@ def _operation(operation: Operation) -> dict[str, Any]:
     }
     if operation.parameters:
         told["parameters"] = list(operation.parameters)
-    if operation.takes_chat:
-        content = {"application/json": {"schema": _reference(REQUEST)}}
-        told["requestBody"] = {"required": True, "content": content}
+    if operation.body is not None:
+        content = {"application/json": {"schema": _reference(operation.body)}}
+        told["requestBody"] = {"required": operation.needs_body, "content": content}
     if operation.is_public:
         told["security"] = [{}, {BEARER: []}]
+    if operation.scopes:
+        told["security"] = [{BEARER: [scope]} for scope in operation.scopes]
     return told
 
 

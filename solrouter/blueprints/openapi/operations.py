@@ -3,11 +3,13 @@ it.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from solrouter.blueprints.api import explain, idempotency, model_filters
+from solrouter.blueprints.api import explain, idempotency, key_objects, keys, model_filters
 from solrouter.blueprints.api.fields import Schema
+from solrouter.services import rotations
+from solrouter.services.key_rules import INFERENCE, MANAGE, READ
 from solrouter.services.repeats import KEY_CHARACTERS_MAX
 
 JSON, EVENTS = "application/json", "text/event-stream"
@@ -21,7 +23,7 @@ Parameter = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """What one method of one path does: `answers` are schemas by media type."""
+    """What one method of one path does: `answers` are schemas by media type, `body` is one too."""
 
     method: str
     path: str
@@ -31,8 +33,12 @@ class Operation:
     answers: Mapping[str, str]
     errors: tuple[int, ...] = OF_KEYS
     parameters: tuple[Parameter, ...] = ()
-    takes_chat: bool = False
-    is_public: bool = field(default=False)
+    body: str | None = None
+    needs_body: bool = True
+    status: int = 200
+    # Any one of them will do.
+    scopes: tuple[str, ...] = ()
+    is_public: bool = False
 
 
 def _parameter(
@@ -50,12 +56,13 @@ REPEATS = _parameter(
     "header",
     idempotency.HEADER,
     {"type": "string", "minLength": 1, "maxLength": KEY_CHARACTERS_MAX},
-    "Your own name of the request: sent again with the same body, it costs nothing.",
+    "Your own name of the request: sent again with the same body, it is done once.",
 )
 MODEL_ID = (
     _parameter("path", "author", TEXT, required=True),
     _parameter("path", "name", TEXT, required=True),
 )
+HASH = _parameter("path", "hash", TEXT, "The `hash` of the key, not its text.", required=True)
 
 OPERATIONS = (
     Operation(
@@ -67,7 +74,8 @@ OPERATIONS = (
         {JSON: "ChatCompletion", EVENTS: "ChatCompletionChunk"},
         errors=(*OF_BODIES, *OF_KEYS, *OF_CHATS),
         parameters=(REPEATS, EXPLAINS),
-        takes_chat=True,
+        body="ChatCompletionRequest",
+        scopes=(INFERENCE,),
     ),
     Operation(
         "post",
@@ -77,7 +85,8 @@ OPERATIONS = (
         "The estimate",
         {JSON: "Estimate"},
         errors=(*OF_BODIES, *OF_KEYS),
-        takes_chat=True,
+        body="ChatCompletionRequest",
+        scopes=(INFERENCE,),
     ),
     Operation(
         "get",
@@ -120,7 +129,81 @@ OPERATIONS = (
         "showKey",
         "The key that asks",
         "Its name, its limit and what is left of it",
+        {JSON: "CurrentKey"},
+    ),
+    Operation(
+        "get",
+        "/keys",
+        "listKeys",
+        "Lists the account's keys, in the order in which they were made",
+        f"At most {keys.KEYS_PER_PAGE} keys, and how many there are",
+        {JSON: "KeyList"},
+        errors=(400, *OF_KEYS),
+        parameters=tuple(
+            _parameter("query", name, schema) for name, schema in key_objects.QUERY.items()
+        ),
+        scopes=(MANAGE,),
+    ),
+    Operation(
+        "post",
+        "/keys",
+        "createKey",
+        "Makes a key",
+        "The key with its text, which is in no other answer",
+        {JSON: "KeyWithText"},
+        errors=(*OF_BODIES, *OF_KEYS, 409),
+        parameters=(REPEATS,),
+        body="KeyCreation",
+        status=keys.CREATED,
+        scopes=(MANAGE,),
+    ),
+    Operation(
+        "get",
+        "/keys/{hash}",
+        "showOneKey",
+        "One key",
+        "The key, and its former secrets that still work",
         {JSON: "Key"},
+        errors=(404, *OF_KEYS),
+        parameters=(HASH,),
+        scopes=(MANAGE,),
+    ),
+    Operation(
+        "patch",
+        "/keys/{hash}",
+        "changeKey",
+        "Changes what the body names, from the next request on",
+        "The key as it is now",
+        {JSON: "Key"},
+        errors=(*OF_BODIES, *OF_KEYS, 404),
+        parameters=(HASH,),
+        body="KeyChange",
+        scopes=(MANAGE,),
+    ),
+    Operation(
+        "delete",
+        "/keys/{hash}",
+        "deleteKey",
+        "Revokes a key for good",
+        "It is revoked",
+        {JSON: "KeyDeletion"},
+        errors=(404, *OF_KEYS),
+        parameters=(HASH,),
+        scopes=(MANAGE,),
+    ),
+    Operation(
+        "post",
+        "/keys/{hash}/rotate",
+        "rotateKey",
+        "Gives a key a new text; the former one works as long as the body says, or for "
+        f"{rotations.OVERLAP_S} seconds",
+        "The key with its new text, which is in no other answer",
+        {JSON: "KeyWithText"},
+        errors=(*OF_BODIES, *OF_KEYS, 404, 409),
+        parameters=(HASH, REPEATS),
+        body="KeyRotation",
+        needs_body=False,
+        scopes=(MANAGE,),
     ),
     Operation(
         "get",
@@ -139,5 +222,6 @@ OPERATIONS = (
         {JSON: "Generation"},
         errors=(400, 404, *OF_KEYS),
         parameters=(_parameter("query", "id", TEXT, "The `id` of the answer.", required=True),),
+        scopes=(INFERENCE, READ),
     ),
 )
