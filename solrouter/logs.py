@@ -25,7 +25,7 @@ QUOTED = (
 class Redaction(logging.Formatter):
     """A formatter whose output holds no credential, in the message or in a traceback; in UTC."""
 
-    _second, _stamp = 0, ""
+    _second, _stamp = -1, ""
 
     def format(self, record: logging.LogRecord) -> str:
         return redaction.redacted(super().format(record))

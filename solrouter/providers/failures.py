@@ -312,7 +312,7 @@ def cleaned(message: str, *, api_key: str | None) -> str:
     """A foreign sentence fit to be shown: one line, no key, at most 300 characters."""
     if api_key:
         message = message.replace(api_key, "[key]")
-    message = _KEY_LIKE.sub("[key]", redaction.redacted(" ".join(message.split())))
+    message = redaction.redacted(_KEY_LIKE.sub("[key]", " ".join(message.split())))
     if len(message) > MESSAGE_CHARACTERS_MAX:
         message = message[: MESSAGE_CHARACTERS_MAX - 1] + "…"
     return message
