@@ -25,8 +25,6 @@ from tests.e2e.place import until
 from tests.e2e.scene import INPUT_NANOS, OUTPUT_NANOS, WAIT_S, Customer, Scene, open_scene
 
 SETTINGS = {
-    # A worker of a machine that stands still for half a minute is not taken for dead.
-    "SOLROUTER_LEASE_S": "120",
     "SOLROUTER_KEEP_ALIVE_S": "1.1",
     "SOLROUTER_UNRECOVERED_PER_DAY": "0.0001",
     "SOLROUTER_UNRECOVERED_PERCENT": "0",
