@@ -58,14 +58,20 @@ from solrouter.services.admission.asks import (
 from solrouter.services.admission.closing import settle
 from solrouter.services.admission.late import catch_up
 from solrouter.services.admission.late import waiting as late_writes
+from solrouter.services.billing import Balance
 from solrouter.services.keys import Principal
 from solrouter.services.limits import RateState
 
+# What ends an answer whose hold cannot grow.
+BALANCE, KEY_LIMIT = "balance", "key_limit"
+
 __all__ = [
+    "BALANCE",
     "CANCELLED",
     "FAILED",
     "FINISHED",
     "INTERRUPTED",
+    "KEY_LIMIT",
     "OUTPUT_TOKENS_ASSUMED",
     "OUTPUT_TOKENS_FLOOR",
     "STOPPED",
@@ -85,6 +91,7 @@ __all__ = [
     "late_writes",
     "lead",
     "settle",
+    "why_no_more",
     "with_offer",
 ]
 
@@ -184,6 +191,18 @@ def _hold_more(admitted: Admitted) -> Admitted | None:
         except (BalanceInUse, KeyLimitReached):
             return None
     return replace(admitted, held_nanos=admitted.held_nanos + more)
+
+
+def why_no_more(admitted: Admitted) -> str:
+    """What kept a hold from growing, the key's own limit or the balance: whichever has less left.
+
+    Raises DatabaseUnavailable.
+    """
+    found = facts.money(admitted.ask)
+    if found is None or found.budget_left_nanos is None:
+        return BALANCE
+    free = Balance(found.paid_nanos, found.granted_nanos, found.held_nanos).available_nanos
+    return KEY_LIMIT if found.budget_left_nanos < free else BALANCE
 
 
 def count_request(principal: Principal) -> tuple[RateState, ...]:
