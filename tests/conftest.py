@@ -121,6 +121,7 @@ def make_app(tmp_path: Path, sqlite_url: str) -> Iterator[Callable[..., Flask]]:
         # As a server does at its start; some tests take the database away first.
         with app.app_context(), suppress(DatabaseUnavailable):
             admission.beat(process.worker_id())
+            admission.lead(process.worker_id())
         made.append(app)
         return app
 

@@ -34,7 +34,7 @@ class Size:
 
 
 LONG = Size(rounds=3, lease_s=30, drain_s=20)
-SHORT = Size(rounds=1, lease_s=2, drain_s=1)
+SHORT = Size(rounds=1, lease_s=3, drain_s=1)
 
 
 def run(report: Report, stage: Stage, size: Size) -> None:

@@ -18,11 +18,15 @@ WHOLE_S = 4.0
 SAID_BEFORE_SILENCE = 10
 SILENT_S = 2.5
 ABORTED_WITHIN_S = 2.0
+# The rest after the last point is too little to be still on its way when the news of the leaving
+# comes: before it the upstream pauses for longer than that may take, and then finishes.
+LAST_POINT, PAUSE_S = 99, 2.5
 TOLERANCE = 0.10
 SLACK = 10
 INPUT_USD, OUTPUT_USD = "0.001", "2"
+PROMPT_NANOS_MAX = 100
 # How much of the answer they wait for; None: some silence.
-POINTS = {"0": 0, "10": 10, "50": 50, "99": 99, "silent": None}
+POINTS = {"0": 0, "10": 10, "50": 50, "99": LAST_POINT, "silent": None}
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,19 @@ class Leaver:
         elif self.percent is None:
             # The role's event comes first.
             script |= {"stall_after": [SAID_BEFORE_SILENCE + 1, 60]}
+        elif self.is_last:
+            script |= {"stall_after": [self.wanted + 1, PAUSE_S]}
         return Terms(self.name, script, INPUT_USD, OUTPUT_USD)
+
+    @property
+    def is_last(self) -> bool:
+        """Whether it leaves when nearly all of a stream has come."""
+        return self.stream and self.percent == LAST_POINT
+
+    @property
+    def wanted(self) -> int:
+        """The pieces that it waits for."""
+        return PIECES * (self.percent or 0) // 100
 
     async def ask(self, caller: Caller) -> Answer:
         """Asks, and leaves when its time has come."""
@@ -65,12 +81,11 @@ class Leaver:
             )
         if self.percent is None:
             return await caller.chat(model, stream=True, max_tokens=PIECES, leave_after_s=SILENT_S)
-        wanted = max(PIECES * self.percent // 100, 0)
         return await caller.chat(
             model,
             stream=True,
             max_tokens=PIECES,
-            leave_when=lambda answer: answer.data.count(PIECE.encode()) >= wanted,
+            leave_when=lambda answer: answer.data.count(PIECE.encode()) >= self.wanted,
         )
 
 
@@ -157,7 +172,9 @@ def _judge_charge(report: Report, what: str, first: Leaver, truths: list[tuple[R
         report.note(f"{what}: output tokens charged {[made for made, _ in told[:4]]}")
     whole = PIECES * 2_000
     dearest = max((row.charge_nanos for row, _ in truths), default=0)
-    report.check(dearest < whole, f"{what}: charged at most", f"{dearest} of {whole} nanodollars")
+    # A second of the last pause counts for as much as is left; that it was cut says the outcome.
+    most = whole + PROMPT_NANOS_MAX if first.is_last else whole - 1
+    report.check(dearest <= most, f"{what}: charged at most", f"{dearest} of {whole} nanodollars")
     said = first.stream and first.percent != 0
     least = min((row.charge_nanos for row, _ in truths), default=1)
     if said or first.percent is None:

@@ -43,7 +43,7 @@ def tick() -> None:
     try:
         admission.beat(process.worker_id())
         refusals.flush()
-        if not _has_led_for_a_round():
+        if not admission.lead(process.worker_id()):
             return
         released = admission.expire()
         sessions.forget_expired()
@@ -56,27 +56,6 @@ def tick() -> None:
         return
     if released:
         log.warning("%d interrupted requests were released, uncharged", released)
-
-
-def _has_led_for_a_round() -> bool:
-    """Whether this process has led for a round, in which every living neighbour has had its say.
-
-    Before that it expires nothing: after an outage nobody has been heard of for a while.
-    """
-    if not admission.lead(process.worker_id()):
-        _Lead.since_s = None
-        return False
-    if _Lead.since_s is None:
-        _Lead.since_s = monotonic_s()
-    lease_s: float = config.current()["SOLROUTER_LEASE_S"]
-    # A little less, so that the next round is the one.
-    return monotonic_s() - _Lead.since_s >= 0.9 * lease_s / ROUNDS_PER_LEASE
-
-
-class _Lead:
-    """Since when this process leads, by its own clock."""
-
-    since_s: float | None = None
 
 
 def run_for_ever() -> None:
@@ -172,7 +151,7 @@ class _Rounds:
 
     def go_on(self, until_s: float = float("inf")) -> None:
         """Waits a moment, then does what is due."""
-        time.sleep(max(min(LOOK_EVERY_S, self._every_s, until_s - monotonic_s()), 0))
+        time.sleep(max(min(LOOK_EVERY_S, min(self._next_s, until_s) - monotonic_s()), 0))
         try:
             if monotonic_s() >= self._next_s:
                 self._next_s = monotonic_s() + self._every_s

@@ -51,9 +51,6 @@ def _prove() -> None:
     newest, *former = (root.fingerprint for root in secrets.current().roots)
     database.transact(lambda connection: _recognise(connection, newest, former))
     admission.beat(process.worker_id())
-    if database.current().is_sqlite:
-        # The only worker there ever is has just begun: whatever ran before it is dead.
-        admission.expire()
     # Read now, so that the first caller does not wait for it.
     catalogue.current()
 

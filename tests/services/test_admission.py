@@ -12,7 +12,7 @@ from flask import Flask
 from sqlalchemy import Connection, delete, select, text, update
 from sqlalchemy.exc import DBAPIError
 
-from solrouter import database
+from solrouter import database, process
 from solrouter.chat import Usage
 from solrouter.clock import new_id, utcnow
 from solrouter.errors import (
@@ -24,7 +24,17 @@ from solrouter.errors import (
     RateLimited,
     Refused,
 )
-from solrouter.models import Account, ApiKey, Budget, Completion, Hold, Plan, Transfer, Worker
+from solrouter.models import (
+    Account,
+    ApiKey,
+    Budget,
+    Completion,
+    Hold,
+    Lease,
+    Plan,
+    Transfer,
+    Worker,
+)
 from solrouter.money import parse_usd
 from solrouter.services import accounts, activity, admission, billing, catalogue, keys
 from solrouter.services.admission import Admitted, Ask, CatalogueChanged, Ending
@@ -406,6 +416,47 @@ def test_a_worker_silent_for_its_lease_is_dead(person: Person) -> None:
     silent = update(Worker).values(seen_at=utcnow() - timedelta(seconds=31))
     database.transact(lambda connection: connection.execute(silent))
     admission.admit(ask(person))
+    assert admission.expire() == 1
+
+
+def stand_still(seconds: float) -> None:
+    """As after a while in which nobody was heard: the machine asleep, or the database gone."""
+    at = utcnow() - timedelta(seconds=seconds)
+
+    def verb(connection: Connection) -> None:
+        connection.execute(update(Worker).values(seen_at=at))
+        connection.execute(update(Lease).values(expires_at=at + timedelta(seconds=15)))
+
+    database.transact(verb)
+
+
+@pytest.mark.parametrize("is_former", [True, False], ids=["the former leader", "another"])
+def test_after_a_gap_everybody_may_report_before_anybody_is_dead(
+    person: Person, is_former: bool
+) -> None:
+    """Whoever comes first, be it an admission that wants for money."""
+    fund(person.account_id, f"{HOLD / 10**9:.9f}")
+    admission.admit(ask(person))
+    stand_still(31)
+    with pytest.raises(BalanceInUse):
+        admission.admit(ask(person))
+    assert admission.expire() == 0
+    assert admission.lead(process.worker_id() if is_former else "test-worker")
+    assert admission.expire() == 0
+    with pytest.raises(BalanceInUse):
+        admission.admit(ask(person))
+    # Half a lease from now, in which each process has a round.
+    with database.read() as connection:
+        [*seen] = connection.execute(select(Worker.seen_at)).scalars()
+    assert all(14 <= (utcnow() - at).total_seconds() < 20 for at in seen)
+
+
+def test_the_silent_get_no_time_from_a_leader_who_is_on_time(person: Person) -> None:
+    fund(person.account_id, "1")
+    admission.admit(ask(person))
+    silent = update(Worker).values(seen_at=utcnow() - timedelta(seconds=31))
+    database.transact(lambda connection: connection.execute(silent))
+    assert admission.lead(process.worker_id())
     assert admission.expire() == 1
 
 

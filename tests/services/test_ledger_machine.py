@@ -221,7 +221,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.receipts: dict[uuid.UUID, tuple[str, int, int]] = {}
         self.sums_before = ledger_sums()
         self.proven: object = None
-        admission.beat(LIVING)
+        self.stay_alive()
 
     # What the model knows.
 
@@ -251,6 +251,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
         They are one rule, since of many rules hypothesis leaves out half in each example.
         """
+        self.stay_alive()
         verbs = [verb for verb in VERBS for _ in range(verb.weight) if verb.can(self)]
         verb = data.draw(st.sampled_from(verbs), label="verb")
         getattr(self, verb.name)(**data.draw(verb.arguments, label=verb.name))
@@ -409,10 +410,15 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def expire(self) -> None:
         """The dead worker's requests and those past their deadline, no others."""
-        admission.beat(LIVING)
+        self.stay_alive()
         expected = len(self.doomed)
         assert admission.expire() == expected
         self.mirror_expiry()
+
+    def stay_alive(self) -> None:
+        """As the housekeeping of the living does it; while nobody leads nobody is dead."""
+        admission.beat(LIVING)
+        admission.lead(LIVING)
 
     @property
     def doomed(self) -> dict[uuid.UUID, Request]:

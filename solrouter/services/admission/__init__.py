@@ -60,16 +60,20 @@ from solrouter.services.admission.asks import (
 from solrouter.services.admission.closing import settle
 from solrouter.services.admission.late import catch_up
 from solrouter.services.admission.late import waiting as late_writes
+from solrouter.services.billing import Balance
 from solrouter.services.keys import Principal
 from solrouter.services.limits import RateState
 
-CLOCK = "clock"
+# What ends an answer whose hold cannot grow.
+BALANCE, KEY_LIMIT = "balance", "key_limit"
 
 __all__ = [
+    "BALANCE",
     "CANCELLED",
     "FAILED",
     "FINISHED",
     "INTERRUPTED",
+    "KEY_LIMIT",
     "OUTPUT_TOKENS_ASSUMED",
     "OUTPUT_TOKENS_FLOOR",
     "STOPPED",
@@ -91,6 +95,7 @@ __all__ = [
     "lead",
     "settle",
     "welcome",
+    "why_no_more",
     "with_offer",
 ]
 
@@ -190,6 +195,18 @@ def _hold_more(admitted: Admitted) -> Admitted | None:
         except (BalanceInUse, KeyLimitReached):
             return None
     return replace(admitted, held_nanos=admitted.held_nanos + more)
+
+
+def why_no_more(admitted: Admitted) -> str:
+    """What kept a hold from growing, the key's own limit or the balance: whichever has less left.
+
+    Raises DatabaseUnavailable.
+    """
+    found = facts.money(admitted.ask)
+    if found is None or found.budget_left_nanos is None:
+        return BALANCE
+    free = Balance(found.paid_nanos, found.granted_nanos, found.held_nanos).available_nanos
+    return KEY_LIMIT if found.budget_left_nanos < free else BALANCE
 
 
 def count_request(principal: Principal) -> tuple[RateState, ...]:
@@ -336,19 +353,27 @@ def beat(worker_id: str) -> None:
 
 
 def lead(worker_id: str) -> bool:
-    """Whether this process does the periodic work for the next while: one at a time does."""
+    """Whether this process does the periodic work for the next while: one at a time does.
+
+    It leads for half a lease. Where nobody has led for a while, the former leader neither, maybe
+    nobody could report: who leads then gives everybody time for it.
+    """
     lease_s = _lease_s()
 
     def verb(connection: Connection) -> bool:
+        led_until = connection.execute(releasing.led_until()).scalar()
         upsert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-        values = {"worker_id": worker_id, "expires_at": db_now(lease_s)}
-        statement = upsert(Lease).values(name=CLOCK, **values)
+        values = {"worker_id": worker_id, "expires_at": db_now(releasing.half(lease_s))}
+        statement = upsert(Lease).values(name=releasing.CLOCK, **values)
         statement = statement.on_conflict_do_update(
             index_elements=[Lease.name],
             set_=values,
             where=(Lease.worker_id == worker_id) | (Lease.expires_at < db_now()),
         )
-        return connection.execute(statement.returning(Lease.name)).first() is not None
+        if connection.execute(statement.returning(Lease.name)).first() is None:
+            return False
+        connection.execute(releasing.give_time(lease_s, led_until))
+        return True
 
     return database.transact(verb, durable=False, ahead=True)
 
@@ -356,7 +381,7 @@ def lead(worker_id: str) -> bool:
 def expire() -> int:
     """Ends the requests of workers silent for a lease and those past their deadline; says how many.
 
-    They are `interrupted` and cost nothing.
+    They are `interrupted` and cost nothing. While nobody leads, nobody is taken for silent.
     """
     lease_s = _lease_s()
     return database.transact(lambda connection: releasing.expire(connection, lease_s))

@@ -37,7 +37,12 @@ def read(connection: Connection, ask: Ask) -> Facts:
 
 def look(ask: Ask) -> Facts:
     """The facts as they are at this moment: enough to refuse by. Raises what `read` raises."""
-    return _checked(ask, database.look_up(_facts, **_names(ask)))
+    return _checked(ask, money(ask))
+
+
+def money(ask: Ask) -> Facts | None:
+    """The facts of a request that runs already, whatever has become of its key and its model."""
+    return database.look_up(_facts, **_names(ask))
 
 
 def _names(ask: Ask) -> dict[str, Any]:

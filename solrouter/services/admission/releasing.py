@@ -1,6 +1,13 @@
-"""Releasing what nobody will settle: requests whose process has died, and unheard admissions."""
+"""Releasing what nobody will settle: requests whose process has died, and unheard admissions.
+
+A process is dead when it has been silent for a lease while it could have reported. Where the
+database stood still or was gone, or the whole machine slept, nobody could, and nobody led either.
+So nobody is dead while nobody leads, and who leads after a gap first gives everybody time to
+report. All of it goes by the database's clock, which no process can oversleep.
+"""
 
 import uuid
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
@@ -8,20 +15,26 @@ from sqlalchemy import (
     Connection,
     Executable,
     Integer,
+    Update,
+    and_,
     bindparam,
     delete,
+    literal,
     or_,
     select,
+    update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
 from solrouter import database
 from solrouter.database import prepared
-from solrouter.models import Completion, Hold, Worker
-from solrouter.models.columns import db_now
+from solrouter.models import Completion, Hold, Lease, Worker
+from solrouter.models.columns import UtcDateTime, db_now
 from solrouter.services import repeats
 from solrouter.services.admission import facts, settling
 from solrouter.services.admission.asks import INTERRUPTED
+
+CLOCK = "clock"
 
 
 def expire(connection: Connection, lease_s: int, account_id: int | None = None) -> int:
@@ -38,7 +51,8 @@ def expire(connection: Connection, lease_s: int, account_id: int | None = None) 
             _release(connection, row)
         released += len(rows)
     if account_id is None:
-        connection.execute(delete(Worker).where(Worker.seen_at < db_now(-lease_s * 10)))
+        long_dead = delete(Worker).where(Worker.seen_at < db_now(-lease_s * 10), _is_led())
+        connection.execute(long_dead)
         repeats.forget(connection)
     return released
 
@@ -47,6 +61,25 @@ def has_dead(account_id: int, lease_s: int) -> bool:
     """Whether there is anything to expire for an account."""
     found = database.look_up(_dead_of_account, account_id=account_id, lease_s=-lease_s)
     return found is not None
+
+
+def half(lease_s: int) -> int:
+    """Half a lease in whole seconds: more than a round of housekeeping, two at most."""
+    return (lease_s + 1) // 2
+
+
+def led_until() -> Executable:
+    """Until when somebody leads or has led; no row where nobody ever has."""
+    return select(Lease.expires_at).where(Lease.name == CLOCK)
+
+
+def give_time(lease_s: int, led_until: datetime | None) -> Update:
+    """Gives half a lease to report to all who have less, if until now nobody has led."""
+    latest = db_now(-half(lease_s))
+    given = update(Worker).where(Worker.seen_at < latest).values(seen_at=latest)
+    if led_until is None:
+        return given
+    return given.where(literal(led_until, UtcDateTime()) < db_now())
 
 
 def forget(connection: Connection, account_id: int, hold_id: uuid.UUID) -> None:
@@ -64,7 +97,12 @@ def forget(connection: Connection, account_id: int, hold_id: uuid.UUID) -> None:
 
 def _is_dead() -> ColumnElement[bool]:
     alive = select(Worker.id).where(Worker.seen_at > db_now(bindparam("lease_s", type_=Integer)))
-    return or_(Hold.worker_id.not_in(alive), Hold.deadline_at < db_now())
+    return or_(and_(Hold.worker_id.not_in(alive), _is_led()), Hold.deadline_at < db_now())
+
+
+def _is_led() -> ColumnElement[bool]:
+    clock = select(Lease.name).where(Lease.name == CLOCK, Lease.expires_at > db_now())
+    return clock.exists()
 
 
 @prepared

@@ -8,7 +8,8 @@ books' side of that is admission's, the reasons are here.
     with a finish reason                    its usage, or our estimate      finished, finish_reason
     with the client gone                    usage seen, or our estimate     cancelled, client_left
     by our total deadline, after content    our estimate                    stopped, total_deadline
-    by a hold that could not grow           our estimate                    stopped, balance
+    by the balance, no hold could grow      our estimate                    stopped, balance
+    by the key's limit, in the same way     our estimate                    stopped, key_limit
     by a fault of the upstream or ours      nothing                         failed, its code
 
 `planning` says who could serve a request and what it may cost, `starting` has it admitted,

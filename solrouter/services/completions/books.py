@@ -82,6 +82,13 @@ class Books:
         self._grows_from_s = 0.0
         return True
 
+    def why_no_more(self) -> str:
+        """The reason of an answer that ends because its hold could not grow."""
+        try:
+            return self._context.run(admission.why_no_more, self.admitted)
+        except DatabaseUnavailable:
+            return admission.BALANCE
+
     def finish(self, outcome: str, reason: str, tail: Tail) -> None:
         """Settles an answer that has come to its end."""
         usage, source = self._used(is_cut=False)

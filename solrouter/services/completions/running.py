@@ -115,7 +115,7 @@ class Completion:
                 raise self._failed(error) from error
             payload = self._cut_short(assembly, "total_deadline")
         except _OutOfMoney:
-            payload = self._cut_short(assembly, "balance")
+            payload = self._cut_short(assembly, self._books.why_no_more())
         except ServerStopping as stopping:
             raise self._stopping() from stopping
         except SolRouterError:
@@ -158,7 +158,7 @@ class Completion:
             waiting = [self._stopped_chunk("total_deadline")]
         except _OutOfMoney:
             yield from waiting
-            waiting = [self._stopped_chunk("balance")]
+            waiting = [self._stopped_chunk(self._books.why_no_more())]
         except ServerStopping as stopping:
             yield from waiting
             raise self._stopping() from stopping
