@@ -18,7 +18,7 @@ from flask_migrate.cli import db as migration_commands
 from solrouter.commands import catalogue as catalogue_commands
 from solrouter.commands import keys as key_commands
 from solrouter.commands import people as people_commands
-from solrouter.commands import rotation as rotation_commands
+from solrouter.commands import root_secrets as root_secrets_commands
 from solrouter.commands.basics import OPERATOR, USD, say, told, user_row
 from solrouter.money import display_usd
 from solrouter.services import accounts, admission, billing, catalogue, keys, plans, second_factors
@@ -57,7 +57,7 @@ GROUPS = (
     ledger,
     *catalogue_commands.GROUPS,
     *people_commands.GROUPS,
-    *rotation_commands.GROUPS,
+    *root_secrets_commands.GROUPS,
 )
 users.add_command(people_commands.invite)
 users.add_command(people_commands.confirm)

@@ -8,10 +8,14 @@ import logging
 import re
 import sys
 import time
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import quote
 
 from flask import Flask
 
 from solrouter import config, redaction
+from solrouter.smtp_address import SmtpServer
 
 STAMP = "%Y-%m-%d %H:%M:%S"
 LINE = "%(asctime)s %(levelname)s %(name)s %(message)s"
@@ -56,8 +60,7 @@ def init_app(app: Flask) -> None:
     """Sends the log of our own code to standard error, once for each process."""
     for setting in config.SETTINGS:
         if setting.secret:
-            value = app.config[setting.name]
-            redaction.remember(*(value if isinstance(value, tuple | list) else (value,)))
+            redaction.remember(*_texts(app.config[setting.name]))
     root = logging.getLogger("solrouter")
     # What our lines do not tell need not be found out for each of them.
     # https://docs.python.org/3/howto/logging.html#optimization
@@ -70,6 +73,13 @@ def init_app(app: Flask) -> None:
         root.propagate = False
     root.setLevel(logging.WARNING if app.config["SOLROUTER_ENV"] == "test" else logging.INFO)
     _redact_others()
+
+
+def _texts(secret: Any) -> Sequence[str | None]:
+    """What of a secret setting must not be told."""
+    if isinstance(secret, SmtpServer):
+        return (secret.password, quote(secret.password, safe=""))
+    return secret if isinstance(secret, tuple | list) else (secret,)
 
 
 def _redact_others() -> None:

@@ -24,17 +24,51 @@ OWNER, BILLING, DEVELOPER = "owner", "billing", "developer"
 EVERY_MEMBER = frozenset((OWNER, BILLING, DEVELOPER))
 KEEPERS_OF_KEYS = frozenset((OWNER, DEVELOPER))
 KEEPERS_OF_MONEY = frozenset((OWNER, BILLING))
-# Endpoint of an account's page to the roles that may open it. What is not named is the owner's.
+# What a person does with what is their own, whatever their role in the account.
+OWN_PERSON = (
+    "account.show_settings",
+    "account.show_confirm",
+    "account.confirm_person",
+    "account.confirm_with_provider",
+    "account.change_password",
+    "account.ask_verification",
+    "account.show_confirm_email",
+    "account.confirm_email",
+    "account.ask_email_change",
+    "account.show_change_email",
+    "account.change_email",
+    "account.show_second_factor",
+    "account.begin_second_factor",
+    "account.confirm_second_factor",
+    "account.renew_recovery_codes",
+    "account.turn_off_second_factor",
+    "account.show_unlink",
+    "account.unlink",
+    "account.end_session",
+    "account.end_other_sessions",
+    # What is the account's in it goes to an owner alone (settings/export.py).
+    "account.export_data",
+    "account.show_delete_account",
+    "account.delete_account",
+)
+# Endpoint of an account's page to the roles that may open it. What is not named is the owner's:
+# freezing all keys, the audit log.
 # A developer's keys are those that they made (own_keys.py).
 MEMBERS: Mapping[str, frozenset[str]] = {
+    **dict.fromkeys(OWN_PERSON, EVERY_MEMBER),
     "account.show_overview": EVERY_MEMBER,
     "account.show_activity": EVERY_MEMBER,
     "account.show_receipt": EVERY_MEMBER,
     "account.show_balance": KEEPERS_OF_MONEY,
     "account.show_keys": KEEPERS_OF_KEYS,
     "account.create_key": KEEPERS_OF_KEYS,
-    "account.show_edit_key": KEEPERS_OF_KEYS,
+    "account.show_key": KEEPERS_OF_KEYS,
     "account.edit_key": KEEPERS_OF_KEYS,
+    "account.disable_key": KEEPERS_OF_KEYS,
+    "account.enable_key": KEEPERS_OF_KEYS,
+    "account.rotate_key": KEEPERS_OF_KEYS,
+    "account.show_end_former": KEEPERS_OF_KEYS,
+    "account.end_former": KEEPERS_OF_KEYS,
     "account.show_revoke_key": KEEPERS_OF_KEYS,
     "account.revoke_key": KEEPERS_OF_KEYS,
 }

@@ -18,6 +18,8 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 RowNumber = BigInteger().with_variant(Integer, "sqlite")
 # Marks a column of ciphertext under the root secret, which `flask secrets rotate` must find.
 SEALED = {"sealed": True}
+# The same for what is kept for an hour: if it cannot be read any more, nobody has lost it.
+SEALED_BRIEFLY = {"sealed": True, "brief": True}
 Json = JSON().with_variant(JSONB, "postgresql")
 
 

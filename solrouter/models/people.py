@@ -15,7 +15,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, mapped_column
 
 from solrouter.extensions import Base
-from solrouter.models.columns import RowNumber, UtcDateTime
+from solrouter.models.columns import SEALED, RowNumber, UtcDateTime
 
 
 class User(Base):
@@ -123,7 +123,7 @@ class SecondFactor(Base):
     user_id: Mapped[int] = mapped_column(
         ForeignKey("users.id"), primary_key=True, autoincrement=False
     )
-    secret_encrypted: Mapped[bytes] = mapped_column(LargeBinary)
+    secret_encrypted: Mapped[bytes] = mapped_column(LargeBinary, info=SEALED)
     last_step: Mapped[int] = mapped_column(BigInteger, default=0, server_default=text("0"))
     confirmed_at: Mapped[datetime | None] = mapped_column(
         UtcDateTime, comment="null: being set up, and not asked for yet"

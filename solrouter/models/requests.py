@@ -21,7 +21,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, mapped_column
 
 from solrouter.extensions import Base
-from solrouter.models.columns import Json, TimeOrderedId, UtcDateTime
+from solrouter.models.columns import SEALED_BRIEFLY, Json, TimeOrderedId, UtcDateTime
 
 
 class Hold(Base):
@@ -129,7 +129,7 @@ class Keepsake(Base):
 
     account_id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
     digest: Mapped[bytes] = mapped_column(LargeBinary(32), primary_key=True)
-    value: Mapped[bytes] = mapped_column(LargeBinary)
+    value: Mapped[bytes] = mapped_column(LargeBinary, info=SEALED_BRIEFLY)
     expires_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 

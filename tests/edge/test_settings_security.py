@@ -7,19 +7,24 @@ import zipfile
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from sqlalchemy import update
 
+from solrouter import database
+from solrouter.models import User
 from solrouter.services import accounts, billing
 from tests.authenticator import Authenticator, set_up_in
 from tests.edge.conftest import visitor_of
+from tests.edge.mailbox import Mailbox
 from tests.edge.pages import FormPage
 from tests.edge.signed_in import ask
 from tests.edge.test_recent_proof import let_time_pass
-from tests.factories import Person
+from tests.factories import Person, make_person
 
 HTMX = {"HX-Request": "true"}
 NEW = "another horse entirely"
 FIREFOX = "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:130.0) Gecko/20100101 Firefox/130.0"
 PASSWORD_FORM = "/account/settings/password"
+ADDRESS_FORM = "/account/settings/email"
 
 
 @pytest.fixture
@@ -44,6 +49,13 @@ def with_phone(app: Flask, person: Person) -> tuple[FlaskClient, Authenticator]:
     person.sign_in(client)
     client.post("/login/code", data={"code": phone.code(-1)})
     return client, phone
+
+
+def forget_password(app: Flask, person: Person) -> None:
+    """As if the person had only ever come by GitHub."""
+    mine = update(User).where(User.id == person.user_id).values(password_hash=None)
+    with app.app_context():
+        database.transact(lambda connection: connection.execute(mine))
 
 
 # The password.
@@ -89,6 +101,25 @@ def test_with_a_second_factor_the_password_alone_does_not_change_it(
     assert here.post(PASSWORD_FORM, data=form).status_code == 422
     assert here.post(PASSWORD_FORM, data=form | {"code": phone.wrong_code()}).status_code == 422
     assert here.post(PASSWORD_FORM, data=form | {"code": phone.code()}).status_code == 303
+
+
+@pytest.mark.parametrize("has_password", [True, False])
+def test_with_a_second_factor_the_password_alone_does_not_change_the_address(
+    mail_app: Flask, mailbox: Mailbox, has_password: bool
+) -> None:
+    ann = make_person(mail_app, "ann@example.com")
+    here, phone = with_phone(mail_app, ann)
+    if not has_password:
+        forget_password(mail_app, ann)
+    form = {"email": "new@example.com", "password": ann.password if has_password else ""}
+    for code in ({}, {"code": phone.wrong_code()}):
+        assert here.post(ADDRESS_FORM, data=form | code).status_code == 422
+    assert not [mail for mail in mailbox.read() if mail.recipients == ("new@example.com",)]
+    if has_password:
+        wrong = form | {"password": "not mine", "code": phone.code()}
+        assert "email-password-error" in here.post(ADDRESS_FORM, data=wrong).text
+    assert here.post(ADDRESS_FORM, data=form | {"code": phone.code()}).status_code == 303
+    assert mailbox.newest("new@example.com")
 
 
 # Two-step sign-in.

@@ -18,7 +18,8 @@ from werkzeug.test import TestResponse
 
 from solrouter import database
 from solrouter.models import Membership
-from solrouter.services import keys
+from solrouter.services import accounts, identities, invitations, key_switches, keys, sessions
+from solrouter.services.identities import ProvenIdentity
 from tests.edge.conftest import visitor_of
 from tests.edge.signed_in import ask
 from tests.factories import DEFAULT_CREDIT, Person, make_person
@@ -48,9 +49,16 @@ ARGUMENTS: Mapping[str, str] = {
     "receipt_id": "{receipt}",
     "admin.show_account public_id": "{account}",
     "admin.grant_credit public_id": "{account}",
+    "admin.confirm_email public_id": "{user}",
+    "admin.revoke_invitation public_id": "{invitation}",
+    "account.end_session public_id": "{session}",
     "public_id": "{key}",
+    "provider": "github",
+    "token": "a-token-of-no-mail",
 }
 QUERIES: Mapping[str, Mapping[str, str]] = {"api.show_generation": {"id": "{receipt}"}}
+
+GITHUB_OF_ALICE = ProvenIdentity("github", "1", "alice", "Alice", "alice@example.com")
 
 
 @dataclass(frozen=True)
@@ -90,7 +98,7 @@ class Place:
 
     app: Flask
     people: Mapping[str, Person]
-    objects: Mapping[str, str]
+    objects: dict[str, str]
     own: Mapping[str, str]
     cookies: dict[str, str] = field(default_factory=dict)
 
@@ -106,6 +114,14 @@ class Place:
         return client.open(
             path, method=row.method, query_string=query, headers=headers, buffered=True, **body
         )
+
+    def mend(self) -> None:
+        """Gives Alice back what a row may have taken, so that rows can be tried in any order."""
+        with self.app.app_context():
+            for who in ("owner", "outsider"):
+                key_switches.unfreeze(self.people[who].account_id, actor="test")
+            identities.link(self.people["owner"].user_id, GITHUB_OF_ALICE)
+        self.objects["session"] = session_of(self.app, self.people["owner"])
 
     def _path(self, rule: Rule, objects: Mapping[str, str]) -> str:
         values = {}
@@ -162,8 +178,31 @@ def make_place(app: Flask) -> Place:
         "account": alice.account_public_id,
         "receipt": ask(app, alice),
         "key": spare_key(app, alice, alice),
+        **personal_objects(app, alice),
     }
     return Place(app, people, objects, {"key": spare_key(app, alice, people["developer"])})
+
+
+def personal_objects(app: Flask, person: Person) -> dict[str, str]:
+    """What belongs to this person and not to their account, and an invitation of a stranger."""
+    with app.app_context():
+        identities.link(person.user_id, GITHUB_OF_ALICE)
+        invitations.invite("ines@example.com", actor="test")
+        return {
+            "user": accounts.get_user(person.user_id).public_id,
+            "session": session_of(app, person),
+            "invitation": invitations.list_of()[0].public_id,
+        }
+
+
+def session_of(app: Flask, person: Person) -> str:
+    """The public id of the session that this person has used least lately, or of a new one."""
+    with app.app_context():
+        found = sessions.sessions_of(person.user_id, present=0)
+        if not found:
+            person.sign_in(visitor_of(app))
+            found = sessions.sessions_of(person.user_id, present=0)
+        return found[-1].public_id
 
 
 def join(app: Flask, person: Person, account_id: int, role: str) -> None:

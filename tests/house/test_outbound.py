@@ -17,7 +17,9 @@ CALLERS_OF_FETCH = {"solrouter/services/catalogue/sync.py"}
 # Providers, whose base URLs are the operator's word.
 CALLERS_OF_OPEN_STREAM = {"solrouter/providers/exchange.py"}
 # Authlib's OAuth client, whose addresses are settings.
-CALLERS_OF_AUTHLIB = {"solrouter/blueprints/github.py"}
+CALLERS_OF_AUTHLIB = {
+    f"solrouter/blueprints/oauth/{name}.py" for name in ("__init__", "provider", "github", "google")
+}
 FOREIGN_CLIENTS = ("requests", "urllib3", "httpx", "aiohttp", "http.client", "urllib.request")
 
 

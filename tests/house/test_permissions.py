@@ -1,13 +1,19 @@
 """Who may do what: the table of tests/data/permissions.txt against every route that there is."""
 
+import io
+import json
+import re
 import shutil
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from flask import Flask
+from flask.testing import FlaskClient
 
 from solrouter import create_app
+from solrouter.blueprints import guards
 from tests.conftest import close, settings
 from tests.edge.pages import FormPage
 from tests.house.permissions import (
@@ -24,7 +30,14 @@ from tests.house.permissions import (
 )
 
 ROWS = rows()
-GITHUB = {"GITHUB_CLIENT_ID": "id", "GITHUB_CLIENT_SECRET": "a-secret-of-the-tests"}
+LINK = re.compile(r'\b(href|action|hx-post)="(/account[^"?]*)')
+MEMBERS = ("owner", "billing", "developer")
+SERVER = {
+    "GITHUB_CLIENT_ID": "id",
+    "GITHUB_CLIENT_SECRET": "a-secret-of-the-tests",
+    "SMTP_URL": "smtp://127.0.0.1:9",
+    "SOLROUTER_BASE_URL": "https://llm.example.com",
+}
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +45,7 @@ def place(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> It
     """One house for all rows: none of them takes from Alice what another needs."""
     folder = tmp_path_factory.mktemp("permissions")
     shutil.copy(sqlite_template, folder / "test.sqlite3")
-    app = create_app(settings(f"sqlite:///{folder / 'test.sqlite3'}", folder, **GITHUB))
+    app = create_app(settings(f"sqlite:///{folder / 'test.sqlite3'}", folder, **SERVER))
     app.testing = True
     yield make_place(app)
     close(app)
@@ -67,6 +80,7 @@ def test_everyone_may_do_what_the_table_says(place: Place, row: Row) -> None:
         if cell == "own" and said[who] == "404":
             theirs = word(place.ask(row, rule, who, own=True))
             said[who] = "own" if theirs == "yes" else f"own: {theirs}"
+    place.mend()
     assert said == row.cells
 
 
@@ -100,3 +114,49 @@ def test_tabs_lead_where_the_role_may_go(place: Place) -> None:
             answer = client.get(hidden)
             assert answer.status_code == 403
             assert f"Your role in this account is “{who}”" in FormPage(answer).text
+
+
+@pytest.mark.parametrize("who", MEMBERS)
+@pytest.mark.parametrize("is_frozen", [False, True])
+def test_no_page_leads_where_the_role_may_not_go(place: Place, who: str, is_frozen: bool) -> None:
+    spare_key(place.app, place.people["owner"], place.people["developer"])
+    with signed_in(place, "owner") as owner:
+        assert owner.post(f"/account/keys/{'' if is_frozen else 'un'}freeze").status_code == 303
+    with signed_in(place, who) as client:
+        seen = pages_from(client, "/account")
+    place.mend()
+    assert {"/account", "/account/activity", "/account/settings"} <= set(seen)
+    endpoints = place.app.url_map.bind("localhost")
+    for path, links in seen.items():
+        for attribute, link in links:
+            name, _ = endpoints.match(link, "GET" if attribute == "href" else "POST")
+            may_open = guards.MEMBERS.get(name, guards.OWNER_ALONE)
+            assert who in may_open, f"{path} of {who} leads to {link}"
+
+
+def pages_from(client: FlaskClient, start: str) -> dict[str, list[tuple[str, str]]]:
+    """Each page of an account that links lead to, and its links and forms."""
+    seen: dict[str, list[tuple[str, str]]] = {}
+    waiting = [start]
+    while waiting:
+        path = waiting.pop()
+        answer = client.get(path)
+        assert answer.status_code != 403, path
+        seen[path] = LINK.findall(answer.text)
+        known = {*seen, *waiting}
+        linked = dict.fromkeys(link for attribute, link in seen[path] if attribute == "href")
+        waiting += [link for link in linked if link not in known]
+    return seen
+
+
+@pytest.mark.parametrize("who", MEMBERS)
+def test_what_is_the_accounts_is_exported_by_its_owner_alone(place: Place, who: str) -> None:
+    with signed_in(place, who) as client:
+        answer = client.post("/account/settings/export")
+    with zipfile.ZipFile(io.BytesIO(answer.data)) as archive:
+        files = {name.removesuffix(".jsonl"): archive.read(name) for name in archive.namelist()}
+    of_account = {"transfers", "receipts", "audit"}
+    assert files.keys() & of_account == (of_account if who == "owner" else set())
+    makers = {json.loads(line)["name"] for line in files["keys"].splitlines()}
+    assert ("Of alice@example.com" in makers) == (who == "owner")
+    assert ("Of dora@example.com" in makers) == (who != "billing")

@@ -1,9 +1,10 @@
 """What is, or looks like, a secret does not leave: by its shape, and by its very text."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
+from flask import Flask
 
 from solrouter import logs, redaction
 from solrouter.redaction import BLANK
@@ -68,6 +69,13 @@ def test_what_is_known_is_blanked_whatever_it_looks_like() -> None:
     redaction.remember("correct horse", None, "", "short", "smtp://ann:p%40ss-word@mail:25")
     text = "correct horse, p%40ss-word and p@ss-word, but short"
     assert redaction.redacted(text) == f"{BLANK}, {BLANK} and {BLANK}, but short"
+
+
+def test_the_password_of_the_mail_server_is_known(make_app: Callable[..., Flask]) -> None:
+    url = "smtp://ann:p%40ss-word-of-mail@mail.example.com"
+    make_app(SMTP_URL=url, SOLROUTER_BASE_URL="https://llm.example.com")
+    for said in ("p@ss-word-of-mail", "p%40ss-word-of-mail"):
+        assert redaction.redacted(f"535 {said} refused") == f"535 {BLANK} refused"
 
 
 def test_values_within_values() -> None:

@@ -7,7 +7,7 @@ from solrouter.blueprints import hx, sessions, welcome
 from solrouter.blueprints.account.room import account
 from solrouter.blueprints.account.settings import page
 from solrouter.errors import Forbidden, Refused
-from solrouter.services import email_tokens, emails, outbox
+from solrouter.services import email_tokens, emails, outbox, second_factors
 
 SECTION = "_email.html"
 
@@ -26,6 +26,7 @@ def ask_verification() -> ResponseReturnValue:
 def ask_email_change() -> ResponseReturnValue:
     _refuse_without_mail()
     try:
+        _prove_second_factor()
         email = emails.ask_change(
             sessions.signed_in().user_id,
             request.form.get("email", ""),
@@ -90,6 +91,16 @@ def _link_page(token: str, purpose: str, refused: Refused | None = None) -> Resp
     # As in password_reset.
     response.headers["Referrer-Policy"] = "same-origin"
     return response
+
+
+def _prove_second_factor() -> None:
+    """Passes with a code, or without a second factor. Raises Refused and RateLimited."""
+    user, form = sessions.signed_in(), request.form
+    if not user.has_second_factor:
+        return
+    # First, since a code that was taken for nothing is gone.
+    emails.refuse_wrong_password(user.user_id, form.get("password", ""))
+    second_factors.prove(user.user_id, form.get("code", ""), network=request.remote_addr or "")
 
 
 def _refuse_without_mail() -> None:

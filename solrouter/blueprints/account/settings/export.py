@@ -1,6 +1,7 @@
 """All that is kept about a person and their account, as a ZIP that is written while it is sent.
 
-Keys come without secrets, which are not kept. Prompts and answers are not kept either.
+A member who is no owner gets what is their own: themselves, their sessions and their keys. Keys
+come without secrets, which are not kept. Prompts and answers are not kept either.
 """
 
 import json
@@ -13,10 +14,10 @@ from typing import Any
 from flask import Response, stream_with_context
 
 from solrouter import clock
-from solrouter.blueprints import devices, sessions
+from solrouter.blueprints import devices, guards, own_keys, sessions
 from solrouter.blueprints.account.room import account
 from solrouter.blueprints.account.settings import page
-from solrouter.services import accounts, activity, billing, keys, second_factors, trail
+from solrouter.services import accounts, activity, billing, second_factors, trail
 from solrouter.services import sessions as session_rows
 from solrouter.services.sessions import SignedIn
 
@@ -80,8 +81,10 @@ def _archive(user: SignedIn) -> Iterator[bytes]:
 def _files(user: SignedIn) -> Iterator[tuple[str, Rows]]:
     account_id = user.account_id
     yield "profile", iter([_profile(user)])
-    yield "keys", (asdict(key) for key in keys.list_of(account_id))
+    yield "keys", (asdict(key) for key in own_keys.visible())
     yield "sessions", _sessions(user)
+    if user.role != guards.OWNER:
+        return
     yield (
         "transfers",
         _all(lambda before: billing.statement(account_id, limit=ROWS_AT_ONCE, before=before)),

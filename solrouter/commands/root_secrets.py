@@ -1,14 +1,21 @@
-"""Commands for the root secret: moving what is encrypted to the newest."""
+"""Commands for the root secret (`SECRET_KEY`): moving what is encrypted to the newest."""
 
 import sys
 
 from flask.cli import AppGroup
 
 from solrouter.commands.basics import OPERATOR, say, told
-from solrouter.services import rotation
+from solrouter.services import root_secrets
 
 secrets_ = AppGroup("secrets", help="The root secret and what depends on it.")
 GROUPS = (secrets_,)
+# What to do where a secret is gone for good.
+ADVICE = {
+    "providers.key_encrypted": "give the providers their keys again",
+    "second_factors.secret_encrypted": (
+        "their owners sign in with a recovery code, or you run flask users drop-second-factor"
+    ),
+}
 
 
 @secrets_.command("rotate")
@@ -19,10 +26,11 @@ def rotate_secrets() -> None:
     First give every server the new SECRET_KEY, with the former one in SECRET_KEY_FALLBACKS. Exit
     code 1 when some field can be read under none of them.
     """
-    done = rotation.rotate(actor=OPERATOR)
+    done = root_secrets.rotate(actor=OPERATOR)
     say(f"{done.rewritten} of {done.fields} encrypted fields were written anew.")
-    if done.lost:
-        say(f"{done.lost} can be read under no secret that is set here: give them again.")
+    for column, count in done.lost.items():
+        advice = ADVICE.get(column, "set the secret that they were written under")
+        say(f"{count} of {column} can be read under no secret that is set here: {advice}.")
     if done.keys_waiting:
         say(
             f"{done.keys_waiting} API keys still need SECRET_KEY_FALLBACKS: each moves when it is "

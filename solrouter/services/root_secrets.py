@@ -1,18 +1,19 @@
-"""Moving what is encrypted to the newest root secret, and telling what still needs a former one.
+"""A new root secret: moving what is encrypted to it, and telling what still needs a former one.
 
 Columns that hold ciphertext say so (`info=SEALED`), so that none is forgotten. API keys cannot be
-moved here: only a digest of each is kept, and it is rewritten when the key is next used.
+moved here: only digests of their secrets are kept, and each is rewritten when it is next used.
 """
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Column, Connection, Table, func, select, tuple_, update
+from sqlalchemy import Column, Connection, Table, exists, func, select, tuple_, update
 
 from solrouter import database, secrets
 from solrouter.extensions import Base
-from solrouter.models import ApiKey
+from solrouter.models import ApiKey, FormerSecret
 from solrouter.models.columns import db_now
 from solrouter.secrets import Secrets, Undecipherable
 from solrouter.services import audit
@@ -22,11 +23,11 @@ ROWS_AT_ONCE = 500
 
 @dataclass(frozen=True, slots=True)
 class Rotation:
-    """What a rotation did. `lost` are fields that no root secret of ours can read."""
+    """What a rotation did. `lost` counts, by column, what no root secret of ours can read."""
 
     fields: int
     rewritten: int
-    lost: int
+    lost: Mapping[str, int]
     keys_waiting: int
 
 
@@ -35,7 +36,8 @@ def rotate(*, actor: str) -> Rotation:
 
     May run while servers do: a field that changes meanwhile is left as it is then.
     """
-    fields = rewritten = lost = 0
+    fields = rewritten = 0
+    lost: Counter[str] = Counter()
     ours = secrets.current()
     for column in sealed_columns():
         for keys, ciphertext in list(_fields(column)):
@@ -43,7 +45,8 @@ def rotate(*, actor: str) -> Rotation:
             try:
                 fresh = ours.renewed(ciphertext)
             except Undecipherable:
-                lost += 1
+                if not column.info.get("brief"):
+                    lost[f"{_table(column).name}.{column.name}"] += 1
                 continue
             if fresh is not None:
                 rewritten += _rewrite(column, keys, ciphertext, fresh)
@@ -89,9 +92,15 @@ def _rewrite(column: Column[Any], keys: tuple[Any, ...], old: bytes, fresh: byte
 
 
 def _keys_waiting(ours: Secrets) -> int:
-    """Keys that could still be used and are known under a former root secret alone."""
+    """Keys of which some secret works and is known under a former root secret alone."""
+    newest = ours.newest.fingerprint
+    rotated = exists().where(
+        FormerSecret.key_id == ApiKey.id,
+        FormerSecret.digest_version != newest,
+        FormerSecret.ends_at > db_now(),
+    )
     statement = select(func.count()).where(
-        ApiKey.digest_version != ours.newest.fingerprint,
+        (ApiKey.digest_version != newest) | rotated,
         ApiKey.revoked_at.is_(None),
         ApiKey.expires_at.is_(None) | (ApiKey.expires_at > db_now()),
     )
