@@ -62,10 +62,12 @@ def init_app(app: Flask) -> None:
         if setting.secret:
             redaction.remember(*_texts(app.config[setting.name]))
     root = logging.getLogger("solrouter")
-    # What our lines do not tell need not be found out for each of them.
+    # What no line tells need not be found out for each of them; gunicorn's tell the process.
     # https://docs.python.org/3/howto/logging.html#optimization
     logging._srcfile = None
-    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    logging.logThreads = logging.logMultiprocessing = False
+    # A line that cannot be written would be told as it is, with all that it was to tell.
+    logging.raiseExceptions = app.config["SOLROUTER_ENV"] != "production"
     if not root.handlers:
         handler = logging.StreamHandler(sys.stderr)
         handler.setFormatter(Redaction(LINE))

@@ -95,6 +95,7 @@ def day(request: pytest.FixtureRequest, tmp_path: Path, sqlite_template: Path) -
             SECRET_KEY_FALLBACKS=FORMER_SECRET,
             OPENAI_API_KEY=VENDOR_KEY,
             SMTP_URL=f"smtp://ann:{SMTP_PASSWORD}@127.0.0.1:9",
+            SOLROUTER_BASE_URL="http://127.0.0.1",
             GITHUB_CLIENT_ID="id",
             GITHUB_CLIENT_SECRET=GITHUB_SECRET,
             SOLROUTER_GITHUB_URL="http://127.0.0.1:9",
@@ -121,6 +122,7 @@ def test_no_secret_is_where_it_must_not_be(day: Day, tmp_path: Path) -> None:
     assert len(day.made) >= 4
     log = day.served.log
     assert "POST /v1/chat/completions 200" in log
+    assert "Invalid request from ip=127.0.0.1" in log and "Logging error" not in log
     assert [canary for canary in secrets if canary in log] == []
     assert [canary for canary in secrets if canary.encode() in dump] == []
     for answer in day.answers:

@@ -49,7 +49,7 @@ def test_a_change_tells_before_and_after(app: Flask, alice: Person) -> None:
     with app.app_context():
         (key,) = keys.list_of(alice.account_id)
     here.post(
-        f"/account/keys/{key.public_id}/edit",
+        f"/account/keys/{key.public_id}",
         data={"name": "First key", "limit": "7", "resets": "never"},
     )
     assert "Limit: none → $7" in FormPage(here.get("/account/audit")).text

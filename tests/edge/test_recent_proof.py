@@ -154,7 +154,7 @@ def test_a_held_form_is_good_for_its_person_and_its_act_alone(
     assert other.post("/account/confirm", data={"held": held}).status_code == 422
     with app.app_context():
         (key,) = keys.list_of(bob.account_id)
-    path = f"/account/keys/{key.public_id}/edit"
+    path = f"/account/keys/{key.public_id}"
     assert other.post(path, data={"held": "gAAAA-invented"}).status_code == 422
 
 
