@@ -1,4 +1,4 @@
-"""How a request can end: what the served app (tests/e2e/test_endings.py) does not show."""
+"""How a request can end: what the served app (tests/e2e/test_served_endings.py) does not show."""
 
 import json
 import socket

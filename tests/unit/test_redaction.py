@@ -22,7 +22,7 @@ def _forgetful() -> Iterator[None]:
 @pytest.mark.parametrize(
     "secret",
     [
-        make_text(),
+        "sr_" + "Ab3" * 14 + "Zz",
         "sk-proj-0123456789abcdef",
         "sk-ant-api03-0123456789",
         "gsk_0123456789abcdef",
