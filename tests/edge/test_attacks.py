@@ -1,4 +1,4 @@
-"""What else somebody may try who wants answers for nothing; more: tests/e2e/test_served_endings.py."""
+"""What else somebody may try who wants answers for nothing. More: e2e/test_served_endings.py."""
 
 from flask import Flask
 from flask.testing import FlaskClient
