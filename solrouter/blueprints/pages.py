@@ -17,7 +17,7 @@ from solrouter.blueprints import addresses, guards, samples
 from solrouter.errors import SolRouterError
 from solrouter.services import billing, catalogue, members
 from solrouter.services.catalogue import Model
-from solrouter.services.members import Belonging
+from solrouter.services.member_rows import Belonging
 
 FEATURED_MAX = 6
 LONG_AGO = date(1970, 1, 1)

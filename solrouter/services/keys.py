@@ -410,7 +410,7 @@ def _refuse_who_left(connection: Connection, account_id: int, user_id: int) -> N
         Membership.account_id == account_id, Membership.user_id == user_id
     )
     if connection.execute(membership).first() is None:
-        raise Forbidden("You belong to this account no longer.", code="not_a_member")
+        raise Forbidden("You belong to this account no longer.")
 
 
 def _refuse_too_many(connection: Connection, account_id: int, most: int) -> None:

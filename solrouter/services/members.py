@@ -11,7 +11,6 @@ once one stays.
 """
 
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, delete, func, insert, select, update
@@ -24,11 +23,13 @@ from solrouter.services import (
     audit,
     key_rows,
     links,
+    member_rows,
     outbox,
     people,
     team_invitations,
     throttles,
 )
+from solrouter.services.member_rows import Belonging, LeftKey, Member
 from solrouter.services.team_invitations import Pending
 
 OWNER, BILLING, DEVELOPER = people.OWNER, "billing", "developer"
@@ -38,31 +39,7 @@ MEMBERS_MAX = 100
 INVITATIONS_AT_ONCE_MAX = 30
 INVITATIONS_PER_S = 1 / 60
 GONE = "This invitation was used already, was taken back, or is too old. Ask for another one."
-NOBODY = "There is no such member."
 LAST_OWNER = "An account needs an owner. Make somebody else one first."
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """Somebody who belongs to an account, as its other members see them."""
-
-    public_id: str
-    email: str
-    name: str
-    role: str
-    joined_at: datetime
-    live_keys: int
-
-
-@dataclass(frozen=True, slots=True)
-class LeftKey:
-    """A key that was disabled because its maker left, until an owner enables or revokes it."""
-
-    public_id: str
-    name: str
-    hint: str
-    maker: str
-    left_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,36 +59,20 @@ class Sent:
     link: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Belonging:
-    """An account that a person belongs to."""
-
-    public_id: str
-    name: str
-    role: str
-    is_present: bool
-
-
 def team_of(account_id: int) -> Team:
     """The account's team, in the order in which people joined."""
     with database.read() as connection:
         return Team(
-            _members(connection, account_id),
+            member_rows.members(connection, account_id),
             team_invitations.of_account(connection, account_id),
-            _left_keys(connection, account_id),
+            member_rows.left_keys(connection, account_id),
         )
 
 
 def accounts_of(user_id: int, *, present: int) -> list[Belonging]:
     """The accounts that the person belongs to, in the order in which they joined."""
-    query = (
-        select(Account.public_id, Account.name, Membership.role, Account.id == present)
-        .join(Membership, Membership.account_id == Account.id)
-        .where(Membership.user_id == user_id)
-        .order_by(Membership.created_at, Account.id)
-    )
     with database.read() as connection:
-        return [Belonging(*row) for row in connection.execute(query)]
+        return member_rows.accounts_of(connection, user_id, present=present)
 
 
 def find(account_id: int, public_id: str) -> Member:
@@ -119,7 +80,7 @@ def find(account_id: int, public_id: str) -> Member:
     for member in team_of(account_id).members:
         if member.public_id == public_id:
             return member
-    raise NotFound(NOBODY)
+    raise NotFound(member_rows.NOBODY)
 
 
 def invite(account_id: int, email: str, role: str, *, by: int) -> Sent:
@@ -218,13 +179,13 @@ def change_role(account_id: int, public_id: str, role: str, *, by: int) -> Membe
 
     def write(connection: Connection) -> None:
         _lock_as_owner(connection, account_id, by)
-        user_id, before = _membership(connection, account_id, public_id)
+        user_id, before = member_rows.find(connection, account_id, public_id)
         if before == _as_role(role):
             return
         if before == OWNER:
             _refuse_ownerless(connection, account_id, without=user_id)
             team_invitations.remove_by(connection, account_id, user_id)
-        of_member = _of(account_id, user_id)
+        of_member = member_rows.is_of(account_id, user_id)
         connection.execute(update(Membership).where(*of_member).values(role=role))
         _give_own_account(connection, account_id, user_id)
         subject = f"user:{user_id}"
@@ -242,8 +203,8 @@ def remove(account_id: int, public_id: str, *, by: int) -> Member:
 
     def write(connection: Connection) -> Member:
         _lock_as_owner(connection, account_id, by)
-        user_id, _ = _membership(connection, account_id, public_id)
-        (gone,) = _members(connection, account_id, user_id)
+        user_id, _ = member_rows.find(connection, account_id, public_id)
+        (gone,) = member_rows.members(connection, account_id, user_id)
         _part(connection, account_id, user_id, by=by)
         return gone
 
@@ -255,8 +216,8 @@ def leave(account_id: int, user_id: int) -> None:
 
     def write(connection: Connection) -> None:
         key_rows.lock_account(connection, account_id)
-        if _role(connection, account_id, user_id) is None:
-            raise NotFound(NOBODY)
+        if member_rows.role_of(connection, account_id, user_id) is None:
+            raise NotFound(member_rows.NOBODY)
         _part(connection, account_id, user_id, by=user_id)
 
     database.transact(write)
@@ -288,7 +249,7 @@ def end(connection: Connection, account_id: int, user_id: int) -> int:
 
     For callers who have the account's lock and have looked whether it may end.
     """
-    connection.execute(delete(Membership).where(*_of(account_id, user_id)))
+    connection.execute(delete(Membership).where(*member_rows.is_of(account_id, user_id)))
     team_invitations.remove_by(connection, account_id, user_id)
     stopped = (
         update(ApiKey)
@@ -305,7 +266,7 @@ def end(connection: Connection, account_id: int, user_id: int) -> int:
 
 def _part(connection: Connection, account_id: int, user_id: int, *, by: int) -> None:
     """Ends the membership of somebody who stays a user."""
-    (gone,) = _members(connection, account_id, user_id)
+    (gone,) = member_rows.members(connection, account_id, user_id)
     if gone.role == OWNER:
         _refuse_ownerless(connection, account_id, without=user_id)
     count = end(connection, account_id, user_id)
@@ -320,7 +281,7 @@ def _part(connection: Connection, account_id: int, user_id: int, *, by: int) -> 
 def _give_own_account(connection: Connection, account_id: int, user_id: int) -> int:
     """The user's own account: a new one, if it was this and they own it no longer."""
     own = people.owned_account(connection, user_id)
-    if own != account_id or _role(connection, account_id, user_id) == OWNER:
+    if own != account_id or member_rows.role_of(connection, account_id, user_id) == OWNER:
         return own
     user = people.find(connection, User.id == user_id)
     assert user is not None, "a member is a user"
@@ -335,34 +296,11 @@ def _as_role(text: str) -> str:
     return text
 
 
-def _of(account_id: int, user_id: int) -> tuple[Any, Any]:
-    return Membership.account_id == account_id, Membership.user_id == user_id
-
-
-def _role(connection: Connection, account_id: int, user_id: int) -> str | None:
-    query = select(Membership.role).where(*_of(account_id, user_id))
-    return connection.execute(query).scalar_one_or_none()
-
-
 def _lock_as_owner(connection: Connection, account_id: int, user_id: int) -> None:
     """Raises Forbidden for who owns the account no longer, whatever their page has shown."""
     key_rows.lock_account(connection, account_id)
-    if _role(connection, account_id, user_id) != OWNER:
+    if member_rows.role_of(connection, account_id, user_id) != OWNER:
         raise Forbidden("Only owners manage the members of an account.", code="role_required")
-
-
-def _membership(connection: Connection, account_id: int, public_id: str) -> tuple[int, str]:
-    query = (
-        select(Membership.user_id, Membership.role)
-        .join(User, User.id == Membership.user_id)
-        .where(Membership.account_id == account_id, User.public_id == public_id)
-    )
-    row = None
-    if people.is_storable(public_id):
-        row = connection.execute(query).one_or_none()
-    if row is None:
-        raise NotFound(NOBODY)
-    return row.user_id, row.role
 
 
 def _refuse_ownerless(connection: Connection, account_id: int, *, without: int) -> None:
@@ -400,7 +338,7 @@ def _invited(connection: Connection, user_id: int, token: str) -> Pending:
         )
     if not user.is_verified:
         raise Refused("Confirm your e-mail address first, then open the invitation again.")
-    if _role(connection, found.account_id, user_id) is not None:
+    if member_rows.role_of(connection, found.account_id, user_id) is not None:
         raise Refused("You belong to this account already.")
     return found
 
@@ -409,37 +347,6 @@ def _count(connection: Connection, account_id: int) -> int:
     members = select(func.count()).where(Membership.account_id == account_id)
     pending = team_invitations.count_of(connection, account_id)
     return connection.execute(members).scalar_one() + pending
-
-
-def _members(connection: Connection, account_id: int, user_id: int | None = None) -> list[Member]:
-    live_keys = (
-        select(func.count())
-        .where(ApiKey.account_id == account_id, ApiKey.user_id == User.id)
-        .where(ApiKey.revoked_at.is_(None), ApiKey.disabled_at.is_(None))
-        .scalar_subquery()
-    )
-    query = (
-        select(
-            User.public_id, User.email, User.name, Membership.role, Membership.created_at, live_keys
-        )
-        .join(Membership, Membership.user_id == User.id)
-        .where(Membership.account_id == account_id)
-        .order_by(Membership.created_at, User.id)
-    )
-    if user_id is not None:
-        query = query.where(User.id == user_id)
-    return [Member(*row) for row in connection.execute(query)]
-
-
-def _left_keys(connection: Connection, account_id: int) -> list[LeftKey]:
-    query = (
-        select(ApiKey.public_id, ApiKey.name, ApiKey.hint, User.email, ApiKey.maker_left_at)
-        .join(User, User.id == ApiKey.user_id)
-        .where(ApiKey.account_id == account_id, ApiKey.maker_left_at.is_not(None))
-        .where(ApiKey.revoked_at.is_(None))
-        .order_by(ApiKey.maker_left_at.desc(), ApiKey.id)
-    )
-    return [LeftKey(*row) for row in connection.execute(query)]
 
 
 def _order_mail(connection: Connection, email: str, public_id: str) -> None:
