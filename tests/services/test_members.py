@@ -333,14 +333,18 @@ def test_a_user_of_the_version_before_has_an_own_account(alice: Person) -> None:
     assert row is not None and row.account_id == alice.account_id
 
 
+@pytest.mark.parametrize("act", ["leave", "demote"])
 def test_what_they_invited_ends_with_their_ownership(
-    alice: Person, bob: Person, charlie: Person
+    alice: Person, bob: Person, charlie: Person, act: str
 ) -> None:
     join(alice, bob, "owner")
     sent = members.invite(alice.account_id, charlie.email, "owner", by=bob.user_id)
     assert sent.link is not None
-    members.change_role(alice.account_id, id_of(bob), "developer", by=alice.user_id)
-    with pytest.raises(Refused):
+    if act == "leave":
+        members.leave(alice.account_id, bob.user_id)
+    else:
+        members.change_role(alice.account_id, id_of(bob), "developer", by=alice.user_id)
+    with pytest.raises(Refused, match="taken back"):
         members.accept(charlie.user_id, sent.link.rpartition(LINK)[2])
 
 
