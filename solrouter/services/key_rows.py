@@ -38,7 +38,6 @@ class Key:
     id: int
     public_id: str
     user_id: int
-    maker_left_at: datetime | None
     name: str
     hint: str
     created_at: datetime
@@ -52,6 +51,7 @@ class Key:
     resets: str
     resets_at: datetime | None
     rules: Rules
+    maker_left_at: datetime | None = None
 
     @property
     def left_nanos(self) -> int | None:
