@@ -71,6 +71,12 @@ MEMBERS: Mapping[str, frozenset[str]] = {
     "account.end_former": KEEPERS_OF_KEYS,
     "account.show_revoke_key": KEEPERS_OF_KEYS,
     "account.revoke_key": KEEPERS_OF_KEYS,
+    "account.show_team": EVERY_MEMBER,
+    "account.show_leave_team": EVERY_MEMBER,
+    "account.leave_team": EVERY_MEMBER,
+    "account.show_join_team": EVERY_MEMBER,
+    "account.join_team": EVERY_MEMBER,
+    "account.switch_account": EVERY_MEMBER,
 }
 OWNER_ALONE = frozenset((OWNER,))
 

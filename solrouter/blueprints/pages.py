@@ -1,7 +1,7 @@
 """The pages that belong to nobody: landing, health, patterns. Says what the product is.
 
-It also lends every page the balance in the header, asked for only when a page shows it, and the
-question which pages a member may open, so that no link leads to a refusal.
+It also lends every page the balance and the accounts in the header, asked for only when a page
+shows them, and the question which pages a member may open, so that no link leads to a refusal.
 """
 
 from collections.abc import Callable, Iterable
@@ -15,8 +15,9 @@ from flask_login import current_user
 from solrouter import clock
 from solrouter.blueprints import addresses, guards, samples
 from solrouter.errors import SolRouterError
-from solrouter.services import billing, catalogue
+from solrouter.services import billing, catalogue, members
 from solrouter.services.catalogue import Model
+from solrouter.services.member_rows import Belonging
 
 FEATURED_MAX = 6
 LONG_AGO = date(1970, 1, 1)
@@ -61,7 +62,11 @@ def show_patterns() -> str:
 
 @pages.app_context_processor
 def lend_header_balance() -> dict[str, Callable[..., Any]]:
-    return {"header_balance_nanos": header_balance_nanos, "may_open": guards.may_open}
+    return {
+        "header_balance_nanos": header_balance_nanos,
+        "header_accounts": header_accounts,
+        "may_open": guards.may_open,
+    }
 
 
 def header_balance_nanos() -> int | None:
@@ -70,6 +75,15 @@ def header_balance_nanos() -> int | None:
         return billing.balance(current_user.account_id).available_nanos
     except SolRouterError:
         return None
+
+
+def header_accounts() -> list[Belonging]:
+    """The accounts between which the person can move; empty where there is but one."""
+    try:
+        found = members.accounts_of(current_user.user_id, present=current_user.account_id)
+    except SolRouterError:
+        return []
+    return found if len(found) > 1 else []
 
 
 def featured(models: Iterable[Model]) -> list[Model]:

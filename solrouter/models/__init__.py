@@ -13,6 +13,7 @@ from solrouter.models.identity import (
     EmailToken,
     OutgoingMail,
     SignupInvitation,
+    TeamInvitation,
     WelcomeClaim,
 )
 from solrouter.models.keys import (
@@ -79,6 +80,7 @@ __all__ = [
     "SecretFingerprint",
     "Session",
     "SignupInvitation",
+    "TeamInvitation",
     "Transfer",
     "User",
     "Version",

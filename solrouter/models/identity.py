@@ -75,6 +75,28 @@ class SignupInvitation(Base):
     accepted_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
+class TeamInvitation(Base):
+    """An owner's word that the owner of an address may join their account. Used or taken back, the
+    row is gone; the audit trail tells of it.
+    """
+
+    __tablename__ = "team_invitations"
+    __table_args__ = (
+        CheckConstraint("role IN ('owner', 'billing', 'developer')", name="role_known"),
+        Index("uq_team_invitations_account_id_email", "account_id", "email", unique=True),
+    )
+
+    id: Mapped[int] = mapped_column(RowNumber, primary_key=True)
+    public_id: Mapped[str] = mapped_column(String(40), unique=True)
+    account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"))
+    email: Mapped[str] = mapped_column(String(254), comment="lower case")
+    role: Mapped[str] = mapped_column(String(20))
+    digest: Mapped[bytes] = mapped_column(LargeBinary(32), unique=True)
+    invited_by: Mapped[int] = mapped_column(ForeignKey("users.id"))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    expires_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
 class WelcomeClaim(Base):
     """What a welcome credit was given for: a digest of an address, an identity or a user.
 

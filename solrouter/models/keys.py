@@ -52,6 +52,9 @@ class ApiKey(Base):
     concurrency: Mapped[int | None]
     expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     disabled_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    maker_left_at: Mapped[datetime | None] = mapped_column(
+        UtcDateTime, comment="disabled because who made it left the account; an owner may enable it"
+    )
     revoked_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     last_used_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     last_used_address: Mapped[str | None] = mapped_column(

@@ -37,6 +37,10 @@ class User(Base):
     deleted_at: Mapped[datetime | None] = mapped_column(
         UtcDateTime, comment="anonymised; the row stays for the books"
     )
+    # No foreign key: SQLite adds none to a table that is there.
+    own_account_id: Mapped[int | None] = mapped_column(
+        BigInteger, comment="the account that the person came with; null: the first that they own"
+    )
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 

@@ -9,7 +9,6 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Insert,
-    ScalarSelect,
     Select,
     delete,
     func,
@@ -18,7 +17,6 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import InstrumentedAttribute
 
 from solrouter import clock, database, models
 from solrouter.errors import NotFound, Refused
@@ -266,7 +264,7 @@ def _brought_in_line(
     def change(connection: Connection) -> None:
         if plan is not None:
             people.refuse_unknown_plan(connection, plan)
-            account_id = connection.execute(select(_owned(known.id))).scalar_one()
+            account_id = people.owned_account(connection, known.id)
             _set_plan(connection, account_id, plan, audit.COMMAND)
         if changes:
             ends_sessions = "password_hash" in changes
@@ -366,17 +364,7 @@ def _user_rows() -> Select[*tuple[Any, ...]]:
         models.Account.plan_slug,
         models.Account.paid_nanos + models.Account.granted_nanos,
         models.Account.held_nanos,
-    ).join(models.Account, models.Account.id == _owned(models.User.id))
-
-
-def _owned(user_id: int | InstrumentedAttribute[int]) -> ScalarSelect[int]:
-    """The account that a user came with; they may be members of others."""
-    return (
-        select(func.min(models.Membership.account_id))
-        .where(models.Membership.user_id == user_id, models.Membership.role == "owner")
-        .correlate(models.User)
-        .scalar_subquery()
-    )
+    ).join(models.Account, models.Account.id == people.own_account_id())
 
 
 def _mentions(text: str) -> ColumnElement[bool]:

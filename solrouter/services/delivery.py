@@ -12,7 +12,15 @@ from typing import Any
 from sqlalchemy import Connection
 
 from solrouter import config, database, models
-from solrouter.services import email_tokens, invitations, letters, links, outbox, people
+from solrouter.services import (
+    email_tokens,
+    invitations,
+    letters,
+    links,
+    outbox,
+    people,
+    team_invitations,
+)
 from solrouter.services.letters import Letter
 from solrouter.services.outbox import Order
 from solrouter.smtp_address import SmtpServer
@@ -140,6 +148,16 @@ def _invitation(connection: Connection, order: Order) -> _Content | None:
     return _Content(links.INVITATION, token, {"until": letters.moment(expires_at)})
 
 
+def _team_invitation(connection: Connection, order: Order) -> _Content | None:
+    renewed = team_invitations.renew(connection, str(order.facts["invitation"]))
+    if renewed is None or renewed.invitation.email != order.recipient:
+        return None
+    found = renewed.invitation
+    facts = {"invited_by": found.invited_by, "role": found.role}
+    facts["until"] = letters.moment(found.expires_at)
+    return _Content(links.JOIN_TEAM, renewed.token, facts)
+
+
 def _notice(path: str) -> Callable[[Connection, Order], _Content | None]:
     return lambda connection, order: _Content(path, facts=order.facts)
 
@@ -149,6 +167,7 @@ WRITERS: Mapping[str, Callable[[Connection, Order], _Content | None]] = {
     "change_email": _change_email,
     "reset_password": _reset_password,
     "invitation": _invitation,
+    "team_invitation": _team_invitation,
     "email_changed": _notice(links.SETTINGS),
     "password_changed": _notice(links.FORGOT_PASSWORD),
     "sign_in_added": _notice(links.SETTINGS),

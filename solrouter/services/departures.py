@@ -28,7 +28,7 @@ from solrouter.models import (
     User,
 )
 from solrouter.models.columns import db_now
-from solrouter.services import admission, audit
+from solrouter.services import admission, audit, key_rows, members, team_invitations
 
 NAMELESS = "Deleted"
 
@@ -59,6 +59,7 @@ def delete_user(user_id: int, *, forfeit_nanos: int) -> None:
     actor = f"user:{user_id}"
 
     def verb(connection: Connection) -> None:
+        _lock_accounts(connection, user_id)
         _refuse_orphans(connection, user_id)
         ending = _closings(connection, user_id)
         if sum(closing.posted_nanos for closing in ending) != forfeit_nanos:
@@ -90,6 +91,13 @@ def _closings(connection: Connection, user_id: int) -> list[Closing]:
     return [Closing(*row) for row in rows]
 
 
+def _lock_accounts(connection: Connection, user_id: int) -> None:
+    """So that of two owners who go at once one finds the other gone."""
+    mine = select(Membership.account_id).where(Membership.user_id == user_id)
+    for account_id in connection.execute(mine.order_by(Membership.account_id)).scalars().all():
+        key_rows.lock_account(connection, account_id)
+
+
 def _refuse_orphans(connection: Connection, user_id: int) -> None:
     """An account with other members needs another owner first."""
     owned = select(Membership.account_id).where(
@@ -115,6 +123,7 @@ def _close(connection: Connection, closing: Closing, actor: str) -> None:
     revoked = of_account.where(ApiKey.revoked_at.is_(None)).values(revoked_at=db_now())
     count = connection.execute(revoked).rowcount
     connection.execute(of_account.values(name=NAMELESS))
+    team_invitations.remove_all(connection, closing.account_id)
     named = update(Account).where(Account.id == closing.account_id)
     connection.execute(named.values(name=NAMELESS))
     connection.execute(
@@ -133,15 +142,7 @@ def _leave_others(connection: Connection, user_id: int, closed: Sequence[int], a
         Membership.user_id == user_id, Membership.account_id.not_in(closed)
     )
     for account_id in connection.execute(others).scalars().all():
-        theirs = (ApiKey.account_id == account_id, ApiKey.user_id == user_id)
-        live = (ApiKey.revoked_at.is_(None), ApiKey.disabled_at.is_(None))
-        disabled = update(ApiKey).where(*theirs, *live).values(disabled_at=db_now())
-        count = connection.execute(disabled).rowcount
-        connection.execute(
-            delete(Membership).where(
-                Membership.user_id == user_id, Membership.account_id == account_id
-            )
-        )
+        count = members.end(connection, account_id, user_id)
         connection.execute(
             audit.event(
                 actor=actor,
@@ -167,5 +168,6 @@ def _anonymise(connection: Connection, user_id: int) -> None:
             is_operator=False,
             disabled_at=now,
             deleted_at=now,
+            own_account_id=None,
         )
     )

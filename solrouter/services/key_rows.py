@@ -29,7 +29,7 @@ ACTIVE, DISABLED, EXPIRED, FROZEN, REVOKED = "active", "disabled", "expired", "f
 @dataclass(frozen=True, slots=True)
 class Key:
     """A key as its owner sees it. `hint` is all of its text that is ever shown again, and the user
-    is who made it.
+    is who made it; `maker_left_at` says that it was disabled as they left, and not enabled since.
 
     `spent_nanos` is what its requests of the limit's current period were charged and hold. `id` is
     for services alone. `is_disabled` is its own switch; `status` also knows what else stops it.
@@ -51,6 +51,7 @@ class Key:
     resets: str
     resets_at: datetime | None
     rules: Rules
+    maker_left_at: datetime | None = None
 
     @property
     def left_nanos(self) -> int | None:
@@ -110,6 +111,7 @@ def owner_view() -> Select[*tuple[Any, ...]]:
             ApiKey.id,
             ApiKey.public_id,
             ApiKey.user_id,
+            ApiKey.maker_left_at,
             ApiKey.name,
             ApiKey.hint,
             ApiKey.created_at,
@@ -140,6 +142,7 @@ def as_key(row: Row[*tuple[Any, ...]]) -> Key:
         id=row.id,
         public_id=row.public_id,
         user_id=row.user_id,
+        maker_left_at=row.maker_left_at,
         name=row.name,
         hint=row.hint,
         created_at=row.created_at,

@@ -16,21 +16,29 @@ from solrouter.models.columns import db_now
 from solrouter.services import audit, key_rows
 from solrouter.services.key_rows import Key
 
+MAKER_LEFT = "This key was stopped when its maker left. An owner of the account can enable it."
+
 
 def set_disabled(
     account_id: int, public_id: str, flag: bool, *, actor: str, is_owner: bool = True
 ) -> Key:
     """Stops a key, or lets it go again; again does nothing.
 
+    What was stopped because its maker left is an owner's alone to let go again.
     Raises NotFound, Forbidden, and Refused for a revoked key.
     """
     row = key_rows.find(account_id, public_id)
     key_rows.require_owner(key_rows.as_rules(row), is_owner=is_owner)
     if row.revoked_at is not None:
         raise Refused(key_rows.IS_REVOKED, param="disabled")
+    if row.maker_left_at is not None and not flag and not is_owner:
+        raise Refused(MAKER_LEFT, param="disabled")
     is_other = ApiKey.disabled_at.is_(None) if flag else ApiKey.disabled_at.is_not(None)
     switched = update(ApiKey).where(ApiKey.id == row.id, ApiKey.revoked_at.is_(None), is_other)
-    switched = switched.values(disabled_at=db_now() if flag else None, updated_at=utcnow())
+    if not is_owner:
+        switched = switched.where(ApiKey.maker_left_at.is_(None))
+    disabled_at = db_now() if flag else None
+    switched = switched.values(disabled_at=disabled_at, maker_left_at=None, updated_at=utcnow())
     act = "disabled" if flag else "enabled"
 
     def verb(connection: Connection) -> None:

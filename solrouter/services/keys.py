@@ -27,7 +27,7 @@ from sqlalchemy import (
 from solrouter import config, database, secrets
 from solrouter.clock import utcnow
 from solrouter.errors import Forbidden, KeyInvalid, KeyRevoked, Refused
-from solrouter.models import Account, ApiKey, FormerSecret, Plan, User
+from solrouter.models import Account, ApiKey, FormerSecret, Membership, Plan, User
 from solrouter.models.columns import db_now
 from solrouter.services import budgets, key_rows, key_rules
 from solrouter.services.budgets import Limit
@@ -131,6 +131,7 @@ def create(
 
     def verb(connection: Connection) -> None:
         key_rows.lock_account(connection, account_id)
+        _refuse_who_left(connection, account_id, user_id)
         if first is not None:
             first(connection, f"{public_id} {text}")
         _refuse_too_many(connection, account_id, most)
@@ -398,6 +399,18 @@ def _rewrite_digest(digest: bytes, *, version: str, newer: bytes) -> None:
             connection.execute(moved.values(digest=newer, digest_version=version))
 
     database.transact(verb)
+
+
+def _refuse_who_left(connection: Connection, account_id: int, user_id: int) -> None:
+    """Raises Forbidden for a key's maker who belongs to the account no longer.
+
+    Behind the account's lock, so that nobody makes a key while they are being removed.
+    """
+    membership = select(Membership.role).where(
+        Membership.account_id == account_id, Membership.user_id == user_id
+    )
+    if connection.execute(membership).first() is None:
+        raise Forbidden("You belong to this account no longer.")
 
 
 def _refuse_too_many(connection: Connection, account_id: int, most: int) -> None:

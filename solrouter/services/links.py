@@ -12,7 +12,16 @@ RESET_PASSWORD = "/password/reset/{token}"
 FORGOT_PASSWORD = "/password/forgot"
 SETTINGS = "/account/settings"
 INVITATION = "/signup?invitation={token}"
-ALL = (CONFIRM_EMAIL, CHANGE_EMAIL, RESET_PASSWORD, FORGOT_PASSWORD, SETTINGS, INVITATION)
+JOIN_TEAM = "/account/team/join/{token}"
+ALL = (
+    CONFIRM_EMAIL,
+    CHANGE_EMAIL,
+    RESET_PASSWORD,
+    FORGOT_PASSWORD,
+    SETTINGS,
+    INVITATION,
+    JOIN_TEAM,
+)
 
 
 def to(path: str, token: str = "") -> str:

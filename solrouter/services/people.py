@@ -8,7 +8,7 @@ import secrets
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, ScalarSelect, func, insert, select
+from sqlalchemy import ColumnElement, Connection, ScalarSelect, func, insert, select, update
 
 from solrouter import clock, models
 from solrouter.errors import Refused
@@ -18,6 +18,7 @@ DEFAULT_PLAN = "pay-as-you-go"
 EMAIL_CHARACTERS_MAX = 254
 NAME_CHARACTERS_MAX = 200
 PUBLIC_ID_BYTES = 12
+OWNER = "owner"
 GMAIL = frozenset(("gmail.com", "googlemail.com"))
 # HTML's own definition of a valid address, with a dot in the domain.
 EMAIL = re.compile(
@@ -52,13 +53,23 @@ class Newcomer:
     plan: str
 
 
-def own_account(user_id: int) -> ScalarSelect[int]:
-    """The account that the user came with; they may be members of others."""
-    return (
+def own_account_id() -> ColumnElement[int]:
+    """Of the users of a query: the account that each came with.
+
+    They may be members, and owners, of others. Who leaves the one they came with gets a new one.
+    """
+    first_owned = (
         select(func.min(models.Membership.account_id))
-        .where(models.Membership.user_id == user_id, models.Membership.role == "owner")
+        .where(models.Membership.user_id == models.User.id, models.Membership.role == OWNER)
+        .correlate(models.User)
         .scalar_subquery()
     )
+    return func.coalesce(models.User.own_account_id, first_owned)
+
+
+def own_account(user_id: int) -> ScalarSelect[int]:
+    """The account that the user came with."""
+    return select(own_account_id()).where(models.User.id == user_id).scalar_subquery()
 
 
 def is_familiar(connection: Connection, user_id: int, network: str) -> bool:
@@ -135,11 +146,9 @@ def is_disabled(connection: Connection, user_id: int) -> bool:
 
 
 def owned_account(connection: Connection, user_id: int) -> int:
-    """The account that a user came with; they may be members of others."""
-    owned = select(func.min(models.Membership.account_id)).where(
-        models.Membership.user_id == user_id, models.Membership.role == "owner"
-    )
-    return int(connection.execute(owned).scalar_one())
+    """The account that the user came with."""
+    own = select(own_account_id()).where(models.User.id == user_id)
+    return int(connection.execute(own).scalar_one())
 
 
 def add(connection: Connection, newcomer: Newcomer) -> User:
@@ -152,12 +161,8 @@ def add(connection: Connection, newcomer: Newcomer) -> User:
     refuse_unknown_plan(connection, newcomer.plan)
     now = clock.utcnow()
     user_id = _add_user(connection, newcomer, now=now)
-    account_id = _add_account(connection, newcomer, now=now)
-    connection.execute(
-        insert(models.Membership).values(
-            user_id=user_id, account_id=account_id, role="owner", created_at=now
-        )
-    )
+    name = as_name(newcomer.name) or newcomer.email.partition("@")[0]
+    account_id = give_account(connection, user_id, name, newcomer.plan)
     connection.execute(
         audit.event(
             actor=f"user:{user_id}",
@@ -170,6 +175,25 @@ def add(connection: Connection, newcomer: Newcomer) -> User:
     user = find(connection, models.User.id == user_id)
     assert user is not None, "what was just written can be read"
     return user
+
+
+def give_account(connection: Connection, user_id: int, name: str, plan: str) -> int:
+    """Makes an account of the user's own, with nothing in it, and returns its number."""
+    now = clock.utcnow()
+    account = insert(models.Account).values(
+        public_id=f"acct_{secrets.token_hex(PUBLIC_ID_BYTES)}",
+        name=name,
+        plan_slug=plan,
+        created_at=now,
+    )
+    account_id = connection.execute(account.returning(models.Account.id)).scalar_one()
+    membership = insert(models.Membership).values(
+        user_id=user_id, account_id=account_id, role=OWNER, created_at=now
+    )
+    connection.execute(membership)
+    of_user = update(models.User).where(models.User.id == user_id)
+    connection.execute(of_user.values(own_account_id=account_id))
+    return account_id
 
 
 def refuse_unknown_plan(connection: Connection, slug: str) -> None:
@@ -190,14 +214,3 @@ def _add_user(connection: Connection, newcomer: Newcomer, *, now: datetime) -> i
         created_at=now,
     )
     return connection.execute(statement.returning(models.User.id)).scalar_one()
-
-
-def _add_account(connection: Connection, newcomer: Newcomer, *, now: datetime) -> int:
-    name = as_name(newcomer.name) or newcomer.email.partition("@")[0]
-    statement = insert(models.Account).values(
-        public_id=f"acct_{secrets.token_hex(PUBLIC_ID_BYTES)}",
-        name=name,
-        plan_slug=newcomer.plan,
-        created_at=now,
-    )
-    return connection.execute(statement.returning(models.Account.id)).scalar_one()

@@ -91,7 +91,7 @@ def _page(
 
 def _event(row: Any, names: Names, *, hides_strangers: bool) -> Event:
     actor = names.get(row.actor) or ACTORS.get(row.actor)
-    is_stranger = actor is None
+    is_stranger = actor in (None, GONE)
     return Event(
         id=str(row.id),
         created_at=row.created_at,
@@ -111,7 +111,8 @@ def _unnamed(subject: str) -> str:
 def _names(connection: Connection, rows: Sequence[Any], *, account_id: int | None = None) -> Names:
     """What people call the users, keys and accounts in these rows, by `user:7`, `key:7` …
 
-    With an account, only users who belong to it have names.
+    With an account, only users who belong to it have names; of the others it is told which were
+    members and not operators.
     """
     words = {word for row in rows for word in (row.actor, row.subject)}
     words |= {f"account:{row.account_id}" for row in rows if row.account_id is not None}
@@ -122,6 +123,10 @@ def _names(connection: Connection, rows: Sequence[Any], *, account_id: int | Non
     of_keys = select(ApiKey.id, ApiKey.name, ApiKey.hint)
     of_accounts = select(Account.id, Account.public_id)
     found: dict[str, str] = {}
+    if account_id is not None:
+        plain = select(User.id).where(User.is_operator.is_(False))
+        gone = connection.execute(plain.where(User.id.in_(_numbers(words, "user"))))
+        found |= {f"user:{number}": GONE for number in gone.scalars()}
     kinds: tuple[tuple[str, Select[*tuple[Any, ...]], Any, Callable[[Any], str]], ...] = (
         ("user", users, User.id, lambda row: str(row.email)),
         ("key", of_keys, ApiKey.id, lambda row: f"{row.name} ({row.hint})"),

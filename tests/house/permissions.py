@@ -18,7 +18,15 @@ from werkzeug.test import TestResponse
 
 from solrouter import database
 from solrouter.models import Membership
-from solrouter.services import accounts, identities, invitations, key_switches, keys, sessions
+from solrouter.services import (
+    accounts,
+    identities,
+    invitations,
+    key_switches,
+    keys,
+    members,
+    sessions,
+)
 from solrouter.services.identities import ProvenIdentity
 from tests.edge.conftest import visitor_of
 from tests.edge.signed_in import ask
@@ -37,6 +45,8 @@ COLUMNS = (
 )
 WORDS = frozenset(("yes", "own", "login", "401", "403", "404"))
 SAFE = ("GET",)
+# Members of Alice's account and their roles; `member` is there to be managed.
+TEAM = {"billing": "billing", "developer": "developer", "member": "developer"}
 
 # How to fill an address: by endpoint and name, or by the name alone. `{key}` and the like are
 # objects of the place, below.
@@ -49,6 +59,11 @@ ARGUMENTS: Mapping[str, str] = {
     "receipt_id": "{receipt}",
     "admin.show_account public_id": "{account}",
     "admin.grant_credit public_id": "{account}",
+    "account.resend_team_invitation public_id": "{team_invitation}",
+    "account.revoke_team_invitation public_id": "{team_invitation}",
+    "account.change_member_role public_id": "{member}",
+    "account.show_remove_member public_id": "{member}",
+    "account.remove_member public_id": "{member}",
     "admin.confirm_email public_id": "{user}",
     "admin.revoke_invitation public_id": "{invitation}",
     "account.end_session public_id": "{session}",
@@ -123,6 +138,17 @@ class Place:
             identities.link(self.people["owner"].user_id, GITHUB_OF_ALICE)
         self.objects["session"] = session_of(self.app, self.people["owner"])
 
+    def mend_team(self) -> None:
+        """Brings back who left or was removed, and who is invited."""
+        alice = self.people["owner"]
+        with self.app.app_context():
+            present = {member.email for member in members.team_of(alice.account_id).members}
+        for who, role in TEAM.items():
+            if self.people[who].email not in present:
+                join(self.app, self.people[who], alice.account_id, role)
+                self.cookies.pop(who, None)
+        self.objects.update(team_objects(self.app, alice, self.people["member"]))
+
     def _path(self, rule: Rule, objects: Mapping[str, str]) -> str:
         values = {}
         for name in rule.arguments:
@@ -167,20 +193,35 @@ def make_place(app: Flask) -> Place:
         "owner": make_person(app, "alice@example.com", credit=DEFAULT_CREDIT),
         "billing": make_person(app, "bill@example.com"),
         "developer": make_person(app, "dora@example.com"),
+        "member": make_person(app, "mia@example.com"),
         "outsider": make_person(app, "charlie@example.com", credit=DEFAULT_CREDIT),
         "operator": make_person(app, "olivia@example.com", operator=True),
     }
     alice = people["owner"]
-    for role in ("billing", "developer"):
-        join(app, people[role], alice.account_id, role)
+    for who, role in TEAM.items():
+        join(app, people[who], alice.account_id, role)
     # Not the key that asks: these are changed and revoked.
     objects = {
         "account": alice.account_public_id,
         "receipt": ask(app, alice),
         "key": spare_key(app, alice, alice),
+        **team_objects(app, alice, people["member"]),
         **personal_objects(app, alice),
     }
     return Place(app, people, objects, {"key": spare_key(app, alice, people["developer"])})
+
+
+def team_objects(app: Flask, owner: Person, member: Person) -> dict[str, str]:
+    """A member of the owner's account, and an invitation into it."""
+    with app.app_context():
+        team = members.team_of(owner.account_id)
+        if not team.pending:
+            members.invite(owner.account_id, "ines@example.com", "developer", by=owner.user_id)
+            team = members.team_of(owner.account_id)
+        return {
+            "member": accounts.get_user(member.user_id).public_id,
+            "team_invitation": team.pending[0].public_id,
+        }
 
 
 def personal_objects(app: Flask, person: Person) -> dict[str, str]:

@@ -81,6 +81,7 @@ def test_everyone_may_do_what_the_table_says(place: Place, row: Row) -> None:
             theirs = word(place.ask(row, rule, who, own=True))
             said[who] = "own" if theirs == "yes" else f"own: {theirs}"
     place.mend()
+    place.mend_team()
     assert said == row.cells
 
 

@@ -9,6 +9,7 @@ from solrouter.blueprints.account import (
     keys,
     overview,
     settings,
+    team,
 )
 from solrouter.blueprints.account.room import account
 
@@ -22,4 +23,5 @@ __all__ = [
     "keys",
     "overview",
     "settings",
+    "team",
 ]

@@ -33,12 +33,24 @@ SETTINGS_PAGES = (
     "account.show_unlink",
     "account.unlink",
 )
+TEAM_PAGES = (
+    "account.invite_member",
+    "account.resend_team_invitation",
+    "account.change_member_role",
+    "account.show_remove_member",
+    "account.remove_member",
+    "account.show_leave_team",
+    "account.leave_team",
+    "account.show_join_team",
+    "account.join_team",
+)
 # Each tab with the pages beneath it.
 TABS = (
     ("Overview", "account.show_overview", ()),
     ("API Keys", "account.show_keys", KEY_PAGES),
     ("Balance", "account.show_balance", ()),
     ("Activity", "account.show_activity", ("account.show_receipt",)),
+    ("Team", "account.show_team", TEAM_PAGES),
     ("Settings", "account.show_settings", SETTINGS_PAGES),
 )
 

@@ -1,0 +1,119 @@
+"""The rows of memberships, and the people, accounts and keys that they stand for.
+
+Runs in the caller's transaction; `members` has the verbs.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, func, select
+
+from solrouter.errors import NotFound
+from solrouter.models import Account, ApiKey, Membership, User
+from solrouter.services import people
+
+NOBODY = "There is no such member."
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """Somebody who belongs to an account, as its other members see them."""
+
+    public_id: str
+    email: str
+    name: str
+    role: str
+    joined_at: datetime
+    live_keys: int
+
+
+@dataclass(frozen=True, slots=True)
+class LeftKey:
+    """A key that was disabled because its maker left, until an owner enables or revokes it."""
+
+    public_id: str
+    name: str
+    hint: str
+    maker: str
+    left_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Belonging:
+    """An account that a person belongs to."""
+
+    public_id: str
+    name: str
+    role: str
+    is_present: bool
+
+
+def is_of(account_id: int, user_id: int) -> tuple[Any, Any]:
+    """The conditions for the row that makes this user a member of this account."""
+    return Membership.account_id == account_id, Membership.user_id == user_id
+
+
+def role_of(connection: Connection, account_id: int, user_id: int) -> str | None:
+    """The user's role in the account; None for who is no member."""
+    query = select(Membership.role).where(*is_of(account_id, user_id))
+    return connection.execute(query).scalar_one_or_none()
+
+
+def find(connection: Connection, account_id: int, public_id: str) -> tuple[int, str]:
+    """A member's number and role. Raises NotFound."""
+    query = (
+        select(Membership.user_id, Membership.role)
+        .join(User, User.id == Membership.user_id)
+        .where(Membership.account_id == account_id, User.public_id == public_id)
+    )
+    row = None
+    if people.is_storable(public_id):
+        row = connection.execute(query).one_or_none()
+    if row is None:
+        raise NotFound(NOBODY)
+    return row.user_id, row.role
+
+
+def members(connection: Connection, account_id: int, user_id: int | None = None) -> list[Member]:
+    """The account's members in the order in which they joined, or this one."""
+    live_keys = (
+        select(func.count())
+        .where(ApiKey.account_id == account_id, ApiKey.user_id == User.id)
+        .where(ApiKey.revoked_at.is_(None), ApiKey.disabled_at.is_(None))
+        .scalar_subquery()
+    )
+    query = (
+        select(
+            User.public_id, User.email, User.name, Membership.role, Membership.created_at, live_keys
+        )
+        .join(Membership, Membership.user_id == User.id)
+        .where(Membership.account_id == account_id)
+        .order_by(Membership.created_at, User.id)
+    )
+    if user_id is not None:
+        query = query.where(User.id == user_id)
+    return [Member(*row) for row in connection.execute(query)]
+
+
+def left_keys(connection: Connection, account_id: int) -> list[LeftKey]:
+    """The keys that people left behind, and that nobody has enabled or revoked since."""
+    query = (
+        select(ApiKey.public_id, ApiKey.name, ApiKey.hint, User.email, ApiKey.maker_left_at)
+        .join(User, User.id == ApiKey.user_id)
+        .where(ApiKey.account_id == account_id, ApiKey.maker_left_at.is_not(None))
+        .where(ApiKey.revoked_at.is_(None))
+        .order_by(ApiKey.maker_left_at.desc(), ApiKey.id)
+    )
+    return [LeftKey(*row) for row in connection.execute(query)]
+
+
+def accounts_of(connection: Connection, user_id: int, *, present: int) -> list[Belonging]:
+    """The accounts that the person belongs to, in the order in which they joined."""
+    query = (
+        select(Account.public_id, Account.name, Membership.role, Account.id == present)
+        .join(Membership, Membership.account_id == Account.id)
+        .where(Membership.user_id == user_id)
+        .order_by(Membership.created_at, Account.id)
+    )
+    return [Belonging(*row) for row in connection.execute(query)]
