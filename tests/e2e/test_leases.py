@@ -42,6 +42,8 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
 @contextmanager
 def nobody_leads(scene: Scene) -> Iterator[None]:
     """Each worker waits in its next round of housekeeping, and reports no more."""
+    leading = "SELECT count(*) FROM leases WHERE name = 'clock'"
+    until(lambda: scene.books.number(leading) == 1, within_s=WAIT_S)
     with psycopg.connect(scene.served.environ["DATABASE_URL"]) as connection:
         found = connection.execute("SELECT name FROM leases WHERE name = 'clock' FOR UPDATE")
         assert found.fetchall() == [("clock",)]

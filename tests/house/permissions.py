@@ -126,6 +126,9 @@ class Place:
         if row.method in SAFE:
             body = {}
         client, headers = self._client(who, is_fresh=row.method not in SAFE)
+        if row.method not in SAFE:
+            # The act may end sessions.
+            self.cookies.pop(who, None)
         return client.open(
             path, method=row.method, query_string=query, headers=headers, buffered=True, **body
         )
