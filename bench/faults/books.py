@@ -5,7 +5,7 @@ import sqlite3
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -15,6 +15,8 @@ import psycopg
 
 MILLION = 1_000_000
 SAMPLE_EVERY_S = 0.004
+# What an attempt on a receipt is told to have cost the operator.
+UPSTREAM_COST = "upstream_cost_nanos"
 # Written anew from the published rule: an unnamed class costs what its plainer one costs.
 PLAINER = {
     "cache_read": "input",
@@ -28,7 +30,7 @@ PLAINER = {
 COLUMNS = (
     "id, account_id, requested_model, streamed, outcome, reason, usage, usage_source, held_nanos,"
     " charge_nanos, write_off_nanos, upstream_cost_nanos, upstream_id, prompt_tokens,"
-    " completion_tokens, sale_card_id"
+    " completion_tokens, sale_card_id, attempts"
 )
 
 
@@ -52,6 +54,18 @@ class Row:
     prompt_tokens: int
     completion_tokens: int
     sale_card_id: int
+    attempts: Sequence[Mapping[str, Any]]
+
+    @property
+    def lost_nanos(self) -> int:
+        """What its answer cost above what was charged: what the day's allowance bounds.
+
+        Attempts that failed before the first content are never charged, whatever they told.
+        """
+        if self.usage_source == "none":
+            return 0
+        failed = sum(one.get(UPSTREAM_COST) or 0 for one in self.attempts[:-1])
+        return max(self.upstream_cost_nanos - failed - self.charge_nanos, 0)
 
 
 class Books:
@@ -109,10 +123,10 @@ def _json(value: Any) -> Any:
 
 
 def _row(values: tuple[Any, ...]) -> Row:
-    identifier, account, model, streamed, outcome, reason, usage, *rest = values
+    identifier, account, model, streamed, outcome, reason, usage, *rest, attempts = values
     if not isinstance(identifier, uuid.UUID):
         identifier = uuid.UUID(bytes=bytes(identifier))
-    numbers = (outcome, reason, _json(usage) or {}, *rest)
+    numbers = (outcome, reason, _json(usage) or {}, *rest, _json(attempts) or ())
     return Row(identifier.hex, int(account), model, bool(streamed), *numbers)
 
 

@@ -163,7 +163,7 @@ def _reckon(report: Report, place: Place, rows: list[Row]) -> None:
     charged = sum(row.charge_nanos for row in rows)
     balance = place.books.balance(place.account_ids[ALICE])
     report.equal(balance, (nanos(CREDIT) - charged, 0), "credit − charges = posted; held")
-    unrecovered = sum(max(row.upstream_cost_nanos - row.charge_nanos, 0) for row in rows)
+    unrecovered = sum(row.lost_nanos for row in rows)
     allowed = nanos(SHORT_DEADLINES["SOLROUTER_UNRECOVERED_PER_DAY"])
     written_off = sum(row.write_off_nanos for row in rows)
     report.check(
