@@ -18,12 +18,12 @@ from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
 
-from flask import Flask, current_app
+from flask import Flask
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from solrouter import native_threads
+from solrouter import apps, native_threads
 from solrouter.clock import monotonic_s
 from solrouter.database.compiled import Numbered, Prepared, array, prepared
 from solrouter.database.engines import (
@@ -249,7 +249,7 @@ def init_app(app: Flask, *, is_command: bool) -> Database:
 
 def current() -> Database:
     """The current app's database."""
-    database: Database = current_app.extensions[EXTENSION]
+    database: Database = apps.current().extensions[EXTENSION]
     return database
 
 

@@ -1,9 +1,9 @@
 """Who is calling: the bearer key of the Authorization header, and nothing else."""
 
-from flask import g, request
+from flask import request
 
 from solrouter.blueprints import request_ids
-from solrouter.blueprints.contexts import header
+from solrouter.blueprints.contexts import header, notes_itself
 from solrouter.errors import KeyInvalid
 from solrouter.services import key_rules, keys
 from solrouter.services.keys import Principal
@@ -20,7 +20,7 @@ def bearer() -> Principal:
         raise KeyInvalid(keys.INVALID)
     # As far as SOLROUTER_PROXY_HOPS lets proxies be believed.
     principal = keys.authenticate(text, address=client_address())
-    g.principal = principal
+    notes_itself().principal = principal
     request_ids.note(account=str(principal.account_id), key=principal.key_public_id)
     principal.require_network()
     return principal
@@ -28,7 +28,7 @@ def bearer() -> Principal:
 
 def client_address() -> str:
     """Whence the request comes, as one spelling; empty when that is not known."""
-    return str(key_rules.as_address(request.remote_addr or "") or "")
+    return str(key_rules.as_address(header("REMOTE_ADDR") or "") or "")
 
 
 def refuse_wrong_key() -> None:
