@@ -22,11 +22,12 @@ class Answer(Response):
     """
 
     def __init__(self, body: bytes | Iterable[bytes], plain: list[Pair], *, mimetype: str) -> None:
-        is_whole = isinstance(body, bytes)
-        super().__init__([body] if is_whole else body, mimetype=mimetype)
         self.plain = plain
         if isinstance(body, bytes):
             plain.append(("Content-Length", str(len(body))))
+            # In a list, since Werkzeug would say the length of bytes in a header of its own.
+            body = [body]
+        super().__init__(body, mimetype=mimetype)
 
     def get_wsgi_response(
         self, environ: "WSGIEnvironment"

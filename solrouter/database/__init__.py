@@ -80,6 +80,7 @@ class Database:
         self.url = url
         self.is_sqlite = url.startswith("sqlite:")
         self._line = Line(pool_size)
+        self._memories: dict[str, Any] = {}
         self._unreachable_at_s = 0.0
         if self.is_sqlite:
             self.reader = sqlite_engine(url, writes=False, is_command=is_command)
@@ -147,6 +148,13 @@ class Database:
     def _read_whole(self, query: Callable[[Connection], T]) -> T:
         with self.read() as connection:
             return query(connection)
+
+    def remembered(self, name: str, new: Callable[[], T]) -> T:
+        """What a service of this process remembers of what is in here, under its name."""
+        found = self._memories.get(name)
+        if found is None:
+            found = self._memories.setdefault(name, new())
+        return cast(T, found)
 
     def close(self) -> None:
         """Finishes the writes that wait, then closes every connection."""

@@ -36,7 +36,6 @@ class HttpStream:
 
     def __init__(self, pool: Pool, head: bytes, request: HttpRequest, *, started_s: float) -> None:
         self.status = 0
-        self.headers: Mapping[str, str] = {}
         self._pool = pool
         self._head = head
         self._request = request
@@ -52,6 +51,11 @@ class HttpStream:
         self._received_bytes = 0
         self._is_busy = False
         self._is_closed = False
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The answer's headers by lower-case name, made anew at each call; none before the head."""
+        return self._answer.lower_headers() if self.status else {}
 
     @property
     def is_untouched(self) -> bool:
@@ -204,7 +208,6 @@ class HttpStream:
             self.close()
             raise
         self.status = self._answer.get_code()
-        self.headers = self._answer.lower_headers()
         return True
 
     def _write(self, head: bytes, body: bytes) -> None:

@@ -4,9 +4,9 @@ from flask import request
 
 from solrouter.blueprints import request_ids
 from solrouter.blueprints.contexts import header, notes_itself
-from solrouter.errors import KeyInvalid
+from solrouter.errors import Forbidden, KeyInvalid
 from solrouter.services import key_rules, keys
-from solrouter.services.keys import Principal
+from solrouter.services.principals import Principal
 
 AUTHORIZATION_CHARACTERS_MAX = 1024
 
@@ -19,7 +19,24 @@ def bearer() -> Principal:
     if text is None:
         raise KeyInvalid(keys.INVALID)
     # As far as SOLROUTER_PROXY_HOPS lets proxies be believed.
-    principal = keys.authenticate(text, address=client_address())
+    return _known(keys.authenticate(text, address=client_address()))
+
+
+def recalled_bearer() -> Principal:
+    """The same, from this process's memory where it was proven moments ago.
+
+    Only for what is admitted, which proves it, and asks `bearer` whenever anything is wrong.
+    """
+    principal = keys.recall(presented() or "", address=client_address())
+    if principal is None:
+        return bearer()
+    try:
+        return _known(principal)
+    except Forbidden:
+        return bearer()
+
+
+def _known(principal: Principal) -> Principal:
     notes_itself().principal = principal
     request_ids.note(account=str(principal.account_id), key=principal.key_public_id)
     principal.require_network()

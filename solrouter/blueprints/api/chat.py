@@ -25,6 +25,7 @@ from solrouter.errors import SolRouterError
 from solrouter.interruptions import ClientLeft, ClientWatch, Wait
 from solrouter.services import completions
 from solrouter.services.completions import Completion
+from solrouter.services.principals import KeyChanged, Principal
 from solrouter.services.repeats import Answered
 
 # Nothing between us and the caller may hold events back, or change them.
@@ -41,13 +42,29 @@ SPACE = b" "
 @api.post("/chat/completions")
 def create_chat_completion() -> Response:
     """One completion, whole or streamed."""
-    principal = authenticate.bearer()
+    data: bytes | None = None
+    principal = authenticate.recalled_bearer()
+    try:
+        data = bodies.read()
+        return _created(principal, data)
+    except (SolRouterError, KeyChanged) as error:
+        # What was admitted was proven. Else whether the key is still as remembered goes first.
+        if principal.proof is None or getattr(error, "generation_id", None) is not None:
+            raise
+        fresh = authenticate.bearer()
+        if data is None or (fresh.is_as(principal) and not isinstance(error, KeyChanged)):
+            raise
+    return _created(fresh, data)
+
+
+def _created(principal: Principal, data: bytes) -> Response:
+    """The answer to a body. Raises SolRouterError, and KeyChanged for a principal out of memory."""
     messages_max = config.current()["SOLROUTER_MESSAGES_MAX"]
-    data = bodies.read()
     chat_request = schemas.parse_chat(bodies.json_object(data), messages_max=messages_max)
     repeat = idempotency.named(principal, data)
     wait = Wait()
     watch = interruptions.watch(request_itself().environ, wait)
+    response: Response
     try:
         completion = completions.start(principal, chat_request, wait, repeat)
         response = _answered(completion, chat_request)
