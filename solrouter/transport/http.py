@@ -214,7 +214,10 @@ class HttpStream:
         self._sock.settimeout(self._patience(self._first_byte_by_s - monotonic_s(), "first_byte"))
         try:
             if len(body) <= ONE_WRITE_BYTES_MAX:
-                self._sock.sendall(head + body)
+                # Mostly one call takes it all, and then nothing more has to be looked after.
+                data = head + body
+                if (sent := self._sock.send(data)) < len(data):
+                    self._sock.sendall(data[sent:])
             else:
                 self._sock.sendall(head)
                 self._sock.sendall(body)

@@ -84,7 +84,7 @@ def _sqlite(ours: Any, found: Counted) -> Iterator[None]:
         found.statements += not statement.startswith("PRAGMA")
 
     # Both pools give the same connections again.
-    opened = [engine.raw_connection() for engine in (ours._writer, ours.reader)]
+    opened = [engine.raw_connection() for engine in (ours._writer._engine, ours.reader)]
     drivers = [one.driver_connection for one in opened]
     opened[1].close()
     for driver in drivers:

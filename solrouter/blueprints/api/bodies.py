@@ -32,19 +32,21 @@ def read() -> bytes:
 
 def json_object(data: bytes) -> dict[str, Any]:
     """The body as a JSON object. Raises BadRequest."""
+    # Counted before anything is built of it: a body of brackets alone would fill the memory.
+    nodes = data.count(b"[") + data.count(b"{")
+    if nodes > JSON_NODES_MAX or data.count(b",") > JSON_ITEMS_MAX:
+        raise BadRequest("The request body has too many parts.", code="invalid_json")
     body = _parse(data)
     if not isinstance(body, dict):
         raise BadRequest("The request body must be a JSON object.", code="invalid_json")
-    _refuse_depth(body)
+    if nodes > JSON_DEPTH_MAX:
+        _refuse_depth(body)
     return body
 
 
 def _parse(data: bytes) -> Any:
     if not data.strip():
         raise BadRequest("The request body is empty: send a JSON object.", code="invalid_json")
-    # Counted before anything is built of it: a body of brackets alone would fill the memory.
-    if data.count(b"[") + data.count(b"{") > JSON_NODES_MAX or data.count(b",") > JSON_ITEMS_MAX:
-        raise BadRequest("The request body has too many parts.", code="invalid_json")
     try:
         return orjson.loads(data)
     except orjson.JSONDecodeError as error:

@@ -21,7 +21,7 @@ from solrouter.blueprints.api.fields import (
     usd,
     wrong_type,
 )
-from solrouter.chat import Preferences
+from solrouter.chat import NO_PREFERENCES, Preferences
 from solrouter.errors import BadRequest, UnsupportedParameter
 
 MODELS_MAX = 8
@@ -49,7 +49,7 @@ PROMISES: Mapping[str, tuple[Any, ...]] = {
 }
 ROUTE = one_of("fallback")
 # What most requests say of their route.
-NO_WISH: tuple[Preferences, tuple[str, ...]] = (Preferences(), ())
+NO_WISH: tuple[Preferences, tuple[str, ...]] = (NO_PREFERENCES, ())
 
 
 @checks({"type": "string", "minLength": 1})
