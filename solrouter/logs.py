@@ -33,7 +33,7 @@ class Redaction(logging.Formatter):
         return redaction.redacted(super().format(record))
 
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802 (the base's)
-        return _stamped(record.created)
+        return _stamped(int(record.created), int(record.msecs))
 
 
 class _Second:
@@ -42,12 +42,11 @@ class _Second:
     number, text = -1, ""
 
 
-def _stamped(at_s: float) -> str:
-    """A moment in UTC, to the millisecond."""
-    second = int(at_s)
+def _stamped(second: int, milliseconds: int) -> str:
+    """A moment in UTC."""
     if second != _Second.number:
         _Second.number, _Second.text = second, time.strftime(STAMP, time.gmtime(second))
-    return f"{_Second.text}.{int((at_s - second) * 1000):03d}Z"
+    return f"{_Second.text}.{milliseconds:03d}Z"
 
 
 def tell(log: logging.Logger, message: str, *, is_ours: bool) -> None:
@@ -57,7 +56,7 @@ def tell(log: logging.Logger, message: str, *, is_ours: bool) -> None:
     With `is_ours` every word of it is our own, so there is nothing to blank.
     """
     if log.isEnabledFor(logging.INFO):
-        line = f"{_stamped(time.time())} INFO {log.name} {message}\n"
+        line = f"{_stamped(*divmod(time.time_ns() // 1_000_000, 1000))} INFO {log.name} {message}\n"
         sys.stderr.write(line if is_ours else redaction.redacted(line))
 
 

@@ -24,6 +24,7 @@ ACTIONS = {
     "member.left": "Left the account",
     "member.removed": "Removed somebody from the account",
     "member.role": "Changed a member’s role",
+    "member.budget": "Changed what a member may spend",
     "offer.added": "Offered a model",
     "password.changed": "Changed the password",
     "password.set": "Set a password",

@@ -39,6 +39,7 @@ NEEDS_PROOF: Mapping[str, str] = {
     "account.invite_member": "invite somebody to your account",
     "account.resend_team_invitation": "invite somebody to your account",
     "account.change_member_role": "change a member’s role",
+    "account.set_member_budget": "change what a member may spend",
     "account.remove_member": "remove a member",
     "auth.connect_provider": "add a way to sign in",
     "admin.confirm_email": "confirm an address by hand",

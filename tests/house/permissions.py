@@ -62,6 +62,8 @@ ARGUMENTS: Mapping[str, str] = {
     "account.resend_team_invitation public_id": "{team_invitation}",
     "account.revoke_team_invitation public_id": "{team_invitation}",
     "account.change_member_role public_id": "{member}",
+    "account.show_member_budget public_id": "{member}",
+    "account.set_member_budget public_id": "{member}",
     "account.show_remove_member public_id": "{member}",
     "account.remove_member public_id": "{member}",
     "admin.confirm_email public_id": "{user}",

@@ -37,6 +37,8 @@ TEAM_PAGES = (
     "account.invite_member",
     "account.resend_team_invitation",
     "account.change_member_role",
+    "account.show_member_budget",
+    "account.set_member_budget",
     "account.show_remove_member",
     "account.remove_member",
     "account.show_leave_team",
