@@ -34,6 +34,8 @@ NEEDS_PROOF: Mapping[str, str] = {
     "account.begin_second_factor": "set up a second factor",
     "account.renew_recovery_codes": "make new recovery codes",
     "account.export_data": "download your data",
+    "account.keep_content": "have prompts and answers kept",
+    "account.delete_content": "delete prompts and answers",
     "account.unlink": "remove a way to sign in",
     "account.invite_member": "invite somebody to your account",
     "account.resend_team_invitation": "invite somebody to your account",

@@ -78,6 +78,8 @@ class Principal:
     networks_allowed: tuple[str, ...] | None = None
     # Whence it was asked, as far as our proxies know.
     address: str = ""
+    # How long its account wants prompts and answers kept; None: not at all.
+    content_days: int | None = None
 
     def require(self, scope: str, *others: str) -> None:
         """Raises Forbidden when the key has neither the scope nor one of the others."""
@@ -296,6 +298,7 @@ def authenticate(text: str, *, address: str = "") -> Principal:
         limits=limits_in(row),
         networks_allowed=None if row.networks_allowed is None else tuple(row.networks_allowed),
         address=address,
+        content_days=row.content_days,
     )
 
 
@@ -312,6 +315,7 @@ def _find_by_digest(_dialect: str) -> Executable:
         ApiKey.networks_allowed,
         secret.c.has_ended,
         secret.c.was_seldom_seen,
+        Account.content_days,
         *state_columns(),
         *limit_columns(),
         User.disabled_at.label("user_disabled_at"),
