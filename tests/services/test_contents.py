@@ -2,7 +2,6 @@
 when they are to be.
 """
 
-import logging
 import uuid
 from collections.abc import Callable
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""Everybody's requests, newest first, with whose they are. Prompts and answers are not for operators."""
+"""Everybody's requests, newest first, with whose they are; what was asked is not for operators."""
 
 from flask import request
 from flask.typing import ResponseReturnValue
