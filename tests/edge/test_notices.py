@@ -158,3 +158,13 @@ def test_an_address_that_nobody_has_proven_is_told_nothing(
         database.transact(lambda connection: connection.execute(unproven).rowcount)
     set_up_in(mail_app, alice.user_id)
     assert subjects(mailbox, alice) == []
+
+
+def test_a_password_that_is_changed_is_told(
+    here: FlaskClient, alice: Person, mailbox: Mailbox
+) -> None:
+    form = {"current": alice.password, "password": "another horse entirely"}
+    assert here.post("/account/settings/password", data=form).status_code == 303
+    mail = mailbox.newest(alice.email)
+    assert mail.subject == "Your password was changed"
+    assert alice.password not in mail.text and "another horse" not in mail.text
