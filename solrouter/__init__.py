@@ -9,7 +9,7 @@ from typing import Any
 
 from flask import Flask
 
-from solrouter import blueprints, cli, config, database, extensions, logs, secrets
+from solrouter import blueprints, cli, config, database, extensions, logs, secrets, tracebacks
 from solrouter.services import housekeeping, startup
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -47,6 +47,7 @@ def create_app(environ: Mapping[str, str] | None = None, *, is_server: bool = Fa
 
 
 def _begin_serving(app: Flask) -> None:
+    tracebacks.take_over()
     with app.app_context():
         startup.begin()
 

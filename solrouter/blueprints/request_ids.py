@@ -4,6 +4,7 @@ The line holds ids, never a query or a body. Other rooms add what they learn wit
 """
 
 import logging
+import re
 import secrets
 from urllib.parse import quote
 
@@ -17,6 +18,9 @@ log = logging.getLogger("solrouter.access")
 
 HEADER = "X-Request-Id"
 ID_BYTES = 12
+TOKEN = "-token-"
+# 32 bytes as a mail's link spells them have 43 characters.
+LIKE_A_TOKEN = re.compile(r"[\w-]{36,}", re.ASCII)
 
 
 def init_app(app: Flask) -> None:
@@ -62,7 +66,10 @@ def _path_to_log(asked: Request) -> str:
     token = (asked.view_args or {}).get("token")
     if token:
         # A link of a mail: whoever has it gets in.
-        path = path.replace(token, "-token-")
+        path = path.replace(token, TOKEN)
+    elif asked.url_rule is None:
+        # Nor when it leads to no page: asked for in another way, or not copied whole.
+        path = LIKE_A_TOKEN.sub(TOKEN, path)
     # Quoted, since a path may hold any character, line ends included.
     return quote(path)
 

@@ -2,6 +2,7 @@
 
 import logging
 import re
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 
@@ -167,6 +168,27 @@ def test_a_path_cannot_write_a_line_of_its_own(
     client.get("/x%0aGET%20/admin%20200")
     (line,) = access_log()
     assert "\n" not in line and " 404 " in line
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "OPTIONS"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/password/reset/{}",
+        "/password/reset/{}/",
+        "/en/password/reset/{}",
+        "/account/confirm-email/{}x/y",
+        "/{}",
+        "/signup?invitation={}",
+    ],
+)
+def test_a_link_of_a_mail_is_not_logged_wherever_it_leads(
+    client: FlaskClient, access_log: Callable[[], list[str]], method: str, path: str
+) -> None:
+    token = secrets.token_urlsafe(32)
+    client.open(path.format(token), method=method)
+    (line,) = access_log()
+    assert token not in line and f"{method} /" in line
 
 
 # What people see of errors.
