@@ -37,7 +37,7 @@ from solrouter.errors import DatabaseUnavailable, Refused
 from solrouter.models import Account, Completion, KeptContent
 from solrouter.models.columns import days_after, db_now
 from solrouter.secrets import Secrets, Undecipherable
-from solrouter.services import audit, excerpts
+from solrouter.services import audit, excerpts, principals
 
 log = logging.getLogger(__name__)
 
@@ -225,7 +225,8 @@ def terms_of(account_id: int) -> Terms:
 
 
 def keep_for(account_id: int, days: int | None, *, actor: str) -> None:
-    """From the next request on contents are kept for so many days; None: no more.
+    """From now on, or within principals.REMEMBERED_S on other servers, contents are kept for so
+    many days; None: no more, at once and everywhere.
 
     Fewer days than before hold for what is there as well, more do not; and what is there when it is
     turned off stays for its days, unless it is deleted. Raises Refused (`days`).
@@ -253,6 +254,8 @@ def keep_for(account_id: int, days: int | None, *, actor: str) -> None:
         _note(connection, account_id, "content.kept", actor, {"days": [before, days]})
 
     database.transact(verb)
+    # Other processes learn of it within seconds; what is written is proven then, in any case.
+    principals.forget(account_id)
 
 
 def clear(account_id: int, *, actor: str) -> int:

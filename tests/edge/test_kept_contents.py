@@ -150,6 +150,27 @@ def test_the_calls_of_tools_are_kept(
     assert "tool_calls" in page and "lookup" in page
 
 
+def test_it_begins_with_the_next_request_also_of_a_key_that_was_just_used(
+    app: Flask, alice: Person
+) -> None:
+    ask(app, alice)
+    opt_in(app, alice)
+    ask(app, alice)
+    assert written(app) == 1
+
+
+def test_a_server_that_has_not_heard_yet_that_it_is_off_keeps_nothing(
+    make_app: Callable[..., Flask], app: Flask, keeper: Person
+) -> None:
+    ask(app, keeper)
+    assert written(app) == 1
+    with make_app().app_context():
+        contents.keep_for(keeper.account_id, None, actor="test")
+    ask(app, keeper)
+    assert len(contents._waiting) == 1, "this server remembers the key for some seconds"
+    assert written(app) == 1
+
+
 def test_a_repeated_request_is_kept_once(app: Flask, keeper: Person) -> None:
     body = {"model": "demo/echo", "messages": [{"role": "user", "content": PROMPT}]}
     headers = {**keeper.bearer, "Idempotency-Key": "once"}
