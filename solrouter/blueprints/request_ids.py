@@ -6,6 +6,8 @@ The line holds ids, never a query or a body. Other rooms add what they learn wit
 import logging
 import re
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from urllib.parse import quote
 
 from flask import Flask, Request, Response
@@ -13,6 +15,7 @@ from flask import Flask, Request, Response
 from solrouter import clock, logs
 from solrouter.blueprints import answers
 from solrouter.blueprints.contexts import notes_itself, request_itself
+from solrouter.errors import Refused
 from solrouter.services import audit
 
 log = logging.getLogger("solrouter.access")
@@ -34,6 +37,16 @@ def init_app(app: Flask) -> None:
 def note(**ids: str) -> None:
     """Adds ids, such as `account` or `key`, to this request's line in the access log."""
     notes_itself().setdefault("log_ids", {}).update(ids)
+
+
+@contextmanager
+def noting_refusals() -> Iterator[None]:
+    """Around a proof of who somebody is: that it was refused stands in the access log, too."""
+    try:
+        yield
+    except Refused:
+        note(proof="refused")
+        raise
 
 
 def begin() -> None:
