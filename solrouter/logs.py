@@ -19,10 +19,11 @@ from solrouter.smtp_address import SmtpServer
 
 STAMP = "%Y-%m-%d %H:%M:%S"
 LINE = "%(asctime)s %(levelname)s %(name)s %(message)s"
-# gunicorn tells the line that it could not read, and the query of what failed.
+# gunicorn tells the line that it could not read, and the query of what failed, or the token in it.
 QUOTED = (
     (re.compile(r"(Invalid request from ip=[^\s:]*(?::[^\s:]*)*): .*", re.DOTALL), r"\1"),
     (re.compile(r"(Error handling request [^?\s]*(?: [^?\s]*)?)\?\S*"), r"\1"),
+    (re.compile(r"(Error handling request [^?\s]*(?: [^?\s]*)?/)[\w-]{36,}"), r"\1-token-"),
 )
 
 

@@ -12,6 +12,8 @@ ACTIONS = {
     "account.frozen": "Froze the account",
     "account.plan": "Changed the plan",
     "catalogue.sync": "Brought in a catalogue",
+    "content.deleted": "Deleted kept prompts and answers",
+    "content.kept": "Changed for how long prompts and answers are kept",
     "credit.granted": "Granted credit",
     "invitation.created": "Invited somebody",
     "invitation.revoked": "Took an invitation back",

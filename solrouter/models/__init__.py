@@ -43,6 +43,7 @@ from solrouter.models.requests import (
     Hold,
     IdempotencyKey,
     Keepsake,
+    KeptContent,
     Lease,
     Worker,
 )
@@ -60,6 +61,7 @@ __all__ = [
     "IdempotencyKey",
     "Identity",
     "Keepsake",
+    "KeptContent",
     "KeyDay",
     "LanguageModel",
     "Lease",

@@ -171,6 +171,13 @@ WRITERS: Mapping[str, Callable[[Connection, Order], _Content | None]] = {
     "email_changed": _notice(links.SETTINGS),
     "password_changed": _notice(links.FORGOT_PASSWORD),
     "sign_in_added": _notice(links.SETTINGS),
+    "sign_in_removed": _notice(links.FORGOT_PASSWORD),
+    "second_factor_on": _notice(links.SETTINGS),
+    "second_factor_off": _notice(links.FORGOT_PASSWORD),
+    "recovery_codes_renewed": _notice(links.FORGOT_PASSWORD),
+    "recovery_code_used": _notice(links.FORGOT_PASSWORD),
+    "member_removed": _notice(links.OVERVIEW),
+    "role_changed": _notice(links.TEAM),
 }
 
 

@@ -1,7 +1,7 @@
 """Periodic work of each web process: its lease renewed, the holds of the dead released, yesterday's
-usage summed up, mails sent, writes made that were due while the database did not answer, news of
-the offers' health shared with the others, and the last streams ended when the server is told to
-stop.
+usage summed up, mails sent, prompts and answers kept for who wants that, writes made that were due
+while the database did not answer, news of the offers' health shared with the others, and the last
+streams ended when the server is told to stop.
 """
 
 import atexit
@@ -16,6 +16,7 @@ from solrouter.errors import SolRouterError
 from solrouter.interruptions import ServerStopping
 from solrouter.services import (
     admission,
+    contents,
     delivery,
     email_tokens,
     health,
@@ -32,6 +33,8 @@ ROUNDS_PER_LEASE = 3
 LOOK_EVERY_S = 0.5
 # A mail that this process orders is sent at once; others and second tries wait so long.
 MAIL_EVERY_S = 10.0
+# A content is written at once; one that the database did not take waits so long.
+CONTENTS_EVERY_S = 10.0
 # A process that ends owes the database its late settlements; gunicorn allows it about so long.
 FINISH_S = 20.0
 # What requests that are ended have to say so and to be settled; gunicorn kills soon after it.
@@ -48,6 +51,7 @@ def tick() -> None:
         released = admission.expire()
         sessions.forget_expired()
         keepsakes.forget_expired()
+        contents.forget_expired()
         key_usage.roll_up()
         outbox.forget_old()
         database.transact(email_tokens.forget_expired, durable=False)
@@ -63,7 +67,12 @@ def run_for_ever() -> None:
     atexit.register(finish)
     # Apart: a write that waits must not keep the process from saying that it lives.
     threading.Thread(target=catch_up_for_ever, name="late-writes", daemon=True).start()
-    for name, work in (("health", share_health_for_ever), ("mail", carry_mail_for_ever)):
+    apart = (
+        ("health", share_health_for_ever),
+        ("mail", carry_mail_for_ever),
+        ("contents", write_contents_for_ever),
+    )
+    for name, work in apart:
         in_context = contextvars.copy_context()
         threading.Thread(target=in_context.run, args=(work,), name=name, daemon=True).start()
     rounds = _Rounds()
@@ -134,12 +143,20 @@ def carry_mail() -> None:
         log.exception("mails could not be sent")
 
 
+def write_contents_for_ever() -> None:
+    """Writes prompts and answers that are to be kept, soon after their requests have ended."""
+    while True:
+        contents.wait_for_some(CONTENTS_EVERY_S)
+        contents.write_waiting()
+
+
 def finish() -> None:
     """Makes the writes that are late, as the last act of a process."""
     until_s = monotonic_s() + FINISH_S
     while admission.late_writes() and monotonic_s() < until_s:
         admission.catch_up()
         time.sleep(0.1)
+    contents.write_waiting()
 
 
 class _Rounds:

@@ -265,6 +265,7 @@ def authenticate(text: str, *, address: str = "") -> Principal:
         limits=limits_in(row),
         networks_allowed=None if row.networks_allowed is None else tuple(row.networks_allowed),
         address=address,
+        content_days=row.content_days,
     )
     if row.is_own:
         principals.memory().remember(principal, Proof(digest, row.terms))
@@ -286,6 +287,7 @@ def _find_by_digest(_dialect: str) -> Executable:
         secret.c.is_own,
         secret.c.has_ended,
         secret.c.was_seldom_seen,
+        Account.content_days,
         *state_columns(),
         *limit_columns(),
         User.disabled_at.label("user_disabled_at"),

@@ -26,6 +26,7 @@ from solrouter.services import (
     key_rows,
     links,
     member_rows,
+    notices,
     outbox,
     people,
     team_invitations,
@@ -193,8 +194,11 @@ def change_role(account_id: int, public_id: str, role: str, *, by: int) -> Membe
         _give_own_account(connection, account_id, user_id)
         subject = f"user:{user_id}"
         _note(connection, account_id, "member.role", subject, by=by, role=[before, role])
+        if user_id != by:
+            notices.put(connection, "role_changed", user_id, by=_email(connection, by), role=role)
 
     database.transact(write)
+    outbox.ring()
     return find(account_id, public_id)
 
 
@@ -238,9 +242,13 @@ def remove(account_id: int, public_id: str, *, by: int) -> Member:
         user_id, _ = member_rows.find(connection, account_id, public_id)
         (gone,) = member_rows.members(connection, account_id, user_id)
         _part(connection, account_id, user_id, by=by)
+        if user_id != by:
+            notices.put(connection, "member_removed", user_id, by=_email(connection, by))
         return gone
 
-    return database.transact(write)
+    gone = database.transact(write)
+    outbox.ring()
+    return gone
 
 
 def leave(account_id: int, user_id: int) -> None:
@@ -321,6 +329,12 @@ def _give_own_account(connection: Connection, account_id: int, user_id: int) -> 
     name = user.name or user.email.partition("@")[0]
     plan: str = config.current()["SOLROUTER_DEFAULT_PLAN"]
     return people.give_account(connection, user_id, name, plan)
+
+
+def _email(connection: Connection, user_id: int) -> str:
+    user = people.find(connection, User.id == user_id)
+    assert user is not None, "whoever acts is a user"
+    return user.email
 
 
 def _as_role(text: str) -> str:

@@ -64,6 +64,9 @@ class Principal:
     networks_allowed: tuple[str, ...] | None = None
     # Whence it was asked, as far as our proxies know.
     address: str = ""
+    # How long its account wants prompts and answers kept; None: not at all. What is remembered of
+    # this is proven when a content is written (`contents`).
+    content_days: int | None = None
     proof: Proof | None = None
 
     def require(self, scope: str, *others: str) -> None:
@@ -102,6 +105,12 @@ class Memory:
         while len(self._known) >= self._most:
             self._known.pop(next(iter(self._known)))
         self._known[place] = (monotonic_s() + self._seconds, replace(principal, proof=proof))
+
+    def forget(self, account_id: int) -> None:
+        """Forgets the account's keys, in this process: for what no admission proves."""
+        for place, (_, principal) in list(self._known.items()):
+            if principal.account_id == account_id:
+                self._known.pop(place, None)
 
 
 def memory() -> Memory:

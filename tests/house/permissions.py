@@ -5,7 +5,7 @@ A new route with objects in its address says in ARGUMENTS, QUERIES or BODIES how
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -213,7 +213,13 @@ def make_place(app: Flask) -> Place:
         **team_objects(app, alice, people["member"]),
         **personal_objects(app, alice),
     }
-    return Place(app, people, objects, {"key": spare_key(app, alice, people["developer"])})
+    own = {"key": spare_key(app, alice, people["developer"])}
+    with app.app_context():
+        developers = keys.create(
+            alice.account_id, user_id=people["developer"].user_id, name="That asks"
+        )
+    own["receipt"] = ask(app, replace(people["developer"], key_text=developers.text))
+    return Place(app, people, objects, own)
 
 
 def team_objects(app: Flask, owner: Person, member: Person) -> dict[str, str]:

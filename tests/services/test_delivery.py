@@ -255,8 +255,9 @@ def test_without_starttls_nothing_is_sent_to_another_machine(
 
 @pytest.mark.parametrize("kind", delivery.WRITERS)
 def test_every_kind_has_a_letter(kind: str) -> None:
-    names = ("link", "until", "at", "new_email", "provider", "login", "invited_by")
-    facts = {**dict.fromkeys(names, "x"), "role": "developer"}
+    names = ("link", "until", "at", "new_email", "provider", "login", "invited_by", "by")
+    facts = {**dict.fromkeys(names, "x"), "role": "developer", "codes_left": "9"}
+    facts["by_operator"] = "no"
     letter = letters.compose(kind, {**facts, "email": ADA, "contact": ""})
     assert letter.subject and ADA in letter.text
     assert all(len(line) <= letters.COLUMNS for line in letter.text.splitlines())
