@@ -1,0 +1,1 @@
+"""USDC on Solana, paid by a Solana Pay transfer request and verified over JSON-RPC."""
