@@ -9,6 +9,7 @@ import os
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
 from email.utils import parseaddr
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,24 @@ def dollars(value: str) -> int:
         return int(parse_usd(value))
     except NotMoney as error:
         raise ValueError(str(error)) from None
+
+
+def dollars_or_none(value: str) -> int | None:
+    return dollars(value) if value.strip() else None
+
+
+def amounts(value: str) -> tuple[int, ...]:
+    return tuple(dollars(part) for part in names(value))
+
+
+def percent(value: str) -> Decimal:
+    try:
+        number = Decimal(value.strip())
+    except InvalidOperation:
+        raise ValueError("must be a number, such as 5.5") from None
+    if not number.is_finite() or not 0 <= number <= 100:
+        raise ValueError("must be between 0 and 100")
+    return number
 
 
 def names(value: str) -> tuple[str, ...]:
@@ -501,6 +520,53 @@ SETTINGS: tuple[Setting, ...] = (
         dollars,
         "Credit of the demo account that development makes.",
         "Money",
+    ),
+    # — payments
+    Setting(
+        "SOLROUTER_TOP_UP_PRESETS",
+        "10,25,50,100",
+        amounts,
+        "The amounts that the balance page offers, in USD, separated by commas.",
+        "Payments",
+    ),
+    Setting("SOLROUTER_TOP_UP_MIN", "5", dollars, "The least of one top-up, in USD.", "Payments"),
+    Setting("SOLROUTER_TOP_UP_MAX", "1000", dollars, "The most of one top-up, in USD.", "Payments"),
+    Setting(
+        "SOLROUTER_TOP_UP_ACCOUNT_DAY_MAX",
+        "2000",
+        dollars,
+        "The most that one account may top up in 24 hours, in USD. 0: no limit.",
+        "Payments",
+    ),
+    Setting(
+        "SOLROUTER_TOP_UP_SERVER_DAY_MAX",
+        "0",
+        dollars,
+        "The most that all accounts together may top up in 24 hours, in USD. 0: no limit.",
+        "Payments",
+    ),
+    Setting(
+        "SOLROUTER_TOP_UPS_PER_HOUR",
+        "10",
+        positive,
+        "How many payments one account may begin in an hour; most thieves try many cards.",
+        "Payments",
+    ),
+    Setting(
+        "SOLROUTER_FIRST_DAY_HOLD_ABOVE",
+        "",
+        dollars_or_none,
+        "A larger top-up in an account's first 24 hours is credited when they are over, in USD. "
+        "Unset: every top-up is credited at once.",
+        "Payments",
+    ),
+    Setting(
+        "SOLROUTER_REFUND_DAYS",
+        "14",
+        whole,
+        "For so long after a payment people can take back what they have not used of it, "
+        "themselves. 0: only an operator refunds.",
+        "Payments",
     ),
     # — accounts
     Setting(

@@ -27,7 +27,17 @@ from solrouter.models.keys import (
     RollUp,
     SecretFingerprint,
 )
-from solrouter.models.ledger import Payment, PaymentEvent, Transfer
+from solrouter.models.ledger import Transfer
+from solrouter.models.payments import (
+    AutoTopUp,
+    Payment,
+    PaymentCustomer,
+    PaymentDispute,
+    PaymentEvent,
+    PaymentMove,
+    PaymentRefund,
+    RedeemCode,
+)
 from solrouter.models.people import (
     Account,
     Identity,
@@ -51,6 +61,7 @@ __all__ = [
     "Account",
     "ApiKey",
     "AuditEvent",
+    "AutoTopUp",
     "Bucket",
     "Budget",
     "Completion",
@@ -69,11 +80,16 @@ __all__ = [
     "OfferHealth",
     "OutgoingMail",
     "Payment",
+    "PaymentCustomer",
+    "PaymentDispute",
     "PaymentEvent",
+    "PaymentMove",
+    "PaymentRefund",
     "Plan",
     "PriceCard",
     "Provider",
     "RecoveryCode",
+    "RedeemCode",
     "Refusal",
     "RollUp",
     "SecondFactor",
