@@ -9,6 +9,7 @@ import os
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
 from email.utils import parseaddr
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,24 @@ def dollars(value: str) -> int:
         return int(parse_usd(value))
     except NotMoney as error:
         raise ValueError(str(error)) from None
+
+
+def dollars_or_none(value: str) -> int | None:
+    return dollars(value) if value.strip() else None
+
+
+def amounts(value: str) -> tuple[int, ...]:
+    return tuple(dollars(part) for part in names(value))
+
+
+def percent(value: str) -> Decimal:
+    try:
+        number = Decimal(value.strip())
+    except InvalidOperation:
+        raise ValueError("must be a number, such as 5.5") from None
+    if not number.is_finite() or not 0 <= number <= 100:
+        raise ValueError("must be between 0 and 100")
+    return number
 
 
 def names(value: str) -> tuple[str, ...]:
@@ -523,62 +542,52 @@ SETTINGS: tuple[Setting, ...] = (
         "Credit of the demo account that development makes.",
         "Money",
     ),
-    # — payments in USDC on Solana
+    # — payments
     Setting(
-        "SOLROUTER_SOLANA_WALLET",
-        "",
-        solana_address,
-        "The wallet that people pay USDC to: its address and nothing else, since the server needs "
-        "no private key. It must have received USDC once. Unset: no payments on Solana.",
-        "USDC on Solana",
+        "SOLROUTER_TOP_UP_PRESETS",
+        "10,25,50,100",
+        amounts,
+        "The amounts that the balance page offers, in USD, separated by commas.",
+        "Payments",
     ),
+    Setting("SOLROUTER_TOP_UP_MIN", "5", dollars, "The least of one top-up, in USD.", "Payments"),
+    Setting("SOLROUTER_TOP_UP_MAX", "1000", dollars, "The most of one top-up, in USD.", "Payments"),
     Setting(
-        "SOLROUTER_SOLANA_RPC_URLS",
-        "",
-        rpc_endpoints,
-        "The nodes that are asked about payments, separated by commas: your own or a provider's. "
-        "Two of different owners are better than one. Unset: the network's public node, which "
-        "limits how often it may be asked.",
-        "USDC on Solana",
-        secret=True,
-    ),
-    Setting(
-        "SOLROUTER_SOLANA_CLUSTER",
-        "mainnet",
-        Cluster.parse,
-        "`mainnet`; or, outside production, `devnet` or the genesis hash of a network of your own. "
-        "A node of another network is not believed.",
-        "USDC on Solana",
-    ),
-    Setting(
-        "SOLROUTER_SOLANA_MINT",
-        "",
-        solana_address,
-        "The token that is taken, by its mint. It must be worth a dollar, have six decimals and "
-        "belong to the classic token program. Unset: Circle's USDC.",
-        "USDC on Solana",
-    ),
-    Setting(
-        "SOLROUTER_SOLANA_LIFETIME_S",
-        "3600",
-        seconds,
-        "How long a payment's page asks for the money. What comes later is credited all the same.",
-        "USDC on Solana",
-    ),
-    Setting(
-        "SOLROUTER_SOLANA_LEAST",
-        "0.01",
+        "SOLROUTER_TOP_UP_ACCOUNT_DAY_MAX",
+        "2000",
         dollars,
-        "A transaction that brings less is not credited, in USD.",
-        "USDC on Solana",
+        "The most that one account may top up in 24 hours, in USD. 0: no limit.",
+        "Payments",
     ),
     Setting(
-        "SOLROUTER_SOLANA_AGREE_FROM",
+        "SOLROUTER_TOP_UP_SERVER_DAY_MAX",
+        "0",
+        dollars,
+        "The most that all accounts together may top up in 24 hours, in USD. 0: no limit.",
+        "Payments",
+    ),
+    Setting(
+        "SOLROUTER_TOP_UPS_PER_HOUR",
+        "10",
+        positive,
+        "How many payments one account may begin in an hour; most thieves try many cards.",
+        "Payments",
+    ),
+    Setting(
+        "SOLROUTER_FIRST_DAY_HOLD_ABOVE",
         "",
         dollars_or_none,
-        "A transaction that brings so much or more, in USD, is credited only when two nodes tell "
-        "the same of it. Unset: 100 where there are two nodes; with one node it is believed.",
-        "USDC on Solana",
+        "A larger top-up in an account's first 24 hours is credited when they are over, in USD. "
+        "Unset: every top-up is credited at once.",
+        "Payments",
+    ),
+    Setting(
+        "SOLROUTER_REFUND_DAYS",
+        "14",
+        whole,
+        "For so long after a payment people can take back what they have not used of it, "
+        "themselves. 0: only an operator refunds.",
+        "Payments",
     ),
     # — accounts
     Setting(
@@ -688,6 +697,63 @@ SETTINGS: tuple[Setting, ...] = (
         text,
         "Shown where people need to reach the operator.",
         "Accounts",
+    ),
+    # — payments in USDC on Solana
+    Setting(
+        "SOLROUTER_SOLANA_WALLET",
+        "",
+        solana_address,
+        "The wallet that people pay USDC to: its address and nothing else, since the server needs "
+        "no private key. It must have received USDC once. Unset: no payments on Solana.",
+        "USDC on Solana",
+    ),
+    Setting(
+        "SOLROUTER_SOLANA_RPC_URLS",
+        "",
+        rpc_endpoints,
+        "The nodes that are asked about payments, separated by commas: your own or a provider's. "
+        "Two of different owners are better than one. Unset: the network's public node, which "
+        "limits how often it may be asked.",
+        "USDC on Solana",
+        secret=True,
+    ),
+    Setting(
+        "SOLROUTER_SOLANA_CLUSTER",
+        "mainnet",
+        Cluster.parse,
+        "`mainnet`; or, outside production, `devnet` or the genesis hash of a network of your own. "
+        "A node of another network is not believed.",
+        "USDC on Solana",
+    ),
+    Setting(
+        "SOLROUTER_SOLANA_MINT",
+        "",
+        solana_address,
+        "The token that is taken, by its mint. It must be worth a dollar, have six decimals and "
+        "belong to the classic token program. Unset: Circle's USDC.",
+        "USDC on Solana",
+    ),
+    Setting(
+        "SOLROUTER_SOLANA_LIFETIME_S",
+        "3600",
+        seconds,
+        "How long a payment's page asks for the money. What comes later is credited all the same.",
+        "USDC on Solana",
+    ),
+    Setting(
+        "SOLROUTER_SOLANA_LEAST",
+        "0.01",
+        dollars,
+        "A transaction that brings less is not credited, in USD.",
+        "USDC on Solana",
+    ),
+    Setting(
+        "SOLROUTER_SOLANA_AGREE_FROM",
+        "",
+        dollars_or_none,
+        "A transaction that brings so much or more, in USD, is credited only when two nodes tell "
+        "the same of it. Unset: 100 where there are two nodes; with one node it is believed.",
+        "USDC on Solana",
     ),
     # — mail
     Setting(

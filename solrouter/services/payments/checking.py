@@ -1,0 +1,65 @@
+"""Asking a provider what became of a payment: by the return page, and by the reconciliation for
+news that never came.
+
+Each payment says when it is due. Whoever takes it moves that on first, so that one process asks at
+a time, and one that dies leaves it to the next round.
+"""
+
+import logging
+
+from sqlalchemy import Connection, select, update
+
+from solrouter import database
+from solrouter.errors import SolRouterError
+from solrouter.models import Payment
+from solrouter.models.columns import db_now
+from solrouter.services.payments import applying, orders, registry, rows
+
+log = logging.getLogger(__name__)
+
+AT_ONCE_MAX = 20
+# So long one process may take to ask; then another may try.
+CLAIM_S = 120
+
+
+def check(payment: rows.Payment) -> rows.Payment:
+    """The payment after its provider was asked once more. Raises ProviderUnavailable."""
+    method = registry.of(payment.provider)
+    if method is None:
+        return payment
+    if payment.order_id is None:
+        # The process that began it never heard the provider's answer: it gets the same one.
+        answer = method.begin(payment, return_url="", email=orders.email_of(payment.user_id))
+        payment = orders.started(payment.id, answer)
+    return applying.take(payment.id, method.check(payment))
+
+
+def check_due() -> int:
+    """Asks about the payments that are due; says how many brought news. What fails is for later."""
+    changed = 0
+    for payment in _claim():
+        try:
+            after = check(payment)
+        except SolRouterError as error:
+            log.warning("payment %s could not be checked: %s", payment.public_id, error.message)
+            continue
+        changed += (after.state, after.received_nanos) != (payment.state, payment.received_nanos)
+    return changed
+
+
+def _claim() -> list[rows.Payment]:
+    is_due = Payment.due_at <= db_now()
+    due = select(Payment.id).where(is_due).order_by(Payment.due_at).limit(AT_ONCE_MAX)
+
+    def take(connection: Connection) -> list[rows.Payment]:
+        claimed = []
+        for payment_id in connection.execute(due).scalars().all():
+            mine = update(Payment).where(Payment.id == payment_id, is_due)
+            if connection.execute(mine.values(due_at=db_now(CLAIM_S))).rowcount:
+                claimed.append(rows.get(connection, payment_id))
+        return claimed
+
+    with database.read() as connection:
+        if connection.execute(due).first() is None:
+            return []
+    return database.transact(take)
