@@ -199,7 +199,7 @@ def _not_usable(endpoint: RpcEndpoint, method: str) -> NoReturn:
     raise ChainUnavailable(f"{endpoint}: what it answered to {method} makes no sense")
 
 
-def shuffled_from(endpoints: Sequence[RpcEndpoint], turn: int) -> list[RpcEndpoint]:
+def in_turn(endpoints: Sequence[RpcEndpoint], turn: int) -> list[RpcEndpoint]:
     """The nodes, beginning with another one at each turn: none is believed alone for ever."""
     start = turn % len(endpoints)
     return [*endpoints[start:], *endpoints[:start]]
