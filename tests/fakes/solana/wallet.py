@@ -54,6 +54,11 @@ class Wallet:
         self.keys: Keypair = chain.funded()
         self.account = chain.give(token, self.keys.pubkey(), units)
 
+    @staticmethod
+    def references_of(link: str) -> tuple[Pubkey, ...]:
+        """The references that a link names."""
+        return TransferRequest.parse(link).references
+
     def pay(
         self,
         link: str,

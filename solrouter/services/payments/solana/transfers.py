@@ -129,11 +129,13 @@ def judge_claim(
     verdict = judge(reading, reference=reference, references_of_others=references_of_others)
     if verdict.kind != REVIEW or reference in reading.accounts:
         return verdict
-    if not reading.adds_up or reading.keys or references_of_others:
-        return verdict
+    # Nobody is bothered by what somebody says of a stranger's transaction.
+    if references_of_others or reading.keys:
+        return Verdict(UNRELATED, reason="it is another payment")
     if reading.block_time is None or reading.block_time < not_before:
         return Verdict(UNRELATED, reason="it is older than the payment")
-    if len(reading.transfers) != 1 or reading.gained_units != exact_units:
+    is_plain = len(reading.transfers) == 1 and reading.adds_up
+    if not is_plain or reading.gained_units != exact_units:
         return Verdict(UNRELATED, reason="its amount is not the one that was shown")
     return Verdict(PAID, reading.gained_units)
 

@@ -37,6 +37,8 @@ REVIEWS_MAX = 20
 LIST_ALL_EVERY = 20
 # A wallet may give out the signature before the chain has the transaction.
 CLAIM_PATIENCE = timedelta(hours=1)
+# A block's time is in whole seconds, and an estimate of many clocks.
+BLOCK_TIME_SLACK = timedelta(minutes=1)
 # How often we look, by the age of the payment (rule S12).
 SOON_S = 2
 TROUBLE_S_MAX = 300
@@ -240,7 +242,7 @@ class _Look:
                 reading,
                 reference=order.reference,
                 exact_units=order.amount_units if order.is_exact else None,
-                not_before=self.payment.created_at,
+                not_before=self.payment.created_at - BLOCK_TIME_SLACK,
                 references_of_others=others,
             )
         return transfers.judge(reading, reference=order.reference, references_of_others=others)
