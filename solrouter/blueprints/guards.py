@@ -60,6 +60,8 @@ MEMBERS: Mapping[str, frozenset[str]] = {
     "account.show_activity": EVERY_MEMBER,
     "account.show_receipt": EVERY_MEMBER,
     "account.show_balance": KEEPERS_OF_MONEY,
+    "account.show_solana_payment": KEEPERS_OF_MONEY,
+    "account.claim_solana_transaction": KEEPERS_OF_MONEY,
     "account.show_keys": KEEPERS_OF_KEYS,
     "account.create_key": KEEPERS_OF_KEYS,
     "account.show_key": KEEPERS_OF_KEYS,

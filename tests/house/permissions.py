@@ -30,7 +30,7 @@ from solrouter.services import (
 from solrouter.services.identities import ProvenIdentity
 from tests.edge.conftest import visitor_of
 from tests.edge.signed_in import ask
-from tests.factories import DEFAULT_CREDIT, Person, make_person
+from tests.factories import DEFAULT_CREDIT, Person, make_person, solana_payment
 
 TABLE = Path(__file__).resolve().parents[1] / "data" / "permissions.txt"
 COLUMNS = (
@@ -64,6 +64,8 @@ ARGUMENTS: Mapping[str, str] = {
     "account.change_member_role public_id": "{member}",
     "account.show_remove_member public_id": "{member}",
     "account.remove_member public_id": "{member}",
+    "account.show_solana_payment public_id": "{solana_payment}",
+    "account.claim_solana_transaction public_id": "{solana_payment}",
     "admin.confirm_email public_id": "{user}",
     "admin.revoke_invitation public_id": "{invitation}",
     "account.end_session public_id": "{session}",
@@ -208,6 +210,7 @@ def make_place(app: Flask) -> Place:
         "account": alice.account_public_id,
         "receipt": ask(app, alice),
         "key": spare_key(app, alice, alice),
+        "solana_payment": solana_payment(app, alice),
         **team_objects(app, alice, people["member"]),
         **personal_objects(app, alice),
     }

@@ -27,6 +27,7 @@ FREE = {
     "account.leave_team": "leaving must never be hindered",
     "account.join_team": "the link in the mail is the proof, and the address is confirmed",
     "account.switch_account": "it leads only to what is theirs, where each act asks by itself",
+    "account.claim_solana_transaction": "it makes us look; whose money it is the chain proves",
     "auth.ask_reset": "nobody is there yet",
     "auth.create_account": "nobody is there yet",
     "auth.reset_password": "the link in the mail is the proof",

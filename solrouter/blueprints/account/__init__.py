@@ -9,6 +9,7 @@ from solrouter.blueprints.account import (
     keys,
     overview,
     settings,
+    solana,
     team,
 )
 from solrouter.blueprints.account.room import account
@@ -23,5 +24,6 @@ __all__ = [
     "keys",
     "overview",
     "settings",
+    "solana",
     "team",
 ]

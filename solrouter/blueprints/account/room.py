@@ -44,11 +44,12 @@ TEAM_PAGES = (
     "account.show_join_team",
     "account.join_team",
 )
+BALANCE_PAGES = ("account.show_solana_payment", "account.claim_solana_transaction")
 # Each tab with the pages beneath it.
 TABS = (
     ("Overview", "account.show_overview", ()),
     ("API Keys", "account.show_keys", KEY_PAGES),
-    ("Balance", "account.show_balance", ()),
+    ("Balance", "account.show_balance", BALANCE_PAGES),
     ("Activity", "account.show_activity", ("account.show_receipt",)),
     ("Team", "account.show_team", TEAM_PAGES),
     ("Settings", "account.show_settings", SETTINGS_PAGES),

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from solrouter.services.payments.methods import Method, Offer
-from solrouter.services.payments.solana.method import Solana
+from solrouter.services.payments.solana import Solana
 from solrouter.services.payments.trial import Trial
 
 METHODS: Mapping[str, Method] = {method.provider: method for method in (Solana(), Trial())}

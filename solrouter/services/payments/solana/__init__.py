@@ -1,1 +1,15 @@
-"""USDC on Solana, paid by a Solana Pay transfer request and verified over JSON-RPC."""
+"""USDC on Solana: paid into the operator's wallet by a Solana Pay transfer request, verified over
+JSON-RPC at finality. No account with anyone, no key on this server (docs/payments.md).
+
+    quotes     the reference and the exact amount of each payment
+    readiness  which nodes are believed
+    watching   a look at the chain for one payment
+    transfers  what a transaction really moved, and whose it is
+    claims     transactions that people bring themselves
+    progress   where a payment stands, for its page
+"""
+
+from solrouter.services.payments.solana.claims import accept, claim
+from solrouter.services.payments.solana.method import PROVIDER, Solana
+
+__all__ = ["PROVIDER", "Solana", "accept", "claim"]
