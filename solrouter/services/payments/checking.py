@@ -13,7 +13,7 @@ from solrouter import database
 from solrouter.errors import SolRouterError
 from solrouter.models import Payment
 from solrouter.models.columns import db_now
-from solrouter.services.payments import applying, orders, registry, rows
+from solrouter.services.payments import applying, registry, rows
 
 log = logging.getLogger(__name__)
 
@@ -27,10 +27,6 @@ def check(payment: rows.Payment) -> rows.Payment:
     method = registry.of(payment.provider)
     if method is None:
         return payment
-    if payment.order_id is None:
-        # The process that began it never heard the provider's answer: it gets the same one.
-        answer = method.begin(payment, return_url="", email=orders.email_of(payment.user_id))
-        payment = orders.started(payment.id, answer)
     return applying.take(payment.id, method.check(payment))
 
 

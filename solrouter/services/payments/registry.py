@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 
 from solrouter.services.payments.methods import Method, Offer
+from solrouter.services.payments.stripe import StripeMethod
 from solrouter.services.payments.trial import Trial
 
-METHODS: Mapping[str, Method] = {method.provider: method for method in (Trial(),)}
+METHODS: Mapping[str, Method] = {method.provider: method for method in (StripeMethod(), Trial())}
 
 
 def of(provider: str) -> Method | None:
