@@ -100,6 +100,13 @@ def percent(value: str) -> Decimal:
     return number
 
 
+def webhook_secrets(value: str) -> tuple[str, ...]:
+    found = names(value)
+    if not all(secret.startswith("whsec_") for secret in found):
+        raise ValueError("must begin with whsec_")
+    return found
+
+
 def names(value: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in value.split(",") if part.strip())
 
@@ -574,6 +581,82 @@ SETTINGS: tuple[Setting, ...] = (
         "Payments",
     ),
     Setting(
+        "STRIPE_SECRET_KEY",
+        "",
+        text,
+        "Stripe's secret key (`sk_…`) or a restricted one (`rk_…`): takes cards through Stripe "
+        "Checkout. Needs `SOLROUTER_BASE_URL`, to which people come back.",
+        "Payments",
+        secret=True,
+    ),
+    Setting(
+        "STRIPE_WEBHOOK_SECRET",
+        "",
+        webhook_secrets,
+        "The signing secret (`whsec_…`) of the webhook that Stripe sends to `/webhooks/stripe`; "
+        "two, separated by a comma, while you rotate it. Required in production with the key. "
+        "Unset: the address answers 404.",
+        "Payments",
+        secret=True,
+    ),
+    Setting(
+        "SOLROUTER_STRIPE_TEST_MODE",
+        "",
+        flag,
+        "Takes Stripe's test keys in production mode, for a rehearsal: whoever knows Stripe's test "
+        "cards gets credit for nothing.",
+        "Payments",
+    ),
+    Setting(
+        "SOLROUTER_STRIPE_CRYPTO",
+        "",
+        flag,
+        "Also offers Stripe's own stablecoin payments, for Stripe accounts that have them.",
+        "Payments",
+    ),
+    Setting(
+        "SOLROUTER_STRIPE_TAX",
+        "",
+        flag,
+        "Lets Stripe Tax add the tax of the payer's place, on top.",
+        "Payments",
+    ),
+    Setting(
+        "SOLROUTER_STRIPE_INVOICES",
+        "",
+        flag,
+        "Lets Stripe make an invoice for each top-up, which Stripe charges for.",
+        "Payments",
+    ),
+    Setting(
+        "SOLROUTER_CARD_FEE_PERCENT",
+        "0",
+        percent,
+        "What a card payment costs on top of the credit, in percent. Shown before paying.",
+        "Payments",
+    ),
+    Setting(
+        "SOLROUTER_CARD_FEE_MIN",
+        "0",
+        dollars,
+        "The least fee of a card payment, in USD.",
+        "Payments",
+    ),
+    Setting(
+        "SOLROUTER_STRIPE_API_URL",
+        "https://api.stripe.com",
+        base_url,
+        "Stripe's API.",
+        "Payments",
+    ),
+    Setting(
+        "SOLROUTER_STRIPE_PAGES",
+        "https://checkout.stripe.com,https://billing.stripe.com",
+        names,
+        "Where Stripe's own pages are, which our forms may lead to.",
+        "Payments",
+    ),
+    Setting(
         "SOLROUTER_FIRST_DAY_HOLD_ABOVE",
         "",
         dollars_or_none,
@@ -804,6 +887,7 @@ def load(environ: Mapping[str, str], *, instance_path: Path) -> dict[str, Any]:
     config["PUBLIC_URL"] = _public_url(config)
     _refuse_mail_without_links(config)
     _complete_solana(config)
+    _refuse_half_a_stripe(config)
     config["SOLROUTER_MAIL_FROM"] = config["SOLROUTER_MAIL_FROM"] or _own_sender(config)
     config["SOLROUTER_DEMO"] = config["SOLROUTER_DEMO"] or config["SOLROUTER_ENV"] != "production"
     if config["SOLROUTER_FIRST_BYTE_S"] is None:
@@ -909,6 +993,38 @@ def _refuse_too_few_nodes(config: Mapping[str, Any], cluster: Cluster) -> None:
                     f"SOLROUTER_SOLANA_RPC_URLS: {node} is asked over plain http, so whoever sits "
                     "in between could make up payments. Use https."
                 )
+
+
+def _refuse_half_a_stripe(config: Mapping[str, Any]) -> None:
+    key, secrets_ = config["STRIPE_SECRET_KEY"], config["STRIPE_WEBHOOK_SECRET"]
+    if secrets_ and not key:
+        raise UnsafeConfiguration(
+            "STRIPE_WEBHOOK_SECRET is set and STRIPE_SECRET_KEY is not, so nobody could ask Stripe "
+            "whether its news are true. Set both, or neither."
+        )
+    if not key:
+        return
+    if not key.startswith(("sk_", "rk_")):
+        raise UnsafeConfiguration(
+            "STRIPE_SECRET_KEY must be a secret key (sk_…) or a restricted one (rk_…)."
+        )
+    if config["SOLROUTER_ENV"] != "production":
+        return
+    if not secrets_:
+        raise UnsafeConfiguration(
+            "STRIPE_SECRET_KEY is set and STRIPE_WEBHOOK_SECRET is not, so Stripe could not tell "
+            "us of payments. Add a webhook for /webhooks/stripe at Stripe and set its secret."
+        )
+    if not config["PUBLIC_URL"]:
+        raise UnsafeConfiguration(
+            "STRIPE_SECRET_KEY is set and SOLROUTER_BASE_URL is not, so people who have paid could "
+            "not come back. Set SOLROUTER_BASE_URL to the address that they reach the server at."
+        )
+    if "_live_" not in key and not config["SOLROUTER_STRIPE_TEST_MODE"]:
+        raise UnsafeConfiguration(
+            "STRIPE_SECRET_KEY is a test key, and with test cards anyone would get credit for "
+            "nothing. Use the live key; for a rehearsal set SOLROUTER_STRIPE_TEST_MODE=1."
+        )
 
 
 def _own_sender(config: Mapping[str, Any]) -> str:

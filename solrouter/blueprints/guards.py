@@ -153,6 +153,7 @@ GUARDS: Mapping[str | None, Guard] = {
     "admin": operator,
     "api": bearer,
     "metrics": machine,
+    "webhooks": machine,
 }
 COOKIE_BLIND = frozenset((bearer, machine))
 

@@ -1,7 +1,7 @@
 """Periodic work of each web process: its lease renewed, the holds of the dead released, yesterday's
-usage summed up, mails sent, writes made that were due while the database did not answer, news of
-the offers' health shared with the others, and the last streams ended when the server is told to
-stop.
+usage summed up, mails sent, payments on a chain looked for, writes made that were due while the
+database did not answer, news of the offers' health shared with the others, and the last streams
+ended when the server is told to stop.
 """
 
 import atexit
@@ -22,9 +22,11 @@ from solrouter.services import (
     keepsakes,
     key_usage,
     outbox,
+    payments,
     refusals,
     sessions,
 )
+from solrouter.services.payments import solana
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +34,8 @@ ROUNDS_PER_LEASE = 3
 LOOK_EVERY_S = 0.5
 # A mail that this process orders is sent at once; others and second tries wait so long.
 MAIL_EVERY_S = 10.0
+# Each payment says itself when it is due; mostly none is.
+CHAIN_EVERY_S = 1.0
 # A process that ends owes the database its late settlements; gunicorn allows it about so long.
 FINISH_S = 20.0
 # What requests that are ended have to say so and to be settled; gunicorn kills soon after it.
@@ -63,7 +67,11 @@ def run_for_ever() -> None:
     atexit.register(finish)
     # Apart: a write that waits must not keep the process from saying that it lives.
     threading.Thread(target=catch_up_for_ever, name="late-writes", daemon=True).start()
-    for name, work in (("health", share_health_for_ever), ("mail", carry_mail_for_ever)):
+    for name, work in (
+        ("health", share_health_for_ever),
+        ("mail", carry_mail_for_ever),
+        ("solana", watch_chain_for_ever),
+    ):
         in_context = contextvars.copy_context()
         threading.Thread(target=in_context.run, args=(work,), name=name, daemon=True).start()
     rounds = _Rounds()
@@ -132,6 +140,27 @@ def carry_mail() -> None:
         log.debug("mails have to wait: %s", error.message)
     except Exception:
         log.exception("mails could not be sent")
+
+
+def watch_chain_for_ever() -> None:
+    """Looks for payments on the chain. Apart: its nodes may be slow to answer."""
+    while solana.is_set_up():
+        watch_chain()
+        time.sleep(CHAIN_EVERY_S)
+
+
+def watch_chain() -> None:
+    """Asks the nodes whether they can be believed, and about what is due; what fails is for later.
+
+    A payment that is due is taken by one process, whichever comes first.
+    """
+    try:
+        solana.look_if_due()
+        payments.check_due((solana.PROVIDER,))
+    except SolRouterError as error:
+        log.debug("payments on Solana have to wait: %s", error.message)
+    except Exception:
+        log.exception("payments on Solana could not be looked for")
 
 
 def finish() -> None:

@@ -13,6 +13,8 @@ FORGOT_PASSWORD = "/password/forgot"
 SETTINGS = "/account/settings"
 INVITATION = "/signup?invitation={token}"
 JOIN_TEAM = "/account/team/join/{token}"
+BALANCE = "/account/balance"
+PAYMENT = "/account/payments/{token}"
 ALL = (
     CONFIRM_EMAIL,
     CHANGE_EMAIL,
@@ -21,6 +23,8 @@ ALL = (
     SETTINGS,
     INVITATION,
     JOIN_TEAM,
+    BALANCE,
+    PAYMENT,
 )
 
 

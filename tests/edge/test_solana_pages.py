@@ -8,6 +8,7 @@ from xml.etree.ElementTree import Element
 import pytest
 from flask import Flask
 from solders.keypair import Keypair
+from solders.pubkey import Pubkey
 from sqlalchemy import update
 
 from solrouter import clock, database
@@ -17,6 +18,7 @@ from solrouter.money import parse_usd
 from solrouter.services import payments
 from solrouter.services.payments.solana import readiness
 from tests.browser import Browser, Page
+from tests.edge.conftest import visitor_of
 from tests.factories import Person, make_person
 from tests.fakes.solana import Wallet
 from tests.fakes.solana.wallet import TransferRequest
@@ -38,6 +40,7 @@ class Desk:
         self.app = app
         self.shop = shop
         self.browser = Browser(app)
+        self.browser.client = visitor_of(app)
         person.sign_in(self.browser.client)
         self.payment = begin(app, person)
         self.path = f"/account/payments/{self.payment.public_id}/solana"
@@ -66,7 +69,6 @@ def begin(app: Flask, person: Person) -> payments.Payment:
             provider="solana",
             method="usdc",
             amount_nanos=parse_usd("10"),
-            return_url="",
         )
         return payments.begin(wish).payment
 
@@ -186,11 +188,9 @@ def test_a_node_that_is_down_is_explained(desk: Desk) -> None:
     assert "cannot reach the network" not in desk.look().text
 
 
-def test_a_transaction_for_two_payments_is_explained(desk: Desk, make_app: object) -> None:
+def test_a_transaction_for_two_payments_is_explained(desk: Desk) -> None:
     other = begin(desk.app, make_person(desk.app, "olga@example.com"))
     both = [*Wallet.references_of(desk.link)]
-    from solders.pubkey import Pubkey
-
     both.append(Pubkey.from_string(str(other.order_id)))
     desk.customer.pay(desk.link, references=both)
     page = desk.look()
@@ -215,7 +215,7 @@ def test_a_claim_of_nonsense_is_explained(desk: Desk) -> None:
 
 def test_payments_of_others_and_of_other_kinds_are_not_there(desk: Desk) -> None:
     charlie = make_person(desk.app, "charlie@example.com")
-    with desk.app.test_client() as client:
+    with visitor_of(desk.app) as client:
         charlie.sign_in(client)
         signature = str(Keypair().sign_message(b"x"))
         assert client.get(desk.path).status_code == 404

@@ -29,7 +29,6 @@ def wish(person: Person, amount: int = TEN, **more: Any) -> payments.Wish:
         provider="test",
         method="test",
         amount_nanos=amount,
-        return_url="http://localhost/back",
         **more,
     )
 

@@ -7,6 +7,7 @@ import copy
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -20,7 +21,7 @@ from solrouter.errors import RateLimited, Refused
 from solrouter.models import Payment, SolanaOrder
 from solrouter.money import parse_usd
 from solrouter.services import billing, payments
-from solrouter.services.payments import orders, rows, states
+from solrouter.services.payments import orders, states
 from solrouter.services.payments.methods import Finding, ProviderUnavailable
 from solrouter.services.payments.solana import (
     addresses,
@@ -91,7 +92,6 @@ def wish(person: Person, amount: str) -> payments.Wish:
         provider="solana",
         method="usdc",
         amount_nanos=parse_usd(amount),
-        return_url="http://localhost/back",
     )
 
 
@@ -526,21 +526,21 @@ def test_a_payment_begun_twice_at_once_is_one_order(payer: Person, server: Flask
         assert len(set(pool.map(ask, range(8)))) == 1
 
 
-def test_a_process_that_dies_while_it_begins_leaves_an_order_that_can_be_paid(
-    payer: Person, customer: Wallet
+@pytest.mark.parametrize("has_quote", [False, True], ids=["no reference", "a reference"])
+def test_a_process_that_dies_while_it_begins_leaves_what_the_same_wish_goes_on_with(
+    payer: Person, customer: Wallet, has_quote: bool
 ) -> None:
     """Between the row and the reference, and between the reference and the payment's own row."""
-    for has_quote in (False, True):
-        row = begun_row(payer)
-        if has_quote:
-            asked = quotes.quote(row, TEN)
-        with database.read() as connection:
-            payment = rows.get(connection, row)
-        after = payments.check(payment)
-        assert after.order_id
-        assert not has_quote or after.order_id == asked.reference
-        customer.pay(link_of(after))
-        assert looked(after).state == states.PAID
+    same = replace(wish(payer, "10"), idempotency="the-same-form")
+    method, offer = orders.chosen("solana", "usdc")
+    payment = orders.write(same, method, offer)
+    asked = quotes.quote(payment.id, TEN) if has_quote else None
+    assert looked(payment).state == states.EXPIRED, "nobody has seen an address to pay to"
+    again = payments.begin(same).payment
+    assert again.id == payment.id
+    assert asked is None or again.order_id == asked.reference
+    customer.pay(link_of(again))
+    assert looked(again).state == states.PAID
 
 
 def test_without_a_node_that_is_believed_nothing_is_offered(

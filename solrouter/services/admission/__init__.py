@@ -15,9 +15,8 @@ and everything on SQLite, goes the careful way: `admitting`, `settling`, `releas
 import uuid
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import NoReturn
 
-from sqlalchemy import ColumnElement, Connection, exists, select, update
+from sqlalchemy import Connection, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from solrouter import config, database
@@ -100,6 +99,7 @@ __all__ = [
     "lead",
     "lock",
     "move",
+    "require_proven_owner",
     "settle",
     "thaw_after_dispute",
     "welcome",
@@ -298,10 +298,10 @@ def _credit(connection: Connection, terms: _Credit) -> uuid.UUID:
         actor=terms.actor,
         note=terms.note,
     )
-    raised = update(Account).where(Account.id == terms.account_id, _has_proven_owner())
+    require_proven_owner(connection, terms.account_id)
+    raised = update(Account).where(Account.id == terms.account_id)
     raised = raised.values(granted_nanos=Account.granted_nanos + terms.amount_nanos)
-    if connection.execute(raised).rowcount != 1:
-        _refuse_credit(connection, terms.account_id)
+    connection.execute(raised)
     connection.execute(billing.insert_transfers(), [transfer])
     details = {"amount_nanos": terms.amount_nanos, "kind": terms.kind, "note": terms.note}
     connection.execute(
@@ -316,22 +316,22 @@ def _credit(connection: Connection, terms: _Credit) -> uuid.UUID:
     return transfer_id
 
 
-def _has_proven_owner() -> ColumnElement[bool]:
-    """Whether an owner of the account has shown that their address is theirs."""
-    return exists(
+def require_proven_owner(connection: Connection, account_id: int) -> None:
+    """Passes if an owner of the account has shown that their address is theirs. Raises Refused and
+    NotFound.
+    """
+    lock(connection, account_id)
+    proven = (
         select(User.id)
         .join(Membership, Membership.user_id == User.id)
         .where(
-            Membership.account_id == Account.id,
+            Membership.account_id == account_id,
             Membership.role == "owner",
             User.email_verified_at.is_not(None),
         )
     )
-
-
-def _refuse_credit(connection: Connection, account_id: int) -> NoReturn:
-    if connection.execute(select(Account.id).where(Account.id == account_id)).first() is None:
-        raise NotFound("There is no such account.")
+    if connection.execute(proven.limit(1)).first() is not None:
+        return
     raise Refused(
         "Nobody who owns this account has a verified e-mail address yet, and no money comes in "
         "before. An operator can confirm it: on the account's page, or by flask users confirm.",

@@ -9,6 +9,8 @@ door to the ledger (`moving`). docs/payments.md tells how to add a way to pay.
 
 from solrouter.services.payments.applying import apply, knows_event, take, take_event
 from solrouter.services.payments.checking import check, check_due
+from solrouter.services.payments.hearing import hear
+from solrouter.services.payments.methods import ProviderUnavailable
 from solrouter.services.payments.moving import credit
 from solrouter.services.payments.orders import Order, Wish, begin, fee_of
 from solrouter.services.payments.registry import METHODS, missing, offers
@@ -24,6 +26,7 @@ __all__ = [
     "METHODS",
     "Order",
     "Payment",
+    "ProviderUnavailable",
     "Wish",
     "apply",
     "begin",
@@ -34,6 +37,7 @@ __all__ = [
     "find",
     "find_by_charge",
     "find_by_order",
+    "hear",
     "knows_event",
     "missing",
     "of_account",

@@ -91,6 +91,8 @@ def _note(connection: Connection, payment: rows.Payment, finding: Finding) -> No
         changed["due_at"] = db_now(finding.due_in_s)
     if finding.details:
         changed["details"] = {**payment.details, **finding.details}
+    if finding.order_id is not None and payment.order_id is None:
+        changed["order_id"] = finding.order_id
     if finding.charge_id is not None and payment.charge_id is None:
         changed["charge_id"] = finding.charge_id
     if finding.problem:

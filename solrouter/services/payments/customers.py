@@ -65,6 +65,16 @@ def forget_card(account_id: int, provider: str, *, is_live: bool) -> None:
     )
 
 
+def forget_saved(provider: str, saved_id: str) -> None:
+    """The provider keeps this card no more."""
+    forgotten = update(PaymentCustomer).where(
+        PaymentCustomer.provider == provider, PaymentCustomer.saved_id == saved_id
+    )
+    database.transact(
+        lambda connection: connection.execute(forgotten.values(saved_id=None, saved_label=""))
+    )
+
+
 def forget_all(connection: Connection, account_id: int) -> None:
     """For an account that ends."""
     connection.execute(delete(PaymentCustomer).where(PaymentCustomer.account_id == account_id))

@@ -10,12 +10,12 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Protocol
 
-from solrouter.errors import SolRouterError
+from solrouter.errors import Unavailable
 from solrouter.services.payments import states
 from solrouter.services.payments.rows import Payment
 
 
-class ProviderUnavailable(SolRouterError):
+class ProviderUnavailable(Unavailable):
     """The payment provider did not answer as it should; nothing is known, so nothing was done."""
 
     code = "payment_provider_unavailable"
@@ -99,6 +99,7 @@ class Finding:
     """
 
     evidence: tuple[Evidence, ...] = ()
+    order_id: str | None = None
     state: str | None = None
     problem: str = ""
     charge_id: str | None = None
@@ -132,7 +133,11 @@ class Method(Protocol):
         """
 
     def check(self, payment: Payment) -> Finding:
-        """Asks what became of it. Raises ProviderUnavailable: then nothing is known."""
+        """Asks what became of it. Raises ProviderUnavailable: then nothing is known.
+
+        Without an `order_id` we never heard the answer to `begin`: the finding names the order, or
+        says that there is none (EXPIRED).
+        """
 
     def refund(self, payment: Payment, *, public_id: str, amount_nanos: int) -> RefundNews:
         """Gives money back, once for each public id. Raises ProviderUnavailable."""

@@ -126,11 +126,11 @@ GIFTS = frozenset(("grant", "code"))
 
 
 def _hold(connection: Connection, payment: rows.Payment) -> None:
-    if payment.state in (states.CREATED, states.PENDING):
-        held = update(Payment).where(Payment.id == payment.id)
-        connection.execute(
-            held.values(state=states.HELD, due_at=payment.held_until, updated_at=db_now())
-        )
+    """Nothing is credited yet; the provider is asked again when it may be."""
+    changed: dict[str, Any] = {"due_at": payment.held_until, "updated_at": db_now()}
+    if states.may_become(payment.state, states.HELD):
+        changed["state"] = states.HELD
+    connection.execute(update(Payment).where(Payment.id == payment.id).values(changed))
 
 
 def _keep(
@@ -161,10 +161,16 @@ def _event(payment: rows.Payment, terms: Move) -> Insert:
     return audit.event(
         actor=terms.actor,
         action=ACTS[terms.kind],
-        subject=f"payment:{payment.public_id}",
+        subject=_subject(payment, terms.kind),
         account_id=payment.account_id,
         details=details | {"note": terms.note},
     )
+
+
+def _subject(payment: rows.Payment, kind: str) -> str:
+    """A gift is told of the account, as it was before payments had names."""
+    is_gift = kind == billing.GRANT
+    return f"account:{payment.account_id}" if is_gift else f"payment:{payment.public_id}"
 
 
 def _add(connection: Connection, payment_id: int, kind: str, amount_nanos: int) -> None:

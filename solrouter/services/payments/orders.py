@@ -15,7 +15,7 @@ from solrouter.errors import NotFound, Refused
 from solrouter.models import Account, Membership, Payment, User
 from solrouter.models.columns import db_now
 from solrouter.money import NANOS_PER_USD, display_usd, divide_up
-from solrouter.services import admission, audit, throttles
+from solrouter.services import admission, audit, links, throttles
 from solrouter.services.payments import registry, rows, states
 from solrouter.services.payments.methods import Method, Offer, Started
 
@@ -36,7 +36,6 @@ class Wish:
     provider: str
     method: str
     amount_nanos: int
-    return_url: str
     idempotency: str | None = None
     is_automatic: bool = False
 
@@ -59,7 +58,7 @@ def begin(wish: Wish) -> Order:
     with database.read() as connection:
         known = _known(connection, wish)
     if known is not None:
-        return _resume(known, method, wish)
+        return resume(known, method)
     throttles.take(
         f"account:{wish.account_id}",
         "payments",
@@ -67,7 +66,7 @@ def begin(wish: Wish) -> Order:
         burst=config.current()["SOLROUTER_TOP_UPS_PER_HOUR"],
     )
     payment = write(wish, method, offer)
-    return _resume(payment, method, wish)
+    return resume(payment, method)
 
 
 def chosen(provider: str, name: str) -> tuple[Method, Offer]:
@@ -161,10 +160,14 @@ def started(payment_id: int, answer: Started) -> rows.Payment:
     return database.transact(verb)
 
 
-def _resume(payment: rows.Payment, method: Method, wish: Wish) -> Order:
+def resume(payment: rows.Payment, method: Method) -> Order:
     """Tells the provider, unless it knows already."""
     if payment.order_id is None:
-        answer = method.begin(payment, return_url=wish.return_url, email=email_of(payment.user_id))
+        answer = method.begin(
+            payment,
+            return_url=links.to(links.PAYMENT, payment.public_id),
+            email=email_of(payment.user_id),
+        )
         payment = started(payment.id, answer)
     return Order(payment, str(payment.details.get("pay_url", "")))
 

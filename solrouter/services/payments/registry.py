@@ -4,9 +4,12 @@ from collections.abc import Mapping
 
 from solrouter.services.payments.methods import Method, Offer
 from solrouter.services.payments.solana import Solana
+from solrouter.services.payments.stripe import StripeMethod
 from solrouter.services.payments.trial import Trial
 
-METHODS: Mapping[str, Method] = {method.provider: method for method in (Solana(), Trial())}
+METHODS: Mapping[str, Method] = {
+    method.provider: method for method in (StripeMethod(), Solana(), Trial())
+}
 
 
 def of(provider: str) -> Method | None:

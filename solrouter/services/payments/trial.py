@@ -48,6 +48,8 @@ class Trial:
     def check(self, payment: Payment) -> Finding:
         """What the person has said so far."""
         require_allowed()
+        if payment.order_id is None:
+            return Finding(state=states.EXPIRED)
         said = payment.details.get("said")
         if said == PAID:
             return Finding((Evidence(f"charge_{payment.public_id}", payment.amount_nanos),))

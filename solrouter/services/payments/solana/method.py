@@ -3,8 +3,10 @@ own page shows how to pay it. Whoever has the wallet's key gives money back, by 
 """
 
 from datetime import timedelta
+from typing import Any
 
 from solrouter import clock
+from solrouter.services.payments import states
 from solrouter.services.payments.methods import (
     Finding,
     Offer,
@@ -15,6 +17,8 @@ from solrouter.services.payments.methods import (
 from solrouter.services.payments.rows import Payment
 from solrouter.services.payments.solana import quotes, readiness, settings, watching
 from solrouter.services.payments.solana.entries import Order
+from solrouter.services.payments.solana.quotes import Quote
+from solrouter.services.payments.solana.settings import SolanaSettings
 
 PROVIDER = "solana"
 METHOD = "usdc"
@@ -61,19 +65,14 @@ class Solana:
             order_id=asked.reference,
             expires_at=payment.created_at + timedelta(seconds=terms.lifetime_s),
             due_in_s=watching.SOON_S,
-            details={
-                "reference": asked.reference,
-                "amount_units": asked.amount_units,
-                "is_exact": asked.is_exact,
-                "wallet": terms.wallet,
-                "token_account": terms.target.token_account,
-                "mint": terms.mint,
-                "genesis_hash": terms.genesis_hash,
-            },
+            details=_details(asked, terms),
         )
 
     def check(self, payment: Payment) -> Finding:
         """What the chain says. Never raises: without a node there is no news."""
+        if payment.order_id is None:
+            # Whoever began it died before anybody saw an address to pay to.
+            return Finding(state=states.EXPIRED)
         terms, now = settings.current(), clock.utcnow()
         found = readiness.current()
         is_same_network = terms is not None and terms.genesis_hash == Order.of(payment).genesis_hash
@@ -84,3 +83,16 @@ class Solana:
     def refund(self, payment: Payment, *, public_id: str, amount_nanos: int) -> RefundNews:
         """Never called: the server has no key to pay with (rule S11)."""
         raise ProviderUnavailable("An operator pays this back by hand.")
+
+
+def _details(asked: Quote, terms: SolanaSettings) -> dict[str, Any]:
+    """What the payment asks for, whatever is set later."""
+    return {
+        "reference": asked.reference,
+        "amount_units": asked.amount_units,
+        "is_exact": asked.is_exact,
+        "wallet": terms.wallet,
+        "token_account": terms.target.token_account,
+        "mint": terms.mint,
+        "genesis_hash": terms.genesis_hash,
+    }

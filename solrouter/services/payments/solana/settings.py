@@ -35,9 +35,9 @@ class SolanaSettings:
 
 def current() -> SolanaSettings | None:
     """The settings; None where no wallet is set."""
-    values = config.current()
-    if not values["SOLROUTER_SOLANA_WALLET"]:
+    if not is_set_up():
         return None
+    values = config.current()
     cluster, endpoints = values["SOLROUTER_SOLANA_CLUSTER"], values["SOLROUTER_SOLANA_RPC_URLS"]
     agree_from = values["SOLROUTER_SOLANA_AGREE_FROM"]
     if agree_from is None and len(endpoints) > 1:
@@ -52,6 +52,11 @@ def current() -> SolanaSettings | None:
         least_units=-(-values["SOLROUTER_SOLANA_LEAST"] // NANOS_PER_UNIT),
         agree_from_units=None if agree_from is None else agree_from // NANOS_PER_UNIT,
     )
+
+
+def is_set_up() -> bool:
+    """Whether an operator wants to be paid so."""
+    return bool(config.current()["SOLROUTER_SOLANA_WALLET"])
 
 
 @lru_cache(maxsize=64)
