@@ -91,7 +91,7 @@ def test_the_page_follows_the_payment_without_a_reload(
         assert page.locator("#payment-steps .is-done").count() == 3
         assert "$10.00" in page.inner_text("#balance")
         assert page.locator("svg.qr-code").count() == 0
-        assert page.locator("#solana-payment[hx-get]").count() == 0
+        assert page.locator("#look-again[hx-get]").count() == 0
         assert page.evaluate("window.isTheSamePage")
         assert is_as_wide_as_the_phone(page)
         assert window.violations == []

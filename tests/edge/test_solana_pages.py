@@ -83,7 +83,7 @@ def steps_done(page: Page) -> int:
 
 
 def polls(page: Page) -> Element:
-    return page.by_id("solana-payment")
+    return page.by_id("look-again")
 
 
 @pytest.fixture
@@ -104,7 +104,7 @@ def test_the_page_asks_for_exactly_what_the_link_says(desk: Desk) -> None:
     assert "Test network" in page.text
     assert steps_done(page) == 0
     assert "an hour" in page.text
-    assert polls(page).get("hx-trigger") == "every 3s"
+    assert polls(page).get("hx-trigger") == "click, every 3s"
 
 
 def test_from_seen_to_credited(desk: Desk) -> None:
@@ -167,7 +167,7 @@ def test_who_is_late_is_told_what_happens(desk: Desk) -> None:
         database.transact(lambda connection: connection.execute(changed).rowcount)
     page = desk.look()
     assert "Late." in page.text
-    assert polls(page).get("hx-trigger") == "every 30s"
+    assert polls(page).get("hx-trigger") == "click, every 30s"
     desk.customer.pay(link_of(page))
     assert "is in your balance" in desk.look().text
 

@@ -22,6 +22,8 @@ from solrouter.services.payments.solana.settings import SolanaSettings
 
 PROVIDER = "solana"
 METHOD = "usdc"
+# A page of our own, on whatever address the person has reached us at.
+PAGE = "/account/payments/{public_id}/solana"
 NOT_SET_UP = (
     "USDC on Solana: set SOLROUTER_SOLANA_WALLET to the address of a wallet that has received USDC."
 )
@@ -64,6 +66,7 @@ class Solana:
         return Started(
             order_id=asked.reference,
             expires_at=payment.created_at + timedelta(seconds=terms.lifetime_s),
+            pay_url=PAGE.format(public_id=payment.public_id),
             due_in_s=watching.SOON_S,
             details=_details(asked, terms),
         )
