@@ -19,6 +19,7 @@ from solrouter.commands import catalogue as catalogue_commands
 from solrouter.commands import keys as key_commands
 from solrouter.commands import people as people_commands
 from solrouter.commands import root_secrets as root_secrets_commands
+from solrouter.commands import solana as solana_commands
 from solrouter.commands.basics import OPERATOR, USD, say, told, user_row
 from solrouter.money import display_usd
 from solrouter.services import accounts, admission, billing, catalogue, keys, plans, second_factors
@@ -58,6 +59,7 @@ GROUPS = (
     *catalogue_commands.GROUPS,
     *people_commands.GROUPS,
     *root_secrets_commands.GROUPS,
+    *solana_commands.GROUPS,
 )
 users.add_command(people_commands.invite)
 users.add_command(people_commands.confirm)

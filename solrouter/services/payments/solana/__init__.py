@@ -9,9 +9,9 @@ JSON-RPC at finality. No account with anyone, no key on this server (docs/paymen
     progress   where a payment stands, for its page
 """
 
-from solrouter.services.payments.solana.claims import accept, claim
+from solrouter.services.payments.solana.claims import accept, claim, reviews
 from solrouter.services.payments.solana.method import PROVIDER, Solana
-from solrouter.services.payments.solana.readiness import look_if_due
+from solrouter.services.payments.solana.readiness import look, look_if_due
 from solrouter.services.payments.solana.settings import is_set_up
 
-__all__ = ["PROVIDER", "Solana", "accept", "claim", "is_set_up", "look_if_due"]
+__all__ = ["PROVIDER", "Solana", "accept", "claim", "is_set_up", "look", "look_if_due", "reviews"]

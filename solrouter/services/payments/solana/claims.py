@@ -6,12 +6,14 @@ operator's word replaces only the question whose it is: what came, and that it c
 by the chain and the ledger as ever.
 """
 
-from sqlalchemy import Connection
+from datetime import timedelta
 
-from solrouter import clock, database
+from sqlalchemy import Connection, update
+
+from solrouter import clock, database, models
 from solrouter.errors import Refused
 from solrouter.services import audit, throttles
-from solrouter.services.payments import applying, moving
+from solrouter.services.payments import applying, moving, rows
 from solrouter.services.payments.methods import Evidence, Finding, ProviderUnavailable
 from solrouter.services.payments.rows import Payment
 from solrouter.services.payments.solana import addresses, chain, entries, readiness, transfers
@@ -21,6 +23,8 @@ from solrouter.services.payments.solana.settings import NANOS_PER_UNIT
 from solrouter.services.payments.solana.transfers import Reading, Unreadable
 
 PROVIDER = "solana"
+LOOKED_AFTER = timedelta(days=60)
+REVIEWS_SHOWN_MAX = 200
 CLAIMS_PER_HOUR = 10
 CLAIMS_PER_PAYMENT_MAX = 10
 NO_SIGNATURE = (
@@ -74,6 +78,9 @@ def accept(payment: Payment, text: str, *, actor: str) -> int:
         after = moving.locked(connection, payment.id)
         if after.received_nanos == before:
             raise Refused("This transaction is credited already, or its payment is held.")
+        if not any(entry.kind == entries.REVIEW for entry in entries.of(after.details).values()):
+            of_payment = update(models.Payment).where(models.Payment.id == payment.id)
+            connection.execute(of_payment.values(problem=""))
         connection.execute(
             audit.event(
                 actor=actor,
@@ -86,6 +93,24 @@ def accept(payment: Payment, text: str, *, actor: str) -> int:
 
     database.transact(verb)
     return units * NANOS_PER_UNIT
+
+
+def reviews() -> list[tuple[Payment, Entry]]:
+    """What needs an operator's look: each transaction with its payment, oldest first.
+
+    Of payments that are still looked after; an operator's word settles an entry.
+    """
+    since = clock.utcnow() - LOOKED_AFTER
+    is_open = (models.Payment.provider == PROVIDER, models.Payment.created_at > since)
+    query = rows.query(*is_open, models.Payment.problem != "").order_by(models.Payment.id)
+    with database.read() as connection:
+        found = [rows.as_payment(row) for row in connection.execute(query.limit(REVIEWS_SHOWN_MAX))]
+    return [
+        (payment, entry)
+        for payment in found
+        for entry in entries.of(payment.details).values()
+        if entry.kind == entries.REVIEW
+    ]
 
 
 def _reading(signature: str, order: Order) -> Reading:

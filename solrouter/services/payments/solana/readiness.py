@@ -98,6 +98,11 @@ def distrust(endpoint: RpcEndpoint) -> None:
         log.warning("Solana: %s is asked anew what it follows", endpoint)
 
 
+def forget() -> None:
+    """Believes nobody until the next look."""
+    _known.clear()
+
+
 def prove(endpoint: RpcEndpoint, terms: SolanaSettings) -> None:
     """Returns when the node can be believed. Raises Unsuitable and ChainUnavailable."""
     if chain.genesis_hash(endpoint) != terms.genesis_hash:
