@@ -28,6 +28,7 @@ from solrouter.services.payments.solana import (
     claims,
     entries,
     pay_url,
+    progress,
     quotes,
     readiness,
     watching,
@@ -575,6 +576,26 @@ def test_a_payment_outlives_nodes_that_are_not_believed_any_more(
     shop.node.rewrites.clear()
     readiness.look()
     assert looked(payment).state == states.PAID
+
+
+def test_what_a_first_day_holds_back_is_credited_when_it_is_over(
+    make_app: Opened, database_url: str, shop: Shop, customer: Wallet
+) -> None:
+    app = make_app(database_url, **shop.settings, SOLROUTER_FIRST_DAY_HOLD_ABOVE="5")
+    person = make_person(app, "newt@example.com")
+    with app.app_context():
+        readiness.look()
+        payment = begun(person)
+        customer.pay(link_of(payment))
+        held = looked(payment, times=3)
+        assert (held.state, units_of(person)) == (states.HELD, 0)
+        shown = progress.of(held, clock.utcnow(), label="SolRouter")
+        assert (shown.stage, shown.is_held, shown.is_payable) == (progress.FINAL, True, False)
+        over = update(Payment).values(held_until=clock.utcnow() - timedelta(seconds=1))
+        database.transact(lambda connection: connection.execute(over).rowcount)
+        assert looked(held).state == states.PAID
+        assert units_of(person) == asked_units(payment)
+        assert list(billing.audit()) == []
 
 
 # The time between looks (rule S12).

@@ -53,7 +53,7 @@ class Progress:
     is_trouble: bool
     has_vanished: bool
     is_held: bool
-    # May a payer still bring money by this page, or is all done?
+    # Whether the page asks for money still.
     is_payable: bool
 
     @property
@@ -107,7 +107,7 @@ def of(payment: Payment, now: datetime, *, label: str) -> Progress:
         is_trouble=bool(payment.details.get("is_trouble")),
         has_vanished=bool(payment.details.get("has_vanished")),
         is_held=payment.state == "held",
-        is_payable=not is_enough and stage not in (SEEN, FINAL),
+        is_payable=not is_enough and not payment.refunded_nanos and stage not in (SEEN, FINAL),
     )
 
 
