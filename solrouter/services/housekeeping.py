@@ -22,6 +22,7 @@ from solrouter.services import (
     keepsakes,
     key_usage,
     outbox,
+    payments,
     refusals,
     sessions,
 )
@@ -32,6 +33,8 @@ ROUNDS_PER_LEASE = 3
 LOOK_EVERY_S = 0.5
 # A mail that this process orders is sent at once; others and second tries wait so long.
 MAIL_EVERY_S = 10.0
+# How soon a balance below its threshold is topped up, and a payment that is due asked about.
+PAYMENTS_EVERY_S = 5.0
 # A process that ends owes the database its late settlements; gunicorn allows it about so long.
 FINISH_S = 20.0
 # What requests that are ended have to say so and to be settled; gunicorn kills soon after it.
@@ -63,7 +66,12 @@ def run_for_ever() -> None:
     atexit.register(finish)
     # Apart: a write that waits must not keep the process from saying that it lives.
     threading.Thread(target=catch_up_for_ever, name="late-writes", daemon=True).start()
-    for name, work in (("health", share_health_for_ever), ("mail", carry_mail_for_ever)):
+    works = (
+        ("health", share_health_for_ever),
+        ("mail", carry_mail_for_ever),
+        ("payments", watch_payments_for_ever),
+    )
+    for name, work in works:
         in_context = contextvars.copy_context()
         threading.Thread(target=in_context.run, args=(work,), name=name, daemon=True).start()
     rounds = _Rounds()
@@ -132,6 +140,29 @@ def carry_mail() -> None:
         log.debug("mails have to wait: %s", error.message)
     except Exception:
         log.exception("mails could not be sent")
+
+
+def watch_payments_for_ever() -> None:
+    """Asks payment providers for what they have not told. Apart: they may be slow to answer."""
+    while True:
+        time.sleep(PAYMENTS_EVERY_S)
+        watch_payments()
+
+
+def watch_payments() -> None:
+    """One look at all that is under way; what fails is for the next."""
+    for work in (
+        payments.check_due,
+        payments.send_waiting_refunds,
+        payments.run_automatic,
+        payments.reconcile_daily,
+    ):
+        try:
+            work()
+        except SolRouterError as error:
+            log.debug("payments have to wait: %s", error.message)
+        except Exception:
+            log.exception("payments could not be looked after")
 
 
 def finish() -> None:

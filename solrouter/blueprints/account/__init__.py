@@ -3,12 +3,15 @@
 from solrouter.blueprints.account import (
     activity,
     audit,
+    auto_top_up,
     balance,
     confirm,
     key,
     keys,
     overview,
+    payments,
     settings,
+    statements,
     team,
 )
 from solrouter.blueprints.account.room import account
@@ -17,11 +20,14 @@ __all__ = [
     "account",
     "activity",
     "audit",
+    "auto_top_up",
     "balance",
     "confirm",
     "key",
     "keys",
     "overview",
+    "payments",
     "settings",
+    "statements",
     "team",
 ]
