@@ -657,6 +657,28 @@ SETTINGS: tuple[Setting, ...] = (
         "Payments",
     ),
     Setting(
+        "SOLROUTER_SELLER",
+        "",
+        text,
+        "Who sells, as receipts and statements say it: name and address, lines separated by `|`.",
+        "Payments",
+    ),
+    Setting(
+        "SOLROUTER_SELLER_TAX_ID",
+        "",
+        text,
+        "The seller's tax number, as receipts and statements say it.",
+        "Payments",
+    ),
+    Setting(
+        "SOLROUTER_TAX_NOTE",
+        "",
+        text,
+        "A sentence about tax at the foot of receipts and statements, such as the rate that the "
+        "price includes.",
+        "Payments",
+    ),
+    Setting(
         "SOLROUTER_FIRST_DAY_HOLD_ABOVE",
         "",
         dollars_or_none,

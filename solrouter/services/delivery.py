@@ -171,6 +171,9 @@ WRITERS: Mapping[str, Callable[[Connection, Order], _Content | None]] = {
     "email_changed": _notice(links.SETTINGS),
     "password_changed": _notice(links.FORGOT_PASSWORD),
     "sign_in_added": _notice(links.SETTINGS),
+    "top_up_failed": _notice(links.BALANCE),
+    "top_up_needs_you": _notice(links.BALANCE),
+    "top_up_off": _notice(links.BALANCE),
 }
 
 

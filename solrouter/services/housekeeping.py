@@ -9,6 +9,7 @@ import contextvars
 import logging
 import threading
 import time
+from functools import partial
 
 from solrouter import config, database, interruptions, process, tokens
 from solrouter.clock import monotonic_s
@@ -36,6 +37,8 @@ LOOK_EVERY_S = 0.5
 MAIL_EVERY_S = 10.0
 # Each payment says itself when it is due; mostly none is.
 CHAIN_EVERY_S = 1.0
+# How soon a balance below its threshold is topped up, and a payment that is due asked about.
+PAYMENTS_EVERY_S = 5.0
 # A process that ends owes the database its late settlements; gunicorn allows it about so long.
 FINISH_S = 20.0
 # What requests that are ended have to say so and to be settled; gunicorn kills soon after it.
@@ -67,11 +70,13 @@ def run_for_ever() -> None:
     atexit.register(finish)
     # Apart: a write that waits must not keep the process from saying that it lives.
     threading.Thread(target=catch_up_for_ever, name="late-writes", daemon=True).start()
-    for name, work in (
+    works = (
         ("health", share_health_for_ever),
         ("mail", carry_mail_for_ever),
+        ("payments", watch_payments_for_ever),
         ("solana", watch_chain_for_ever),
-    ):
+    )
+    for name, work in works:
         in_context = contextvars.copy_context()
         threading.Thread(target=in_context.run, args=(work,), name=name, daemon=True).start()
     rounds = _Rounds()
@@ -161,6 +166,30 @@ def watch_chain() -> None:
         log.debug("payments on Solana have to wait: %s", error.message)
     except Exception:
         log.exception("payments on Solana could not be looked for")
+
+
+def watch_payments_for_ever() -> None:
+    """Asks payment providers for what they have not told. Apart: they may be slow to answer."""
+    while True:
+        time.sleep(PAYMENTS_EVERY_S)
+        watch_payments()
+
+
+def watch_payments() -> None:
+    """One look at all that is under way; what fails is for the next."""
+    for work in (
+        # Those on a chain are looked for apart.
+        partial(payments.check_due, payments.METHODS.keys() - {solana.PROVIDER}),
+        payments.send_waiting_refunds,
+        payments.run_automatic,
+        payments.reconcile_daily,
+    ):
+        try:
+            work()
+        except SolRouterError as error:
+            log.debug("payments have to wait: %s", error.message)
+        except Exception:
+            log.exception("payments could not be looked after")
 
 
 def finish() -> None:

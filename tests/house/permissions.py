@@ -18,6 +18,7 @@ from werkzeug.test import TestResponse
 
 from solrouter import database
 from solrouter.models import Membership
+from solrouter.money import parse_usd
 from solrouter.services import (
     accounts,
     identities,
@@ -25,9 +26,11 @@ from solrouter.services import (
     key_switches,
     keys,
     members,
+    payments,
     sessions,
 )
 from solrouter.services.identities import ProvenIdentity
+from solrouter.services.payments import codes, refunds
 from tests.edge.conftest import visitor_of
 from tests.edge.signed_in import ask
 from tests.factories import DEFAULT_CREDIT, Person, make_person, solana_payment
@@ -69,6 +72,17 @@ ARGUMENTS: Mapping[str, str] = {
     "admin.confirm_email public_id": "{user}",
     "admin.revoke_invitation public_id": "{invitation}",
     "account.end_session public_id": "{session}",
+    "account.show_payment public_id": "{payment}",
+    "account.answer_test_payment public_id": "{payment}",
+    "account.show_payment_receipt public_id": "{payment}",
+    "account.show_refund public_id": "{payment}",
+    "account.refund_payment public_id": "{payment}",
+    "admin.show_payment public_id": "{payment}",
+    "admin.refund_payment public_id": "{payment}",
+    "admin.finish_refund public_id": "{refund}",
+    "admin.reject_refund public_id": "{refund}",
+    "admin.end_code public_id": "{code}",
+    "month": "2026-11",
     "public_id": "{key}",
     "provider": "github",
     "token": "a-token-of-no-mail",
@@ -213,6 +227,7 @@ def make_place(app: Flask) -> Place:
         "solana_payment": solana_payment(app, alice),
         **team_objects(app, alice, people["member"]),
         **personal_objects(app, alice),
+        **money_objects(app, alice),
     }
     return Place(app, people, objects, {"key": spare_key(app, alice, people["developer"])})
 
@@ -239,6 +254,22 @@ def personal_objects(app: Flask, person: Person) -> dict[str, str]:
             "user": accounts.get_user(person.user_id).public_id,
             "session": session_of(app, person),
             "invitation": invitations.list_of()[0].public_id,
+        }
+
+
+def money_objects(app: Flask, person: Person) -> dict[str, str]:
+    """A payment of this person's, a refund of a part of it, and a code."""
+    with app.app_context():
+        payment = payments.begin(
+            payments.Wish(person.account_id, person.user_id, "test", "test", parse_usd("20"))
+        ).payment
+        payment = payments.answer_trial(payment, "paid")
+        refund = refunds.ask(payment, parse_usd("1"), actor="test")
+        codes.make(parse_usd("1"), actor="test")
+        return {
+            "payment": payment.public_id,
+            "refund": refund.public_id,
+            "code": codes.list_of()[0].public_id,
         }
 
 

@@ -16,6 +16,20 @@ KEY_PAGES = (
     "account.show_end_former",
     "account.show_revoke_key",
 )
+BALANCE_PAGES = (
+    "account.show_solana_payment",
+    "account.claim_solana_transaction",
+    "account.begin_payment",
+    "account.show_payment",
+    "account.answer_test_payment",
+    "account.show_payment_receipt",
+    "account.show_refund",
+    "account.refund_payment",
+    "account.redeem_code",
+    "account.show_auto_top_up",
+    "account.set_auto_top_up",
+    "account.show_statements",
+)
 SETTINGS_PAGES = (
     "account.show_audit",
     "account.show_second_factor",
@@ -44,7 +58,6 @@ TEAM_PAGES = (
     "account.show_join_team",
     "account.join_team",
 )
-BALANCE_PAGES = ("account.show_solana_payment", "account.claim_solana_transaction")
 # Each tab with the pages beneath it.
 TABS = (
     ("Overview", "account.show_overview", ()),

@@ -8,11 +8,16 @@ door to the ledger (`moving`). docs/payments.md tells how to add a way to pay.
 """
 
 from solrouter.services.payments.applying import apply, knows_event, take, take_event
-from solrouter.services.payments.checking import check, check_due
+from solrouter.services.payments.auto import portal_url as card_portal_url
+from solrouter.services.payments.auto import run_due as run_automatic
+from solrouter.services.payments.checking import answer_trial, check, check_due
+from solrouter.services.payments.gifts import grant
 from solrouter.services.payments.hearing import hear
 from solrouter.services.payments.methods import ProviderUnavailable
 from solrouter.services.payments.moving import credit
-from solrouter.services.payments.orders import Order, Wish, begin, fee_of
+from solrouter.services.payments.orders import Order, Wish, begin, fee_of, require_amount
+from solrouter.services.payments.reconciling import reconcile, reconcile_daily
+from solrouter.services.payments.refunds import send_waiting as send_waiting_refunds
 from solrouter.services.payments.registry import METHODS, missing, offers
 from solrouter.services.payments.rows import (
     Payment,
@@ -20,6 +25,7 @@ from solrouter.services.payments.rows import (
     find_by_charge,
     find_by_order,
     of_account,
+    of_all,
 )
 
 __all__ = [
@@ -28,8 +34,10 @@ __all__ = [
     "Payment",
     "ProviderUnavailable",
     "Wish",
+    "answer_trial",
     "apply",
     "begin",
+    "card_portal_url",
     "check",
     "check_due",
     "credit",
@@ -37,11 +45,18 @@ __all__ = [
     "find",
     "find_by_charge",
     "find_by_order",
+    "grant",
     "hear",
     "knows_event",
     "missing",
     "of_account",
+    "of_all",
     "offers",
+    "reconcile",
+    "reconcile_daily",
+    "require_amount",
+    "run_automatic",
+    "send_waiting_refunds",
     "take",
     "take_event",
 ]

@@ -13,7 +13,7 @@ from solrouter import database
 from solrouter.models import Payment, PaymentDispute, PaymentEvent
 from solrouter.models.columns import db_now
 from solrouter.services import admission, audit, billing
-from solrouter.services.payments import customers, moving, refund_rows, rows, states
+from solrouter.services.payments import customers, moving, refund_rows, rows, standing, states
 from solrouter.services.payments.methods import DisputeNews, Finding
 
 PROBLEM_CHARACTERS_MAX = 300
@@ -82,6 +82,18 @@ def apply(connection: Connection, payment_id: int, finding: Finding) -> None:
     if finding.saved is not None:
         customers.keep(connection, payment, finding.saved)
     moving.refresh(connection, payment_id)
+    if payment.is_automatic:
+        _tell_standing(connection, payment, finding)
+
+
+def _tell_standing(connection: Connection, before: rows.Payment, finding: Finding) -> None:
+    """An automatic top-up has ended, well or badly, for the first time."""
+    after = rows.get(connection, before.id)
+    if after.has_money and not before.has_money:
+        standing.succeeded(connection, after)
+    elif after.state == states.FAILED and before.state != states.FAILED:
+        code = str(finding.details.get("code", ""))
+        standing.failed(connection, after, finding.problem, code)
 
 
 def _note(connection: Connection, payment: rows.Payment, finding: Finding) -> None:

@@ -14,7 +14,8 @@ from solrouter import database
 from solrouter.errors import SolRouterError
 from solrouter.models import Payment
 from solrouter.models.columns import db_now
-from solrouter.services.payments import applying, registry, rows
+from solrouter.services.payments import applying, registry, rows, states, trial
+from solrouter.services.payments.methods import Finding
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +30,21 @@ def check(payment: rows.Payment) -> rows.Payment:
     if method is None:
         return payment
     return applying.take(payment.id, method.check(payment))
+
+
+def fail(payment: rows.Payment, problem: str) -> None:
+    """Ends an order that the provider did not take."""
+    applying.take(payment.id, Finding(state=states.FAILED, problem=problem))
+
+
+def answer_trial(payment: rows.Payment, said: str) -> rows.Payment:
+    """Lets a test payment end as its person says; the first word counts. Raises Refused."""
+    trial.require_allowed()
+    if "said" not in payment.details:
+        applying.take(payment.id, Finding(details={"said": said}))
+    with database.read() as connection:
+        payment = rows.get(connection, payment.id)
+    return check(payment)
 
 
 def check_due(providers: Collection[str] | None = None) -> int:

@@ -18,8 +18,6 @@ from solrouter.services.payments.rows import Payment
 class ProviderUnavailable(Unavailable):
     """The payment provider did not answer as it should; nothing is known, so nothing was done."""
 
-    code = "payment_provider_unavailable"
-
 
 @dataclass(frozen=True, slots=True)
 class Offer:
@@ -116,6 +114,8 @@ class Method(Protocol):
     provider: str
     # Whether a refund is an act of ours at the provider, or a person pays by hand.
     refunds_itself: bool
+    # Whether a card can be kept and charged by itself.
+    keeps_cards: bool
 
     def is_live(self) -> bool:
         """Whether real money moves."""

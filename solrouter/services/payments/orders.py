@@ -3,6 +3,7 @@
 The row is there before the provider knows of it, so that no money comes that belongs to nobody.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import ROUND_CEILING
@@ -38,6 +39,7 @@ class Wish:
     amount_nanos: int
     idempotency: str | None = None
     is_automatic: bool = False
+    details: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,41 +100,41 @@ def fee_of(amount_nanos: int, offer: Offer) -> int:
 
 def write(wish: Wish, method: Method, offer: Offer) -> rows.Payment:
     """Writes the row, if every brake agrees. Raises Refused."""
-    now = clock.utcnow()
+    return database.transact(lambda connection: write_in(connection, wish, method, offer))
 
-    def verb(connection: Connection) -> rows.Payment:
-        admission.lock(connection, wish.account_id)
-        if (known := _known(connection, wish)) is not None:
-            return known
-        holder = _holder(connection, wish)
-        _refuse_who_may_not(holder)
-        _refuse_too_much(connection, wish)
-        values = {
-            "public_id": rows.new_public_id(),
-            "account_id": wish.account_id,
-            "user_id": wish.user_id,
-            "provider": method.provider,
-            "method": offer.method,
-            "is_live": method.is_live(),
-            "is_automatic": wish.is_automatic,
-            "idempotency": wish.idempotency,
-            "amount_nanos": wish.amount_nanos,
-            "fee_nanos": fee_of(wish.amount_nanos, offer),
-            "currency": CURRENCY,
-            "state": states.CREATED,
-            "details": {},
-            "held_until": _held_until(wish.amount_nanos, holder.created_at, now),
-            "created_at": db_now(),
-            "updated_at": db_now(),
-            # A process may die before the provider is told, or before it hears of it.
-            "due_at": db_now(FORGOTTEN_S),
-        }
-        inserted = insert(Payment).values(values).returning(Payment.id)
-        payment = rows.get(connection, connection.execute(inserted).scalar_one())
-        connection.execute(_begun(payment))
-        return payment
 
-    return database.transact(verb)
+def write_in(connection: Connection, wish: Wish, method: Method, offer: Offer) -> rows.Payment:
+    """`write`, in the caller's transaction."""
+    admission.lock(connection, wish.account_id)
+    if (known := _known(connection, wish)) is not None:
+        return known
+    holder = _holder(connection, wish)
+    _refuse_who_may_not(holder)
+    _refuse_too_much(connection, wish)
+    values = {
+        "public_id": rows.new_public_id(),
+        "account_id": wish.account_id,
+        "user_id": wish.user_id,
+        "provider": method.provider,
+        "method": offer.method,
+        "is_live": method.is_live(),
+        "is_automatic": wish.is_automatic,
+        "idempotency": wish.idempotency,
+        "amount_nanos": wish.amount_nanos,
+        "fee_nanos": fee_of(wish.amount_nanos, offer),
+        "currency": CURRENCY,
+        "state": states.CREATED,
+        "details": dict(wish.details or {}),
+        "held_until": _held_until(wish.amount_nanos, holder.created_at, clock.utcnow()),
+        "created_at": db_now(),
+        "updated_at": db_now(),
+        # A process may die before the provider is told, or before it hears of it.
+        "due_at": db_now(FORGOTTEN_S),
+    }
+    inserted = insert(Payment).values(values).returning(Payment.id)
+    payment = rows.get(connection, connection.execute(inserted).scalar_one())
+    connection.execute(_begun(payment))
+    return payment
 
 
 # An order whose beginning nobody has finished is looked at again after so long.

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, select
+from sqlalchemy import ColumnElement, Connection, Select, or_, select
 
 from solrouter import database, models
 from solrouter.errors import NotFound
@@ -128,6 +128,49 @@ def of_account(account_id: int, *, limit: int, before: str | None = None) -> lis
     statement = statement.order_by(models.Payment.id.desc()).limit(limit)
     with database.read() as connection:
         return [as_payment(row) for row in connection.execute(statement)]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A payment in an operator's list, with its account."""
+
+    payment: Payment
+    account_public_id: str
+    account_name: str
+
+    @property
+    def public_id(self) -> str:
+        return self.payment.public_id
+
+
+def of_all(
+    text: str = "", *, state: str = "", limit: int, before: str | None = None
+) -> list[Found]:
+    """Everybody's payments that `text` finds by their ids or their account, newest first."""
+    if not people.is_storable(text + state + (before or "")):
+        return []
+    statement = select(models.Account.public_id, models.Account.name, *COLUMNS).join(
+        models.Account, models.Account.id == models.Payment.account_id
+    )
+    if text.strip():
+        statement = statement.where(_is_called(text.strip()))
+    if state:
+        statement = statement.where(models.Payment.state == state)
+    if before is not None:
+        last = select(models.Payment.id).where(models.Payment.public_id == before)
+        statement = statement.where(models.Payment.id < last.scalar_subquery())
+    statement = statement.order_by(models.Payment.id.desc()).limit(limit)
+    with database.read() as connection:
+        return [Found(as_payment(row[2:]), row[0], row[1]) for row in connection.execute(statement)]
+
+
+def _is_called(text: str) -> ColumnElement[bool]:
+    return or_(
+        models.Payment.public_id == text,
+        models.Payment.order_id == text,
+        models.Payment.charge_id == text,
+        models.Account.public_id == text,
+    )
 
 
 def _find_one(*conditions: ColumnElement[bool]) -> Payment | None:

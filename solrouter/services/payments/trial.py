@@ -24,6 +24,7 @@ class Trial:
 
     provider = PROVIDER
     refunds_itself = True
+    keeps_cards = False
 
     def is_live(self) -> bool:
         """No money moves, ever."""

@@ -34,6 +34,7 @@ class Solana:
 
     provider = PROVIDER
     refunds_itself = False
+    keeps_cards = False
 
     def is_live(self) -> bool:
         """Whether the tokens are worth anything."""

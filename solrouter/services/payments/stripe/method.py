@@ -40,6 +40,7 @@ class StripeMethod:
 
     provider = PROVIDER
     refunds_itself = True
+    keeps_cards = True
 
     def is_live(self) -> bool:
         """By the key."""
