@@ -31,6 +31,7 @@ ACTIONS = {
     "offer.added": "Offered a model",
     "password.changed": "Changed the password",
     "password.set": "Set a password",
+    "payment.accepted": "Credited a transaction by hand",
     "payment.begun": "Began a payment",
     "payment.credited": "Added credits by a payment",
     "payment.dispute_won": "Got a disputed payment back",

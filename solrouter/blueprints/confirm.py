@@ -46,6 +46,7 @@ NEEDS_PROOF: Mapping[str, str] = {
     "admin.confirm_email": "confirm an address by hand",
     "admin.grant_credit": "grant credit",
     "admin.refund_payment": "refund a payment",
+    "admin.accept_transaction": "credit a transaction",
     "admin.finish_refund": "note that a refund is paid",
     "admin.reject_refund": "decline a refund",
     "admin.make_code": "make a redeem code",

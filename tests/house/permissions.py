@@ -79,6 +79,7 @@ ARGUMENTS: Mapping[str, str] = {
     "account.refund_payment public_id": "{payment}",
     "admin.show_payment public_id": "{payment}",
     "admin.refund_payment public_id": "{payment}",
+    "admin.accept_transaction public_id": "{solana_payment}",
     "admin.finish_refund public_id": "{refund}",
     "admin.reject_refund public_id": "{refund}",
     "admin.end_code public_id": "{code}",

@@ -102,13 +102,18 @@ def of(payment: Payment, now: datetime, *, label: str) -> Progress:
         missing_text=pay_url.token_text(missing_units),
         over_nanos=max(received_units - order.amount_units, 0) * NANOS_PER_UNIT,
         expires_at=payment.expires_at,
-        transactions=_transactions(seen, known),
+        transactions=transactions_of(payment),
         small_nanos=int(small.get("units", 0)) * NANOS_PER_UNIT,
         is_trouble=bool(payment.details.get("is_trouble")),
         has_vanished=bool(payment.details.get("has_vanished")),
         is_held=payment.state == "held",
         is_payable=not is_enough and not payment.refunded_nanos and stage not in (SEEN, FINAL),
     )
+
+
+def transactions_of(payment: Payment) -> tuple[Transaction, ...]:
+    """What is known of the payment's transactions, those in sight first."""
+    return _transactions(payment.details.get("seen") or [], entries.of(payment.details))
 
 
 def _stage(payment: Payment, known: list[Entry], *, has_seen: bool, now: datetime) -> str:

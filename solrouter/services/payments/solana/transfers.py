@@ -98,6 +98,21 @@ def read(found: Mapping[str, Any], target: Target) -> Reading:
     )
 
 
+def gained_by(found: Mapping[str, Any], *, owner: str, mint: str) -> int:
+    """Units of a token that all accounts of an owner have more than before; none if it failed.
+
+    Raises Unreadable.
+    """
+    meta = _mapping(found.get("meta"))
+    if "err" not in meta:
+        raise Unreadable("the node does not say whether the transaction failed")
+    if meta["err"] is not None:
+        return 0
+    return _sum_of(meta, "postTokenBalances", owner, mint) - _sum_of(
+        meta, "preTokenBalances", owner, mint
+    )
+
+
 def judge(reading: Reading, *, reference: str, references_of_others: Set[str]) -> Verdict:
     """What the transaction is to the payment with this reference."""
     if reading.has_failed:
@@ -200,6 +215,15 @@ def _held(meta: Mapping[str, Any], when: str, accounts: list[str], target: Targe
             raise Unreadable("an account of ours holds another token")
         return _units(_mapping(facts.get("uiTokenAmount")).get("amount"))
     return 0
+
+
+def _sum_of(meta: Mapping[str, Any], when: str, owner: str, mint: str) -> int:
+    balances = (_mapping(entry) for entry in _sequence(meta.get(when) or []))
+    return sum(
+        _units(_mapping(facts.get("uiTokenAmount")).get("amount"))
+        for facts in balances
+        if facts.get("owner") == owner and facts.get("mint") == mint
+    )
 
 
 def _memos(instructions: list[Mapping[str, Any]]) -> Iterator[str]:
