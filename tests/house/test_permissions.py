@@ -158,7 +158,7 @@ def test_what_is_the_accounts_is_exported_by_its_owner_alone(place: Place, who: 
         answer = client.post("/account/settings/export")
     with zipfile.ZipFile(io.BytesIO(answer.data)) as archive:
         files = {name.removesuffix(".jsonl"): archive.read(name) for name in archive.namelist()}
-    of_account = {"transfers", "receipts", "audit"}
+    of_account = {"transfers", "payments", "receipts", "audit"}
     assert files.keys() & of_account == (of_account if who == "owner" else set())
     makers = {json.loads(line)["name"] for line in files["keys"].splitlines()}
     assert ("Of alice@example.com" in makers) == (who == "owner")

@@ -26,7 +26,7 @@ def show_statements() -> ResponseReturnValue:
     settings = current_app.config
     return render_template(
         "account/statements.html",
-        months=[(each, each) for each in months],
+        months=months,
         statement=statements.of_month(current_user.account_id, month),
         seller=[line.strip() for line in settings["SOLROUTER_SELLER"].split("|") if line.strip()],
         seller_tax_id=settings["SOLROUTER_SELLER_TAX_ID"],

@@ -11,6 +11,7 @@ from solrouter.services.payments.applying import apply, knows_event, take, take_
 from solrouter.services.payments.auto import portal_url as card_portal_url
 from solrouter.services.payments.auto import run_due as run_automatic
 from solrouter.services.payments.checking import answer_trial, check, check_due
+from solrouter.services.payments.forgetting import forget
 from solrouter.services.payments.gifts import grant
 from solrouter.services.payments.hearing import hear
 from solrouter.services.payments.methods import ProviderUnavailable
@@ -45,6 +46,7 @@ __all__ = [
     "find",
     "find_by_charge",
     "find_by_order",
+    "forget",
     "grant",
     "hear",
     "knows_event",
