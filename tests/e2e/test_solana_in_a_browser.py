@@ -87,6 +87,7 @@ def choose(window: Window, payer: Person) -> Page:
     window.fill(amount="10")
     window.press("Continue to payment")
     window.wait_for_heading("Pay in USDC")
+    page.wait_for_load_state()
     return page
 
 
