@@ -7,20 +7,37 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from flask import Flask
+from flask import Flask, Request
+from werkzeug.routing import MapAdapter
 
 from solrouter import blueprints, cli, config, database, extensions, logs, secrets
+from solrouter.blueprints import mounts
 from solrouter.services import housekeeping, startup
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
 class _App(Flask):
-    """Flask, told once for all that no view and no hook of ours is a coroutine."""
+    """Flask, told once for all what it would find out anew at every request."""
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
-        """The function itself; Flask would inspect every hook anew at every request."""
+        """The function itself: no view and no hook of ours is a coroutine."""
         return func
+
+    def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
+        """What finds the view of a request. The API knows no host, so none is looked at for it."""
+        if request is None or not mounts.is_api_path(request.path):
+            return super().create_url_adapter(request)
+        environ = request.environ
+        return MapAdapter(
+            self.url_map,
+            server_name=environ["SERVER_NAME"],
+            script_name=environ.get("SCRIPT_NAME") or "/",
+            subdomain="",
+            url_scheme=environ["wsgi.url_scheme"],
+            path_info=request.path,
+            default_method=request.method,
+        )
 
 
 def create_app(environ: Mapping[str, str] | None = None, *, is_server: bool = False) -> Flask:

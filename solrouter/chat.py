@@ -93,6 +93,10 @@ class Preferences:
     free_only: bool = False
 
 
+# Of most requests; compare by identity.
+NO_PREFERENCES = Preferences()
+
+
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
     """A validated request. `body` is OpenAI's schema, rebuilt from what we parsed.

@@ -16,9 +16,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
-from flask import current_app
 
-from solrouter import base58
+from solrouter import apps, base58
 from solrouter.base58 import NotBase58
 from solrouter.money import NotMoney, parse_usd
 from solrouter.rpc_endpoint import RpcEndpoint
@@ -921,7 +920,7 @@ def load(environ: Mapping[str, str], *, instance_path: Path) -> dict[str, Any]:
 
 def current() -> Mapping[str, Any]:
     """The current app's settings, parsed."""
-    return current_app.config
+    return apps.current().config
 
 
 def database_url(value: str, *, instance_path: Path) -> str:

@@ -33,5 +33,9 @@ login_manager = LoginManager()
 def init_app(app: Flask, *, migrations: Path) -> None:
     """Binds every extension to the app."""
     db.init_app(app)
+    # What it would do at the end of each request is for sessions of the ORM, which nobody opens.
+    app.teardown_appcontext_funcs.clear()
     migrate.init_app(app, db, directory=str(migrations))
     login_manager.init_app(app)
+    # Nor do we ask to be remembered by a cookie other than our own (blueprints/sessions.py).
+    app.after_request_funcs.clear()

@@ -30,17 +30,36 @@ QUOTED = (
 class Redaction(logging.Formatter):
     """A formatter whose output holds no credential, in the message or in a traceback; in UTC."""
 
-    _second, _stamp = -1, ""
-
     def format(self, record: logging.LogRecord) -> str:
         return redaction.redacted(super().format(record))
 
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802 (the base's)
-        """The time of an event; its seconds are written once for all that share them."""
-        second = int(record.created)
-        if second != self._second:
-            self._second, self._stamp = second, time.strftime(STAMP, time.gmtime(second))
-        return f"{self._stamp}.{record.msecs:03.0f}Z"
+        return _stamped(record.created)
+
+
+class _Second:
+    """A second's text, written once for all events that share it."""
+
+    number, text = -1, ""
+
+
+def _stamped(at_s: float) -> str:
+    """A moment in UTC, to the millisecond."""
+    second = int(at_s)
+    if second != _Second.number:
+        _Second.number, _Second.text = second, time.strftime(STAMP, time.gmtime(second))
+    return f"{_Second.text}.{int((at_s - second) * 1000):03d}Z"
+
+
+def tell(log: logging.Logger, message: str, *, is_ours: bool) -> None:
+    """One line at INFO to standard error, for what is said at every request.
+
+    The same line that `log.info` would write at a tenth of its cost, to nobody but standard error.
+    With `is_ours` every word of it is our own, so there is nothing to blank.
+    """
+    if log.isEnabledFor(logging.INFO):
+        line = f"{_stamped(time.time())} INFO {log.name} {message}\n"
+        sys.stderr.write(line if is_ours else redaction.redacted(line))
 
 
 class ServersRedaction(Redaction):

@@ -12,7 +12,9 @@ from functools import cached_property
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from flask import Flask, current_app
+from flask import Flask
+
+from solrouter import apps
 
 EXTENSION = "solrouter.secrets"
 FINGERPRINT_HEX = 16
@@ -94,5 +96,5 @@ def init_app(app: Flask) -> None:
 
 def current() -> Secrets:
     """The current app's secrets."""
-    secrets: Secrets = current_app.extensions[EXTENSION]
+    secrets: Secrets = apps.current().extensions[EXTENSION]
     return secrets

@@ -137,7 +137,7 @@ def judge_rest(report: Report, before: Reading, after: Reading, *, slack: int) -
     # A pool of threads is filled as it is needed, and each thread has two greenlets of its own.
     threads = max(after.threads - before.threads, 0)
     slacks = {
-        "threads": THREADS_POOLED,
+        "threads": THREADS_POOLED * after.workers,
         "greenlets": SLACK + 2 * threads,
         "connections": SLACK,
         "files": SLACK,

@@ -30,6 +30,7 @@ class Reading:
     """All workers together, at one moment. `files` are what lies in the temporary folder."""
 
     at_s: float
+    workers: int
     rss_mb: float
     fds: Mapping[str, int]
     threads: int
@@ -70,6 +71,7 @@ class Gauges:
         told = [self._told(pid, number) for pid in pids]
         return Reading(
             at_s=time.monotonic(),
+            workers=len(pids),
             rss_mb=sum(_rss_bytes(pid) for pid in pids) / MB,
             fds=sum((_descriptors(pid) for pid in pids), Counter()),
             threads=sum(len(os.listdir(f"/proc/{pid}/task")) for pid in pids),

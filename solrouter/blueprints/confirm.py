@@ -19,6 +19,7 @@ from werkzeug.datastructures import ImmutableMultiDict
 
 from solrouter import clock
 from solrouter.blueprints import hx, oauth, redirects, sealed, sessions
+from solrouter.blueprints.contexts import request_itself
 from solrouter.blueprints.oauth.provider import Provider
 from solrouter.errors import Refused
 from solrouter.services import identities, second_factors, sign_ins
@@ -79,7 +80,7 @@ def init_app(app: Flask) -> None:
 
 def ask_first() -> ResponseReturnValue | None:
     """Asks for proof when the act needs it; after it, gives a held form back to its view."""
-    endpoint = request.endpoint or ""
+    endpoint = request_itself().endpoint or ""
     if endpoint not in NEEDS_PROOF and endpoint not in ASKS_ITSELF:
         return None
     if not current_user.is_authenticated:

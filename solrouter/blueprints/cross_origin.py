@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from flask import Flask, request
 
 from solrouter.blueprints import guards
+from solrouter.blueprints.contexts import request_itself
 from solrouter.errors import Forbidden
 
 SAFE_METHODS = frozenset(("GET", "HEAD", "OPTIONS"))
@@ -28,9 +29,10 @@ def init_app(app: Flask) -> None:
 def refuse_cross_origin() -> None:
     """Raises Forbidden when another site's page sent an unsafe request."""
     # Without an endpoint nothing would run, and the answer is 404 or 405.
-    if request.method in SAFE_METHODS or request.endpoint is None:
+    asked = request_itself()
+    if asked.method in SAFE_METHODS or asked.endpoint is None:
         return
-    if guards.is_cookie_blind(request.blueprint) or _is_from_here():
+    if guards.is_cookie_blind(asked.blueprint) or _is_from_here():
         return
     raise Forbidden(
         "This form did not come from one of our own pages, so nothing was done. "

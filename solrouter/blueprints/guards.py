@@ -14,6 +14,7 @@ from flask_login import current_user
 from werkzeug.exceptions import InternalServerError, NotFound
 
 from solrouter.blueprints import half_way, hx, redirects
+from solrouter.blueprints.contexts import request_itself
 from solrouter.errors import Forbidden
 
 log = logging.getLogger(__name__)
@@ -180,7 +181,7 @@ def init_app(app: Flask) -> None:
 
 def check() -> ResponseReturnValue | None:
     """Asks the guard of the room. Answers 500 when the room has none: better closed than open."""
-    guard = GUARDS.get(request.blueprint)
+    guard = GUARDS.get(request_itself().blueprint)
     if guard is None:
         log.error("blueprint %s has no guard; add it to GUARDS", request.blueprint)
         raise InternalServerError

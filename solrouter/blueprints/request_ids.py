@@ -9,7 +9,8 @@ from urllib.parse import quote
 
 from flask import Flask, Request, Response
 
-from solrouter import clock
+from solrouter import clock, logs
+from solrouter.blueprints import answers
 from solrouter.blueprints.contexts import notes_itself, request_itself
 from solrouter.services import audit
 
@@ -42,17 +43,17 @@ def begin() -> None:
 def end(response: Response) -> Response:
     """Names the request in its answer and in the log."""
     known, asked = notes_itself(), request_itself()
-    response.headers.add(HEADER, known.request_id)
+    answers.add(response, [(HEADER, known.request_id)])
     elapsed_ms = (clock.monotonic_s() - known.began_s) * 1000
     ids = "".join([f" {name}={value}" for name, value in known.get("log_ids", {}).items()])
-    log.info(
-        "%s %s %s %.1fms id=%s%s",
-        asked.method,
-        _path_to_log(asked),
-        response.status_code,
-        elapsed_ms,
-        known.request_id,
-        ids,
+    # A route without names in it is a word of ours.
+    is_ours = asked.url_rule is not None and asked.url_rule.rule == asked.path
+    path = asked.path if is_ours else _path_to_log(asked)
+    logs.tell(
+        log,
+        f"{asked.method} {path} {response.status_code} {elapsed_ms:.1f}ms "
+        f"id={known.request_id}{ids}",
+        is_ours=is_ours,
     )
     return response
 

@@ -16,8 +16,9 @@ from flask import Flask, Response, current_app, request
 from werkzeug.exceptions import BadRequest
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from solrouter.blueprints import oauth
-from solrouter.blueprints.contexts import request_itself
+from solrouter import config
+from solrouter.blueprints import answers, oauth
+from solrouter.blueprints.contexts import header, request_itself
 from solrouter.blueprints.mounts import is_api_path
 from solrouter.blueprints.oauth.provider import origin_of
 
@@ -64,16 +65,16 @@ def init_app(app: Flask) -> None:
     app.after_request(set_headers)
 
 
-def content_security_policy(config: dict[str, Any]) -> str:
+def content_security_policy(settings: dict[str, Any]) -> str:
     """The policy of every page: our own files and nothing inline."""
     form_targets = ["'self'"]
     for provider in oauth.PROVIDERS.values():
-        if config[provider.id_setting]:
+        if settings[provider.id_setting]:
             # A redirect after a form post counts, and connecting GitHub is one.
-            form_targets.append(origin_of(config, provider.url_setting))
-    if config["STRIPE_SECRET_KEY"]:
+            form_targets.append(origin_of(settings, provider.url_setting))
+    if settings["STRIPE_SECRET_KEY"]:
         # The form that begins a payment is answered by a redirect to Stripe's checkout.
-        form_targets += config["SOLROUTER_STRIPE_PAGES"]
+        form_targets += settings["SOLROUTER_STRIPE_PAGES"]
     return (
         "default-src 'none'; object-src 'none'; script-src 'self'; style-src 'self'; "
         "img-src 'self' data:; connect-src 'self'; font-src 'self'; "
@@ -84,17 +85,18 @@ def content_security_policy(config: dict[str, Any]) -> str:
 
 def refuse_unknown_host() -> None:
     """Answers 400 to a host that is not on the list, if there is one."""
-    allowed = current_app.config["SOLROUTER_ALLOWED_HOSTS"]
+    allowed = config.current()["SOLROUTER_ALLOWED_HOSTS"]
     # Not `request.host`, which takes the server's own name where the request has none.
-    said = request.environ.get("HTTP_HOST", "")
+    said = header("HTTP_HOST") or ""
     if allowed and _host_name(said) not in {_host_name(host) for host in allowed}:
         raise BadRequest("This server does not answer to that host name.")
 
 
 def answer_preflight() -> Response | None:
     """Lets pages of other sites call the API with a key of their own."""
-    asks = request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
-    if not asks or not is_api_path(request.path):
+    asked = request_itself()
+    asks = asked.method == "OPTIONS" and "Access-Control-Request-Method" in asked.headers
+    if not asks or not is_api_path(asked.path):
         return None
     return Response(status=204, headers=PREFLIGHT_HEADERS)
 
@@ -107,7 +109,7 @@ def set_headers(response: Response) -> Response:
     if asked.is_secure:
         headers["Strict-Transport-Security"] = HSTS
     if is_api_path(asked.path):
-        headers.extend(API_HEADERS)
+        answers.add(response, API_HEADERS)
         if asked.method == "GET" and "Authorization" in asked.headers:
             headers.setdefault("Cache-Control", "no-store")
         return response

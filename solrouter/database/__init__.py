@@ -10,20 +10,17 @@ The steps of a request have a faster door on PostgreSQL: `together` runs one sta
 with all that wait. See docs/adr/0008-one-statement-a-step.md.
 """
 
-import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from contextvars import Context, copy_context
-from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
 
-from flask import Flask, current_app
+from flask import Flask
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from solrouter import native_threads
+from solrouter import apps, native_threads
 from solrouter.clock import monotonic_s
 from solrouter.database.compiled import Numbered, Prepared, array, prepared
 from solrouter.database.engines import (
@@ -32,14 +29,14 @@ from solrouter.database.engines import (
     postgresql_engine,
     sqlite_engine,
 )
-from solrouter.database.faults import as_ours, is_transient, translated
-from solrouter.database.groups import DEADLOCK_TRIES_MAX, Lane, Queue, Step
+from solrouter.database.faults import is_transient, translated
+from solrouter.database.groups import DEADLOCK_TRIES_MAX, Lane, Step
 from solrouter.database.line import Line
+from solrouter.database.writer import Writer
 
 T = TypeVar("T")
 
 EXTENSION = "solrouter.database"
-BATCH_MAX = 256
 SLOW_READERS_MAX = 4
 
 __all__ = [
@@ -60,19 +57,6 @@ __all__ = [
 ]
 
 
-@dataclass(slots=True)
-class _Write:
-    """One verb that waits for the writer thread, and later its outcome."""
-
-    verb: Callable[[Connection], Any]
-    durable: bool
-    # The caller's, so that a verb knows in the writer thread too for whom it runs.
-    context: Context = field(default_factory=copy_context)
-    is_done: bool = False
-    value: Any = None
-    error: BaseException | None = None
-
-
 class Database:
     """One database, two doors. Made once for each app; `close()` lets go of every connection."""
 
@@ -80,14 +64,12 @@ class Database:
         self.url = url
         self.is_sqlite = url.startswith("sqlite:")
         self._line = Line(pool_size)
+        self._memories: dict[str, Any] = {}
         self._unreachable_at_s = 0.0
         if self.is_sqlite:
             self.reader = sqlite_engine(url, writes=False, is_command=is_command)
-            self._writer = sqlite_engine(url, writes=True, is_command=is_command)
-            self._writes: Queue[_Write] = Queue(self._commit_together, BATCH_MAX)
-            self._writer_thread = native_threads.executor(1)
+            self._writer = Writer(sqlite_engine(url, writes=True, is_command=is_command))
             self._slow_readers = native_threads.executor(SLOW_READERS_MAX)
-            self._flushes: bool | None = None
         else:
             self.reader = postgresql_engine(url, pool_size=pool_size, timeout_s=timeout_s)
             # What need not be flushed does not wait for what must; nor does a look wait for locks.
@@ -108,7 +90,7 @@ class Database:
         Raises DatabaseUnavailable when the database does not answer.
         """
         if self.is_sqlite:
-            return self._queued(verb, durable=durable)
+            return cast(T, self._writer.run(verb, durable=durable))
         return self._direct(verb, durable=durable, ahead=ahead)
 
     def together(self, step: Step, *, durable: bool) -> list[Any]:
@@ -148,11 +130,17 @@ class Database:
         with self.read() as connection:
             return query(connection)
 
+    def remembered(self, name: str, new: Callable[[], T]) -> T:
+        """What a service of this process remembers of what is in here, under its name."""
+        found = self._memories.get(name)
+        if found is None:
+            found = self._memories.setdefault(name, new())
+        return cast(T, found)
+
     def close(self) -> None:
         """Finishes the writes that wait, then closes every connection."""
         if self.is_sqlite:
-            self._writer_thread.submit(self._writer.dispose).result()
-            self._writer_thread.shutdown()
+            self._writer.close()
             self._slow_readers.shutdown()
         else:
             for lane in (self._looks, *self._lanes.values()):
@@ -199,41 +187,6 @@ class Database:
                 time.sleep(0.005)
         raise AssertionError("the last try returns or raises")
 
-    def _queued(self, verb: Callable[[Connection], T], *, durable: bool) -> T:
-        write = _Write(verb, durable)
-        self._writes.append(write)
-        # One hop for each write, but whichever hop comes first takes all that wait along.
-        self._writer_thread.submit(self._writes.lead_until, write).result()
-        if write.error is not None:
-            raise write.error
-        return cast(T, write.value)
-
-    def _commit_together(self, batch: list[_Write]) -> None:
-        """In the writer thread: one transaction."""
-        durable = any(member.durable for member in batch)
-        with self._writer.connect() as connection:
-            raw = cast(sqlite3.Connection, connection.connection.dbapi_connection)
-            if self._flushes != durable:
-                raw.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
-                self._flushes = durable
-            with connection.begin():
-                for member in batch:
-                    _run_member(connection, raw, member)
-
-
-def _run_member(connection: Connection, raw: sqlite3.Connection, member: _Write) -> None:
-    """Runs one verb behind a savepoint, so that its failure does not undo its neighbours."""
-    raw.execute("SAVEPOINT member")
-    try:
-        member.value = member.context.run(member.verb, connection)
-    except BaseException as error:
-        member.error = as_ours(error) if isinstance(error, Exception) else error
-        if not raw.in_transaction:
-            # A full disk and its like undo the whole transaction, the neighbours' writes too.
-            raise member.error from error
-        raw.execute("ROLLBACK TO member")
-    raw.execute("RELEASE member")
-
 
 def init_app(app: Flask, *, is_command: bool) -> Database:
     """Binds a Database to the app."""
@@ -249,7 +202,7 @@ def init_app(app: Flask, *, is_command: bool) -> Database:
 
 def current() -> Database:
     """The current app's database."""
-    database: Database = current_app.extensions[EXTENSION]
+    database: Database = apps.current().extensions[EXTENSION]
     return database
 
 

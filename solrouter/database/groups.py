@@ -1,17 +1,16 @@
 """Group commit: those that wait together share one transaction, and whoever leads takes all along.
 
-A *queue* is what both databases need: members wait, one leader at a time commits batches of them
-until its own member is among them. On SQLite the leader is the writer thread and a member is a
-verb. On PostgreSQL it is whichever caller comes first, and a member is a step of a request: one
-statement. A *lane* sends its batch as one pipeline over a connection of its own, so that a batch
-costs one round trip, and one flush where it needs one.
+Only for PostgreSQL; SQLite has its thread (`writer`). Steps of requests wait, one statement each,
+and whichever caller comes first sends batches of them until its own step is among them. A *lane*
+sends its batch as one pipeline over a connection of its own, so that a batch costs one round trip,
+and one flush where it needs one.
 """
 
 import threading
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any
 
 import psycopg
 from sqlalchemy import Engine
@@ -32,16 +31,6 @@ LOCK = Numbered(
 BEGIN, COMMIT = Numbered("BEGIN"), Numbered("COMMIT")
 
 
-class Member(Protocol):
-    """What waits in a queue. An error is told to its caller alone."""
-
-    is_done: bool
-    error: BaseException | None
-
-
-M = TypeVar("M", bound=Member)
-
-
 @dataclass(slots=True)
 class Step:
     """One statement of a request, its values, the account whose row it needs locked, its rows.
@@ -58,21 +47,21 @@ class Step:
     error: BaseException | None = None
 
 
-class Queue(Generic[M]):
-    """Members that wait, and how a leader commits a batch of them."""
+class Queue:
+    """Steps that wait, and how a leader commits a batch of them."""
 
-    def __init__(self, commit: Callable[[list[M]], None], batch_max: int) -> None:
+    def __init__(self, commit: Callable[[list[Step]], None], batch_max: int) -> None:
         self._commit = commit
         self._batch_max = batch_max
-        self._waiting: deque[M] = deque()
+        self._waiting: deque[Step] = deque()
 
-    def append(self, member: M) -> None:
+    def append(self, step: Step) -> None:
         """Waits for a leader. Raises nothing."""
-        self._waiting.append(member)
+        self._waiting.append(step)
 
-    def lead_until(self, member: M) -> None:
-        """Commits batches until this member is among them. One leader at a time."""
-        while not member.is_done:
+    def lead_until(self, step: Step) -> None:
+        """Commits batches until this step is among them. One leader at a time."""
+        while not step.is_done:
             most = min(len(self._waiting), self._batch_max)
             batch = [self._waiting.popleft() for _ in range(most)]
             try:
@@ -82,14 +71,14 @@ class Queue(Generic[M]):
             except BaseException as error:
                 # The leader is being killed; of the others nobody knows what became of them.
                 _fail(batch, as_ours(psycopg.OperationalError("the leader was killed")))
-                member.error = error
+                step.error = error
             for each in batch:
                 each.is_done = True
 
 
-def _fail(batch: list[M], error: BaseException) -> None:
-    for member in batch:
-        member.error = member.error or error
+def _fail(batch: list[Step], error: BaseException) -> None:
+    for step in batch:
+        step.error = step.error or error
 
 
 class Lane:
@@ -98,7 +87,7 @@ class Lane:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._opened: Pipeline | None = None
-        self._queue: Queue[Step] = Queue(self._commit, STEPS_MAX)
+        self._queue: Queue = Queue(self._commit, STEPS_MAX)
         self._lead = threading.Lock()
 
     def run(self, step: Step) -> list[Any]:

@@ -11,7 +11,9 @@ from solrouter.chat import CHAT_COMPLETION, CHAT_COMPLETION_CHUNK, Chunk
 
 FINISH_REASONS = frozenset({"stop", "length", "tool_calls", "content_filter", "function_call"})
 
-_TEXT_FIELDS = ("content", "reasoning_content", "refusal")
+_TEXT_FIELDS = frozenset({"content", "reasoning_content", "refusal"})
+# What else a piece may hold of generated text.
+_CALL_FIELDS = frozenset({"tool_calls", "function_call", "audio"})
 
 
 def delta_chunk(delta: dict[str, Any], *, index: int = 0, logprobs: Any = None) -> Chunk:
@@ -75,8 +77,10 @@ def has_content(piece: Mapping[str, Any]) -> bool:
 def generated_bytes(piece: Mapping[str, Any]) -> int:
     """UTF-8 bytes of the text that a delta or a message holds, for estimates of its tokens."""
     size = 0
-    for field in _TEXT_FIELDS:
-        size += utf8_bytes(piece.get(field))
+    for field in _TEXT_FIELDS.intersection(piece):
+        size += utf8_bytes(piece[field])
+    if _CALL_FIELDS.isdisjoint(piece):
+        return size
     for function in _functions(piece):
         size += utf8_bytes(function.get("name")) + utf8_bytes(function.get("arguments"))
     audio = piece.get("audio")

@@ -44,14 +44,23 @@ class Template(NamedTuple):
     def take(self, block: bytes, position: int = 0) -> tuple[list[bytes], int]:
         """The texts of like events from a place in the block on, as JSON; then where they end."""
         before, after = self.before, self.after
-        start, literals = position, []
-        while block.startswith(before, position):
-            found = LITERAL.match(block, position + len(before))
-            if found is None or not block.startswith(after, found.end()):
+        if not block.startswith(before, position):
+            return [], position
+        # What ends one event and begins the next stands between two texts, and in none of them.
+        pieces = block[position + len(before) :].split(after + before)
+        last = pieces.pop()
+        for place, is_one in enumerate(map(LITERAL.fullmatch, pieces)):
+            if is_one is None:
+                last = pieces[place]
+                del pieces[place:]
                 break
-            literals.append(found.group())
-            position = found.end() + len(after)
-        return (literals, position) if _is_text(literals) else ([], start)
+        found = LITERAL.match(last)
+        if found is not None and last.startswith(after, found.end()):
+            pieces.append(found.group())
+        if not pieces or not _is_text(pieces):
+            return [], position
+        around = (len(before) + len(after)) * len(pieces)
+        return pieces, position + around + sum(map(len, pieces))
 
     def may_begin(self, half: bytes) -> bool:
         """Whether the bytes may be the first half of one more such event."""

@@ -5,9 +5,8 @@
 
 import secrets as random
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any
 
 from sqlalchemy import (
     BindParameter,
@@ -20,7 +19,9 @@ from sqlalchemy import (
     false,
     func,
     insert,
+    literal_column,
     select,
+    true,
     update,
 )
 
@@ -29,10 +30,11 @@ from solrouter.clock import utcnow
 from solrouter.errors import Forbidden, KeyInvalid, KeyRevoked, Refused
 from solrouter.models import Account, ApiKey, FormerSecret, Membership, Plan, User
 from solrouter.models.columns import db_now
-from solrouter.services import budgets, key_rows, key_rules
+from solrouter.services import budgets, key_rows, key_rules, principals
 from solrouter.services.budgets import Limit
 from solrouter.services.key_rules import Rules
 from solrouter.services.key_text import hint, is_well_formed, make_text
+from solrouter.services.principals import Proof
 
 LAST_USED_EVERY_S = 60
 SCOPE_INFERENCE = key_rules.INFERENCE
@@ -43,50 +45,14 @@ SETTLED_AFTER = timedelta(hours=1)
 
 Key = key_rows.Key
 NewKey = key_rows.NewKey
+Limits = principals.Limits
+Principal = principals.Principal
 # What `require_live` looks at; the admission selects the same.
 state_columns = key_rows.state_columns
 require_live = key_rows.require_live
 budget_subject = budgets.subject
 # How often a limit may begin anew.
 RESETS = tuple(budgets.PERIODS)
-
-
-class Limits(NamedTuple):
-    """What an account's plan and a key allow; None is no limit."""
-
-    requests_per_minute: int | None
-    tokens_per_minute: int | None
-    concurrency: int | None
-    free_requests_per_day: int | None
-    free_concurrency: int | None
-    key_requests_per_minute: int | None
-    key_tokens_per_minute: int | None
-    key_concurrency: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Principal:
-    """Who a request speaks for, and the limits that it had when that was asked."""
-
-    key_id: int
-    key_public_id: str
-    account_id: int
-    user_id: int
-    scopes: frozenset[str]
-    models_allowed: tuple[str, ...] | None
-    limits: Limits
-    networks_allowed: tuple[str, ...] | None = None
-    # Whence it was asked, as far as our proxies know.
-    address: str = ""
-
-    def require(self, scope: str, *others: str) -> None:
-        """Raises Forbidden when the key has neither the scope nor one of the others."""
-        if self.scopes.isdisjoint((scope, *others)):
-            raise Forbidden(f"This API key lacks the scope “{scope}”.", metadata={"scope": scope})
-
-    def require_network(self) -> None:
-        """Raises Forbidden when the key may not be used from where it was."""
-        key_rules.require_network(self.networks_allowed, self.address)
 
 
 def create(
@@ -259,8 +225,15 @@ def revoke(
     return find(account_id, public_id)
 
 
+def recall(text: str, *, address: str = "") -> Principal | None:
+    """Who this key spoke for a moment ago: no proof before an admission has made it one."""
+    if not is_well_formed(text):
+        return None
+    return principals.recalled(secrets.current().newest.digest(text), address)
+
+
 def authenticate(text: str, *, address: str = "") -> Principal:
-    """Who this key speaks for. Raises KeyInvalid, KeyRevoked, KeyExpired.
+    """Who this key speaks for, by the database. Raises KeyInvalid, KeyRevoked, KeyExpired.
 
     Whether it may be used from the address is for the caller to ask (`Principal.require_network`),
     who then knows whose refusal that is. The admission proves the key again in its own transaction;
@@ -286,7 +259,7 @@ def authenticate(text: str, *, address: str = "") -> Principal:
         _touch_former(digest)
     if version != newest.fingerprint:
         _rewrite_digest(digest, version=newest.fingerprint, newer=newest.digest(text))
-    return Principal(
+    principal = Principal(
         key_id=row.id,
         key_public_id=row.public_id,
         account_id=row.account_id,
@@ -297,6 +270,9 @@ def authenticate(text: str, *, address: str = "") -> Principal:
         networks_allowed=None if row.networks_allowed is None else tuple(row.networks_allowed),
         address=address,
     )
+    if row.is_own:
+        principals.remember(principal, Proof(digest, row.terms))
+    return principal
 
 
 @database.prepared
@@ -310,6 +286,8 @@ def _find_by_digest(_dialect: str) -> Executable:
         ApiKey.scopes,
         ApiKey.models_allowed,
         ApiKey.networks_allowed,
+        literal_column(principals.TERMS, String).label("terms"),
+        secret.c.is_own,
         secret.c.has_ended,
         secret.c.was_seldom_seen,
         *state_columns(),
@@ -328,11 +306,13 @@ def _secret() -> Subquery:
     version: BindParameter[str] = bindparam("digest_version")
     own = select(
         ApiKey.id.label("key_id"),
+        true().label("is_own"),
         false().label("has_ended"),
         false().label("was_seldom_seen"),
     ).where(ApiKey.digest == digest, ApiKey.digest_version == version)
     former = select(
         FormerSecret.key_id,
+        false(),
         FormerSecret.ends_at <= db_now(),
         _is_stale(FormerSecret.last_used_at),
     ).where(FormerSecret.digest == digest, FormerSecret.digest_version == version)

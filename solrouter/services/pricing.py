@@ -10,6 +10,7 @@ within it (UTC).
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 
 from solrouter.chat import Usage
@@ -26,6 +27,7 @@ INPUT_CLASSES = (
 )
 OUTPUT_CLASSES = ("output", "output_audio", "output_image")
 PRICED_CLASSES = INPUT_CLASSES + OUTPUT_CLASSES
+_priced_units = attrgetter(*PRICED_CLASSES)
 FALLBACK_CLASSES = {
     "cache_read": "input",
     "cache_write_5m": "input",
@@ -74,8 +76,8 @@ def cost_nanos(usage: Usage, card: PriceCard, *, at: datetime, calls: int = 1) -
     """
     rates = rates_for(card, input_tokens=-(-usage.prompt_tokens // calls), at=at)
     total = 0
-    for name in PRICED_CLASSES:
-        if units := getattr(usage, name):
+    for name, units in zip(PRICED_CLASSES, _priced_units(usage), strict=True):
+        if units:
             total += units * card.rate(name, rates)
     return divide_half_up(total, UNITS_PER_PRICE)
 
@@ -116,14 +118,12 @@ def worst_case_nanos(
     input_classes: Sequence[str] = TEXT_INPUT_CLASSES,
 ) -> int:
     """The most that a request within these bounds can cost: what its hold must cover."""
-    return max(
-        divide_up(
-            prompt_tokens * _dearest_input(card, rates, input_classes)
-            + output_tokens * card.rate("output", rates),
-            UNITS_PER_PRICE,
-        )
+    costs = [
+        prompt_tokens * _dearest_input(card, rates, input_classes)
+        + output_tokens * card.rate("output", rates)
         for rates in _reachable_rates(card, prompt_tokens=prompt_tokens, at=at)
-    )
+    ]
+    return divide_up(max(costs), UNITS_PER_PRICE)
 
 
 def affordable_output_tokens(
@@ -170,7 +170,7 @@ def _reachable_rates(
 
 
 def _dearest_input(card: PriceCard, rates: Mapping[str, int], classes: Sequence[str]) -> int:
-    return max(card.rate(name, rates) for name in classes)
+    return max([card.rate(name, rates) for name in classes])
 
 
 def _affordable(left: int, output_rate: int) -> int:

@@ -36,7 +36,6 @@ class HttpStream:
 
     def __init__(self, pool: Pool, head: bytes, request: HttpRequest, *, started_s: float) -> None:
         self.status = 0
-        self.headers: Mapping[str, str] = {}
         self._pool = pool
         self._head = head
         self._request = request
@@ -52,6 +51,11 @@ class HttpStream:
         self._received_bytes = 0
         self._is_busy = False
         self._is_closed = False
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The answer's headers by lower-case name, made anew at each call; none before the head."""
+        return self._answer.lower_headers() if self.status else {}
 
     @property
     def is_untouched(self) -> bool:
@@ -204,14 +208,16 @@ class HttpStream:
             self.close()
             raise
         self.status = self._answer.get_code()
-        self.headers = self._answer.lower_headers()
         return True
 
     def _write(self, head: bytes, body: bytes) -> None:
         self._sock.settimeout(self._patience(self._first_byte_by_s - monotonic_s(), "first_byte"))
         try:
             if len(body) <= ONE_WRITE_BYTES_MAX:
-                self._sock.sendall(head + body)
+                # Mostly one call takes it all, and then nothing more has to be looked after.
+                data = head + body
+                if (sent := self._sock.send(data)) < len(data):
+                    self._sock.sendall(data[sent:])
             else:
                 self._sock.sendall(head)
                 self._sock.sendall(body)

@@ -198,7 +198,15 @@ def test_the_export_holds_all_that_is_kept_and_no_secret(
     assert answer.mimetype == "application/zip"
     assert "attachment" in answer.headers["Content-Disposition"]
     files = read_export(answer.data)
-    assert set(files) == {"profile", "keys", "sessions", "transfers", "receipts", "audit"}
+    assert set(files) == {
+        "profile",
+        "keys",
+        "sessions",
+        "transfers",
+        "payments",
+        "receipts",
+        "audit",
+    }
     assert files["profile"][0]["email"] == alice.email
     assert [row["id"] for row in files["receipts"]] == [asked]
     assert {row["kind"] for row in files["transfers"]} >= {"grant"}

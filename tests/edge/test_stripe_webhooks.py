@@ -455,3 +455,16 @@ def test_moves_have_one_row_each(shop: Flask, stripe: FakeStripe, pat: Person) -
     with shop.app_context(), database.read() as connection:
         rows = connection.execute(select(PaymentMove.kind, PaymentMove.evidence_id)).all()
     assert [tuple(row) for row in rows] == [("top-up", now(shop, payment).charge_id)]
+
+
+def test_the_database_is_away_when_an_event_comes(
+    shop: Flask, make_app: Make, stripe: FakeStripe, pat: Person
+) -> None:
+    payment = ordered(shop, pat)
+    stripe.books.pay(str(payment.order_id))
+    event = last(stripe, "checkout.session.completed")
+    nowhere = "postgresql://postgres@127.0.0.1:1/nowhere"
+    cut_off = make_app(nowhere, **stripe.settings(), SOLROUTER_DB_TIMEOUT_S="1")
+    assert send(cut_off.test_client(), event) == 503
+    assert send(shop.test_client(), event) == 200
+    assert paid_nanos(shop, pat) == TEN

@@ -24,8 +24,8 @@ from tests.services.test_admission import ask, ending
 
 # With begin and commit; on SQLite with the savepoint, on PostgreSQL with the account's lock.
 STATEMENTS = {
-    "sqlite": {"authenticate": 1, "admit": 9, "settle": 13},
-    "postgresql": {"authenticate": 1, "admit": 4, "settle": 4},
+    "sqlite": {"authenticate": 1, "recall": 0, "admit": 9, "settle": 13},
+    "postgresql": {"authenticate": 1, "recall": 0, "admit": 4, "settle": 4},
 }
 ROUND_TRIPS = 1
 
@@ -56,6 +56,7 @@ def test_the_statements_and_round_trips_of_an_ordinary_request(person: Person) -
     made: list[Admitted] = []
     steps: dict[str, Callable[[], object]] = {
         "authenticate": lambda: keys.authenticate(person.key_text),
+        "recall": lambda: keys.recall(person.key_text),
         "admit": lambda: made.append(admission.admit(wanted)),
         "settle": lambda: admission.settle(made[0], ending(made[0], 20_000)),
     }
@@ -65,7 +66,7 @@ def test_the_statements_and_round_trips_of_an_ordinary_request(person: Person) -
             step()
         assert found.statements == STATEMENTS[dialect][name], name
         if dialect == "postgresql":
-            assert found.round_trips == ROUND_TRIPS, name
+            assert found.round_trips == min(found.statements, ROUND_TRIPS), name
 
 
 @contextmanager
@@ -83,7 +84,7 @@ def _sqlite(ours: Any, found: Counted) -> Iterator[None]:
         found.statements += not statement.startswith("PRAGMA")
 
     # Both pools give the same connections again.
-    opened = [engine.raw_connection() for engine in (ours._writer, ours.reader)]
+    opened = [engine.raw_connection() for engine in (ours._writer._engine, ours.reader)]
     drivers = [one.driver_connection for one in opened]
     opened[1].close()
     for driver in drivers:

@@ -157,9 +157,10 @@ def test_exactly_what_is_free_is_admitted_and_a_nanodollar_more_is_not(worlds: l
         with world.app.app_context():
             admit(world, ask(world, is_free=False, **NAMED))
             wanted = ask(world, is_free=False, **NAMED)
-            step = lean.admission_step(wanted, new_id())
+            admission = lean.Admission(wanted, new_id())
+            step = admission.step
             database.together(step, durable=False)
-            assert (lean.admitted_by(step, wanted) is None) == bool(short)
+            assert (admission.admitted() is None) == bool(short)
             assert billing.balance(world.account_id).held_nanos == (2 - short) * PRICE
 
 
@@ -299,9 +300,10 @@ def ask(world: World, *, is_free: bool, **more: Any) -> Ask:
 def admit(world: World, wanted: Ask) -> Any:
     admitted, way = None, "careful"
     if world.is_lean:
-        step = lean.admission_step(wanted, new_id())
+        admission = lean.Admission(wanted, new_id())
+        step = admission.step
         database.together(step, durable=False)
-        admitted, way = lean.admitted_by(step, wanted), "lean"
+        admitted, way = admission.admitted(), "lean"
     try:
         if admitted is None:
             way = "careful"

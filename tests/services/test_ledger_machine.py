@@ -35,8 +35,8 @@ from solrouter.models import Account, Completion, Hold, Plan, Transfer
 from solrouter.services import accounts, admission, billing, catalogue, keys, payments, repeats
 from solrouter.services.admission import Admitted, Ask, Ending
 from solrouter.services.billing import Charge
-from solrouter.services.keys import Principal
 from solrouter.services.payments import moving
+from solrouter.services.principals import Principal
 from solrouter.services.repeats import Answered, Repeat
 from tests.factories import MODEL, make_offer, pay_in
 

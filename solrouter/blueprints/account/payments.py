@@ -16,7 +16,7 @@ from solrouter import clock
 from solrouter.blueprints import hx, top_ups
 from solrouter.blueprints.account import balance
 from solrouter.blueprints.account.room import account
-from solrouter.errors import NotFound, RateLimited, Refused, Unavailable
+from solrouter.errors import NotFound, RateLimited, Refused, SolRouterError, Unavailable
 from solrouter.money import NotMoney, decimal_usd, display_usd, parse_usd
 from solrouter.services import billing, payments
 from solrouter.services.payments import Payment, Wish, refund_rows, refunds, trial
@@ -131,7 +131,8 @@ def _fresh(payment: Payment) -> Payment:
         return payment
     try:
         return payments.check(payment)
-    except Unavailable:
+    except SolRouterError:
+        # The page shows what we know; the provider is asked again.
         return payment
 
 

@@ -10,7 +10,7 @@ from flask_login import current_user
 
 from solrouter.blueprints import hx, top_ups
 from solrouter.blueprints.admin.room import admin, dollars
-from solrouter.errors import Refused, Unavailable
+from solrouter.errors import Refused, SolRouterError
 from solrouter.money import decimal_usd, display_usd
 from solrouter.services import accounts, billing, payments
 from solrouter.services.payments import Payment, refund_rows, refunds, solana
@@ -42,7 +42,7 @@ def show_payment(public_id: str) -> ResponseReturnValue:
     payment = payments.find(public_id)
     try:
         payment = payments.check(payment)
-    except Unavailable:
+    except SolRouterError:
         flash("The payment provider did not answer; this is what we know.", "error")
     return _page(payment)
 

@@ -1,12 +1,12 @@
 """Who is calling: the bearer key of the Authorization header, and nothing else."""
 
-from flask import g, request
+from flask import request
 
 from solrouter.blueprints import request_ids
-from solrouter.blueprints.contexts import header
-from solrouter.errors import KeyInvalid
+from solrouter.blueprints.contexts import header, notes_itself
+from solrouter.errors import Forbidden, KeyInvalid
 from solrouter.services import key_rules, keys
-from solrouter.services.keys import Principal
+from solrouter.services.principals import Principal
 
 AUTHORIZATION_CHARACTERS_MAX = 1024
 
@@ -19,8 +19,25 @@ def bearer() -> Principal:
     if text is None:
         raise KeyInvalid(keys.INVALID)
     # As far as SOLROUTER_PROXY_HOPS lets proxies be believed.
-    principal = keys.authenticate(text, address=client_address())
-    g.principal = principal
+    return _known(keys.authenticate(text, address=client_address()))
+
+
+def recalled_bearer() -> Principal:
+    """The same, from this process's memory where it was proven moments ago.
+
+    Only for what is admitted, which proves it, and asks `bearer` whenever anything is wrong.
+    """
+    principal = keys.recall(presented() or "", address=client_address())
+    if principal is None:
+        return bearer()
+    try:
+        return _known(principal)
+    except Forbidden:
+        return bearer()
+
+
+def _known(principal: Principal) -> Principal:
+    notes_itself().principal = principal
     request_ids.note(account=str(principal.account_id), key=principal.key_public_id)
     principal.require_network()
     return principal
@@ -28,7 +45,7 @@ def bearer() -> Principal:
 
 def client_address() -> str:
     """Whence the request comes, as one spelling; empty when that is not known."""
-    return str(key_rules.as_address(request.remote_addr or "") or "")
+    return str(key_rules.as_address(header("REMOTE_ADDR") or "") or "")
 
 
 def refuse_wrong_key() -> None:

@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import orjson
-from flask import Response, current_app, request
+from flask import Response
 
-from solrouter import interruptions, sse
+from solrouter import config, interruptions, sse
+from solrouter.blueprints.answers import Answer
 from solrouter.blueprints.api import (
     api,
     authenticate,
@@ -18,18 +19,20 @@ from solrouter.blueprints.api import (
     rates,
     schemas,
 )
+from solrouter.blueprints.contexts import request_itself
 from solrouter.chat import CHAT_COMPLETION, ChatRequest
 from solrouter.errors import SolRouterError
 from solrouter.interruptions import ClientLeft, ClientWatch, Wait
 from solrouter.services import completions
 from solrouter.services.completions import Completion
+from solrouter.services.principals import KeyChanged, Principal
 from solrouter.services.repeats import Answered
 
 # Nothing between us and the caller may hold events back, or change them.
-STREAM_HEADERS = {
-    "Cache-Control": "no-cache, no-transform",
-    "X-Accel-Buffering": "no",
-}
+STREAM_HEADERS = (
+    ("Cache-Control", "no-cache, no-transform"),
+    ("X-Accel-Buffering", "no"),
+)
 # nginx's own status, for the log alone: nobody is there to read it.
 CLIENT_CLOSED_REQUEST = 499
 # JSON allows it before a value, so it says that the line is alive and changes nothing.
@@ -39,13 +42,29 @@ SPACE = b" "
 @api.post("/chat/completions")
 def create_chat_completion() -> Response:
     """One completion, whole or streamed."""
-    principal = authenticate.bearer()
-    messages_max = current_app.config["SOLROUTER_MESSAGES_MAX"]
-    data = bodies.read()
+    data: bytes | None = None
+    principal = authenticate.recalled_bearer()
+    try:
+        data = bodies.read()
+        return _created(principal, data)
+    except (SolRouterError, KeyChanged) as error:
+        # What was admitted was proven. Else whether the key is still as remembered goes first.
+        if principal.proof is None or getattr(error, "generation_id", None) is not None:
+            raise
+        fresh = authenticate.bearer()
+        if data is None or (fresh.is_as(principal) and not isinstance(error, KeyChanged)):
+            raise
+    return _created(fresh, data)
+
+
+def _created(principal: Principal, data: bytes) -> Response:
+    """The answer to a body. Raises SolRouterError, and KeyChanged for a principal out of memory."""
+    messages_max = config.current()["SOLROUTER_MESSAGES_MAX"]
     chat_request = schemas.parse_chat(bodies.json_object(data), messages_max=messages_max)
     repeat = idempotency.named(principal, data)
     wait = Wait()
-    watch = interruptions.watch(request.environ, wait)
+    watch = interruptions.watch(request_itself().environ, wait)
+    response: Response
     try:
         completion = completions.start(principal, chat_request, wait, repeat)
         response = _answered(completion, chat_request)
@@ -60,22 +79,20 @@ def create_chat_completion() -> Response:
     return response
 
 
-def _answered(completion: Completion, chat_request: ChatRequest) -> Response:
-    response = _streamed(completion) if chat_request.stream else _whole(completion)
-    response.headers.extend(_headers(completion))
-    return response
+def _answered(completion: Completion, chat_request: ChatRequest) -> Answer:
+    return _streamed(completion) if chat_request.stream else _whole(completion)
 
 
-def _streamed(completion: Completion) -> Response:
-    response = Response(_events(completion), mimetype="text/event-stream")
-    response.headers.extend(STREAM_HEADERS)
+def _streamed(completion: Completion) -> Answer:
+    headers = [*_headers(completion), *STREAM_HEADERS]
+    response = Answer(_events(completion), headers, mimetype="text/event-stream")
     # Not in the generator's `finally`: that never runs if the client leaves before the first
     # event.
     response.call_on_close(completion.close)
     return response
 
 
-def _whole(completion: Completion) -> Response:
+def _whole(completion: Completion) -> Answer:
     """The answer in one piece, as soon as it is there.
 
     Where a router in front of us waits only so long for a first byte, the status goes out before
@@ -87,21 +104,22 @@ def _whole(completion: Completion) -> Response:
         for body in answer:
             if body is not None:
                 completion.close()
-                return Response(orjson.dumps(body), mimetype="application/json")
+                headers = list(_headers(completion))
+                return Answer(orjson.dumps(body), headers, mimetype="application/json")
             if _must_speak(completion):
                 break
     except BaseException:
         completion.close()
         raise
-    response = Response(_after_spaces(answer), mimetype="application/json")
-    response.headers.extend(STREAM_HEADERS)
+    headers = [*_headers(completion), *STREAM_HEADERS]
+    response = Answer(_after_spaces(answer), headers, mimetype="application/json")
     response.call_on_close(completion.close)
     return response
 
 
 def _must_speak(completion: Completion) -> bool:
     """Whether the next look at the clock may come too late for the first byte."""
-    settings = current_app.config
+    settings = config.current()
     first_byte_s = float(settings["SOLROUTER_FIRST_BYTE_S"])
     return completion.elapsed_s + float(settings["SOLROUTER_KEEP_ALIVE_S"]) >= first_byte_s
 
@@ -117,18 +135,15 @@ def _after_spaces(answer: Iterator[dict[str, Any] | None]) -> Iterator[bytes]:
         raise ConnectionResetError(errno.ECONNRESET, "the answer was not finished") from error
 
 
-def _replayed(answered: Answered) -> Response:
+def _replayed(answered: Answered) -> Answer:
     """The same answer again, as events if it was a stream. Nothing is charged."""
     payloads = orjson.loads(answered.answer)
+    headers = [("X-Generation-Id", payloads[0]["id"]), ("Idempotent-Replayed", "true")]
     if payloads[0]["object"] == CHAT_COMPLETION:
-        response = Response(orjson.dumps(payloads[0]), mimetype="application/json")
-    else:
-        events = [sse.data_event(orjson.dumps(payload)) for payload in payloads]
-        response = Response(b"".join([*events, sse.DONE]), mimetype="text/event-stream")
-        response.headers.extend(STREAM_HEADERS)
-    response.headers["X-Generation-Id"] = payloads[0]["id"]
-    response.headers["Idempotent-Replayed"] = "true"
-    return response
+        return Answer(orjson.dumps(payloads[0]), headers, mimetype="application/json")
+    events = [sse.data_event(orjson.dumps(payload)) for payload in payloads]
+    body = b"".join([*events, sse.DONE])
+    return Answer(body, [*headers, *STREAM_HEADERS], mimetype="text/event-stream")
 
 
 def stop(watch: ClientWatch | None) -> None:

@@ -4,7 +4,7 @@ from solrouter.blueprints.api import authenticate
 from solrouter.blueprints.contexts import header
 from solrouter.errors import BadRequest
 from solrouter.services import repeats
-from solrouter.services.keys import Principal
+from solrouter.services.principals import Principal
 from solrouter.services.repeats import KEY_CHARACTERS_MAX, Repeat
 
 HEADER, IN_WSGI = "Idempotency-Key", "HTTP_IDEMPOTENCY_KEY"

@@ -26,7 +26,8 @@ from solrouter.blueprints.api.key_objects import (
 from solrouter.errors import BadRequest, NotFound, Refused
 from solrouter.services import admission, key_orders, key_switches, key_usage, keys, rotations
 from solrouter.services.key_rules import MANAGE
-from solrouter.services.keys import Key, NewKey, Principal
+from solrouter.services.keys import Key, NewKey
+from solrouter.services.principals import Principal
 from solrouter.services.repeats import Repeat
 
 KEYS_PER_PAGE = 100

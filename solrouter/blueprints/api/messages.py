@@ -36,8 +36,8 @@ def parse_messages(body: Mapping[str, Any], *, messages_max: int) -> list[dict[s
         raise _wrong("messages", f"must hold at most {messages_max} messages")
     for index, message in enumerate(messages):
         _check(message, f"messages[{index}]")
-    contents = (m["content"] for m in messages if isinstance(m.get("content"), list))
-    if sum(part["type"] in MEDIA_CLASSES for content in contents for part in content) > (
+    lists = [content for m in messages if isinstance(content := m.get("content"), list)]
+    if lists and sum(part["type"] in MEDIA_CLASSES for parts in lists for part in parts) > (
         MEDIA_PARTS_MAX
     ):
         raise _wrong("messages", f"must hold at most {MEDIA_PARTS_MAX} images, sounds and files")
@@ -46,12 +46,10 @@ def parse_messages(body: Mapping[str, Any], *, messages_max: int) -> list[dict[s
 
 def input_classes(messages: list[dict[str, Any]]) -> tuple[str, ...]:
     """The priced classes of input, beyond text, that these messages can cause."""
-    parts = [
-        part
-        for message in messages
-        if isinstance(message.get("content"), list)
-        for part in message["content"]
-    ]
+    lists = [content for m in messages if isinstance(content := m.get("content"), list)]
+    if not lists and not any("cache_control" in message for message in messages):
+        return ()
+    parts = [part for content in lists for part in content]
     kinds = {part.get("type") for part in parts}
     found = [name for kind, name in MEDIA_CLASSES.items() if kind in kinds]
     asks_an_hour = any(

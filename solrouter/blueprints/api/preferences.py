@@ -21,7 +21,7 @@ from solrouter.blueprints.api.fields import (
     usd,
     wrong_type,
 )
-from solrouter.chat import Preferences
+from solrouter.chat import NO_PREFERENCES, Preferences
 from solrouter.errors import BadRequest, UnsupportedParameter
 
 MODELS_MAX = 8
@@ -48,6 +48,8 @@ PROMISES: Mapping[str, tuple[Any, ...]] = {
     "quantizations": (None, []),
 }
 ROUTE = one_of("fallback")
+# What most requests say of their route.
+NO_WISH: tuple[Preferences, tuple[str, ...]] = (NO_PREFERENCES, ())
 
 
 @checks({"type": "string", "minLength": 1})
@@ -128,7 +130,9 @@ def parse_preferences(body: Mapping[str, Any]) -> tuple[Preferences, tuple[str, 
 
     Raises BadRequest and UnsupportedParameter.
     """
-    wish = optional(body, "provider", OBJECT) or {}
+    wish = optional(body, "provider", OBJECT)
+    if not wish:
+        return NO_WISH
     if len(wish) > PROVIDER_KEYS_MAX:
         raise BadRequest(f"'provider' has at most {PROVIDER_KEYS_MAX} fields.", param="provider")
     path = "provider."

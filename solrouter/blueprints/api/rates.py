@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable, Iterator
 
-from flask import Response, g
+from flask import Response
 
+from solrouter.blueprints.contexts import notes_itself
 from solrouter.errors import SolRouterError
 from solrouter.services import limits
 from solrouter.services.limits import RateState
@@ -13,7 +14,7 @@ KINDS = (limits.REQUESTS, limits.TOKENS)
 
 def headers(states: Iterable[RateState]) -> Iterator[tuple[str, str]]:
     """The headers for the tightest limit of each kind."""
-    g.rates_told = True
+    notes_itself().rates_told = True
     known = list(states)
     for kind in KINDS:
         of_kind = [state for state in known if state.kind == kind]
@@ -27,8 +28,9 @@ def headers(states: Iterable[RateState]) -> Iterator[tuple[str, str]]:
 
 def add_missing(response: Response) -> Response:
     """Adds the headers to an answer that was not admitted, if we know who asked."""
-    principal = g.get("principal")
-    if principal is None or g.get("rates_told"):
+    known = notes_itself()
+    principal = known.get("principal")
+    if principal is None or "rates_told" in known:
         return response
     try:
         states = limits.standing(account_id=principal.account_id, key_id=principal.key_id)

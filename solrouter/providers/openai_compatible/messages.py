@@ -25,6 +25,7 @@ _MESSAGE_FIELDS = frozenset(
 )
 # What we ourselves put into answers: clients send it back, and nobody misses it.
 _ECHOED_FIELDS = frozenset({"reasoning", "reasoning_content", "reasoning_details", "annotations"})
+_PLAIN_FIELDS, _PLAIN_ROLES = frozenset({"role", "content"}), frozenset({"system", "user"})
 _NO_THINKING = " "
 _PLAIN_ID = re.compile(r"[A-Za-z0-9]+")
 
@@ -33,11 +34,19 @@ def written_messages(
     messages: Sequence[Message], flags: Flags, notes: Notes
 ) -> list[dict[str, Any]]:
     """The messages as this provider takes them. Raises UpstreamRefused naming the part."""
+    if all(map(_is_plain, messages)):
+        return [dict(message) for message in messages]
     writer = _Writer(flags, notes)
     written = [writer.write(message, f"messages[{i}]") for i, message in enumerate(messages)]
     for field in sorted(writer.left):
         notes.warn(field, "unknown to this provider, so it was not sent")
     return written
+
+
+def _is_plain(message: Message) -> bool:
+    """Whether a message says nothing but a text by a role that everybody knows."""
+    is_text = type(message.get("content")) is str and message["role"] in _PLAIN_ROLES
+    return is_text and message.keys() <= _PLAIN_FIELDS
 
 
 class _Writer:

@@ -152,8 +152,9 @@ def _add_tools(body: dict[str, Any], asked: Asked, flags: Flags) -> None:
 
 
 def _add_sampling(body: dict[str, Any], asked: Asked, flags: Flags) -> None:
-    if _is_taken("stop", flags) and (stops := stops_asked(asked, most=flags.stops_max)):
-        told = asked.body["stop"]
+    told = asked.body.get("stop")
+    is_stop_taken = told is not None and _is_taken("stop", flags)
+    if is_stop_taken and (stops := stops_asked(asked, most=flags.stops_max)):
         body["stop"] = told if isinstance(told, str) else stops
     most = flags.temperature_max
     is_too_hot = most is not None and (asked.body.get("temperature") or 0) > most

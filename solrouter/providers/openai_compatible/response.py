@@ -29,7 +29,9 @@ _FAULTY_FINISHES = frozenset(
     {"error", "abort", "aborted", "cancelled", "insufficient_system_resource"}
 )
 # Theirs, not ours: the conductor writes id and model, and usage travels apart.
-_FOREIGN_FIELDS = ("id", "model", "created", "usage", "x_groq", "error")
+_FOREIGN_FIELDS = frozenset({"id", "model", "created", "usage", "x_groq", "error"})
+# Where these are null, clients expect absence.
+_NEVER_NULL = frozenset({"reasoning_content", "function_call", "audio", "reasoning_details"})
 
 
 class OpenAIReader:
@@ -100,8 +102,8 @@ class OpenAIReader:
             self.upstream_id = identifier
         groq = value.get("x_groq")
         told = value.get("usage") or (groq.get("usage") if isinstance(groq, dict) else None)
-        for field in _FOREIGN_FIELDS:
-            value.pop(field, None)
+        for field in _FOREIGN_FIELDS.intersection(value):
+            del value[field]
         if value.get("system_fingerprint", "") is None:
             del value["system_fingerprint"]
         return usage_from_openai(told, self._capabilities) if told else None
@@ -151,8 +153,8 @@ def _repair_text(piece: dict[str, Any]) -> None:
     reasoning = piece.pop("reasoning", None)
     if isinstance(reasoning, str) and not piece.get("reasoning_content"):
         piece["reasoning_content"] = reasoning
-    for field in ("reasoning_content", "function_call", "audio", "reasoning_details"):
-        if piece.get(field, ...) is None:
+    for field in _NEVER_NULL.intersection(piece):
+        if piece[field] is None:
             del piece[field]
 
 

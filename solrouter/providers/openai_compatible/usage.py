@@ -10,6 +10,9 @@ from typing import Any
 from solrouter.chat import Usage
 from solrouter.providers.counts import count_in, token_count
 
+# Where OpenAI has details, DeepSeek and Moonshot have fields of their own.
+_CACHED_WORDS = ("prompt_cache_hit_tokens", "cached_tokens")
+
 
 def usage_from_openai(usage: Any, capabilities: Mapping[str, Any]) -> Usage | None:
     """Usage in our classes, or None when nothing believable was told."""
@@ -56,10 +59,9 @@ def _totals(usage: Any) -> tuple[int, int] | None:
 def _prompt_parts(usage: Mapping[str, Any], prompt: int) -> dict[str, int]:
     """The classes inside the prompt, never more than it in all; the cheapest is believed last."""
     details = usage.get("prompt_tokens_details")
-    # Where OpenAI has details, DeepSeek and Moonshot have fields of their own.
-    cached = count_in(details, "cached_tokens") or count_in(
-        usage, "prompt_cache_hit_tokens", "cached_tokens"
-    )
+    cached = count_in(details, "cached_tokens") or count_in(usage, *_CACHED_WORDS)
+    if not details:
+        return {"cache_read": min(cached, prompt)} if cached else {}
     told = {
         "cache_write_5m": count_in(details, "cache_write_tokens", "cache_creation_tokens"),
         "input_audio": count_in(details, "audio_tokens"),

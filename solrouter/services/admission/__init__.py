@@ -60,8 +60,8 @@ from solrouter.services.admission.closing import settle
 from solrouter.services.admission.late import catch_up
 from solrouter.services.admission.late import waiting as late_writes
 from solrouter.services.billing import Balance
-from solrouter.services.keys import Principal
 from solrouter.services.limits import RateState
+from solrouter.services.principals import Principal
 
 # What ends an answer whose hold cannot grow.
 BALANCE, KEY_LIMIT = "balance", "key_limit"
@@ -134,7 +134,8 @@ def _admit(ask: Ask) -> Admitted:
 
 
 def _admit_leanly(ask: Ask) -> Admitted | None:
-    step = lean.admission_step(ask, new_id())
+    admission = lean.Admission(ask, new_id())
+    step = admission.step
     try:
         database.together(step, durable=False)
     except DatabaseUnavailable:
@@ -147,7 +148,7 @@ def _admit_leanly(ask: Ask) -> Admitted | None:
         # Killed, maybe before its step was sent, which whoever leads will send all the same.
         _undo_later(ask, step.values["id"])
         raise
-    return lean.admitted_by(step, ask)
+    return admission.admitted()
 
 
 def _admit_carefully(ask: Ask) -> Admitted:

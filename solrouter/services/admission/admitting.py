@@ -31,8 +31,8 @@ from solrouter.services.admission.asks import Admitted, Ask
 from solrouter.services.admission.facts import Facts
 from solrouter.services.admission.sizes import Size, sizes_of
 from solrouter.services.billing import Balance
-from solrouter.services.keys import Limits
 from solrouter.services.limits import RateLimit, RateState
+from solrouter.services.principals import Limits
 
 
 @dataclass(frozen=True, slots=True)

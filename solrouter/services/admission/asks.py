@@ -8,8 +8,8 @@ from typing import Any
 
 from solrouter.chat import Usage
 from solrouter.services import pricing
-from solrouter.services.keys import Principal
 from solrouter.services.limits import RateState
+from solrouter.services.principals import Principal
 from solrouter.services.repeats import Repeat
 from solrouter.services.routing import Offer
 

@@ -33,7 +33,6 @@ def settle(admitted: Admitted, ending: Ending, *, transcript: Transcript | None 
         terms=allowance.current(),
         transcript=transcript,
     )
-    settle_bare = partial(settle_whole, ending=receipts.bare(ending), transcript=None)
     try:
         return _settle_leanly(admitted, ending) or database.transact(settle_whole)
     except DatabaseUnavailable:
@@ -41,7 +40,8 @@ def settle(admitted: Admitted, ending: Ending, *, transcript: Transcript | None 
         raise
     except Exception as error:
         log.exception("request %s cannot be settled as it is", admitted.id)
-        _settle_later(admitted, settle_bare)
+        bare = partial(settle_whole, ending=receipts.bare(ending), transcript=None)
+        _settle_later(admitted, bare)
         raise DatabaseUnavailable("The request is settled in a moment.") from error
     except BaseException:
         # Killed, and nobody knows whether it was settled.

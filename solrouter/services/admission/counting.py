@@ -5,8 +5,8 @@ from sqlalchemy import Connection, select
 from solrouter.models import Account, ApiKey, Plan
 from solrouter.services import limits
 from solrouter.services.admission import facts
-from solrouter.services.keys import Principal
 from solrouter.services.limits import RateLimit, RateState
+from solrouter.services.principals import Principal
 
 
 def count_request(connection: Connection, principal: Principal) -> tuple[RateState, ...]:

@@ -9,9 +9,11 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Executable,
+    String,
     bindparam,
     case,
     func,
+    literal_column,
     select,
 )
 
@@ -19,8 +21,9 @@ from solrouter import database
 from solrouter.database import prepared
 from solrouter.errors import Forbidden, KeyInvalid, KeyRevoked
 from solrouter.models import Account, ApiKey, Budget, Hold, Plan, User
-from solrouter.services import budgets, catalogue, keys
+from solrouter.services import budgets, catalogue, keys, principals
 from solrouter.services.admission.asks import Ask, CatalogueChanged
+from solrouter.services.principals import KeyChanged
 
 # A row of `_facts`.
 Facts = Any
@@ -29,7 +32,7 @@ Facts = Any
 def read(connection: Connection, ask: Ask) -> Facts:
     """The facts of an ask, whose account nobody else can change until this transaction ends.
 
-    Raises KeyInvalid, KeyRevoked, KeyExpired, Forbidden and CatalogueChanged.
+    Raises KeyInvalid, KeyRevoked, KeyExpired, Forbidden, KeyChanged and CatalogueChanged.
     """
     lock_account(connection, ask.principal.account_id)
     return _checked(ask, _facts.first(connection, **_names(ask)))
@@ -58,6 +61,9 @@ def _checked(ask: Ask, facts: Facts | None) -> Facts:
         raise KeyRevoked("The user who made this API key has been disabled.")
     if facts.frozen_at is not None:
         raise Forbidden("This account is frozen. Please write to the operator.", code="frozen")
+    proof = ask.principal.proof
+    if proof is not None and proof != (facts.digest, facts.terms):
+        raise KeyChanged
     if facts.version != ask.catalogue_version:
         raise CatalogueChanged
     return facts
@@ -95,6 +101,8 @@ def _facts(_dialect: str) -> Executable:
         select(
             *keys.state_columns(),
             *keys.limit_columns(),
+            ApiKey.digest,
+            literal_column(principals.TERMS, String).label("terms"),
             Account.frozen_at,
             Account.paid_nanos,
             Account.granted_nanos,

@@ -19,6 +19,9 @@ from solrouter.services.admission.asks import Admitted, Ask, Ending
 from solrouter.services.admission.sizes import Size, sizes_of
 from solrouter.services.admission.statements import ADMIT, GROW, SETTLE
 from solrouter.services.billing import Charge
+from solrouter.services.limits import RateLimit
+
+NO_RATES = dict.fromkeys(("subjects", "kinds", "steps_us", "start_steps_us", "windows_us"), "{}")
 
 
 def is_ordinary(ask: Ask) -> bool:
@@ -26,66 +29,76 @@ def is_ordinary(ask: Ask) -> bool:
     return ask.repeat is None and not database.current().is_sqlite
 
 
-def admission_step(ask: Ask, hold_id: uuid.UUID) -> Step:
-    """The step that admits it under the limits of its authentication, at its whole output limit."""
-    sizes = sizes_of(ask, ask.output_limit, ask.principal.limits)
-    values = {
-        "id": hold_id,
-        **hold_values(ask, sizes[0]),
-        **_size_values(ask, sizes),
-        **_rate_values(ask, sizes),
-        "catalogue_version": ask.catalogue_version,
-        "is_free": ask.offer.is_free,
-        "budget_subject": keys.budget_subject(ask.principal.key_id),
-    }
-    del values["amount_nanos"]
-    return Step(ADMIT, values, ask.principal.account_id)
+class Admission:
+    """An ask on its way: the step that admits it under the limits of its authentication, at its
+    whole output limit, and once that has been run what it has admitted.
+    """
 
+    def __init__(self, ask: Ask, hold_id: uuid.UUID) -> None:
+        self._ask = ask
+        self._sizes = sizes_of(ask, ask.output_limit, ask.principal.limits)
+        first, last = self._sizes[0], self._sizes[-1]
+        proof = ask.principal.proof
+        self._wanted = rates_wanted(ask, ask.principal.limits, first.tokens(ask))
+        starts = self._wanted
+        if last is not first:
+            starts = rates_wanted(ask, ask.principal.limits, last.tokens(ask))
+        values = {
+            "id": hold_id,
+            **hold_values(ask, first),
+            **_size_values(ask, self._sizes),
+            **ask.principal.limits._asdict(),
+            **_rate_values(self._wanted, starts),
+            "key_digest": proof.digest if proof else None,
+            "key_terms": proof.terms if proof else None,
+            "catalogue_version": ask.catalogue_version,
+            "is_free": ask.offer.is_free,
+            "budget_subject": keys.budget_subject(ask.principal.key_id),
+        }
+        del values["amount_nanos"]
+        self.step = Step(ADMIT, values, ask.principal.account_id)
 
-def admitted_by(step: Step, ask: Ask) -> Admitted | None:
-    """What a step that has been run admitted, if it did."""
-    if not step.rows:
-        return None
-    [(place, aheads_us)] = step.rows
-    size = sizes_of(ask, ask.output_limit, ask.principal.limits)[place - 1]
-    wanted = rates_wanted(ask, ask.principal.limits, size.tokens(ask))
-    states = [
-        limits.state(limit, ahead_us)
-        for (limit, _), ahead_us in zip(wanted, aheads_us, strict=True)
-    ]
-    return Admitted(
-        step.values["id"],
-        ask,
-        size.amount_nanos,
-        ask.output_limit,
-        size.covered_tokens,
-        shown(states),
-    )
+    def admitted(self) -> Admitted | None:
+        """What the step has admitted, if it did."""
+        if not self.step.rows:
+            return None
+        [(place, aheads_us)] = self.step.rows
+        size, ask = self._sizes[place - 1], self._ask
+        states = [
+            limits.state(limit, ahead_us)
+            for (limit, _), ahead_us in zip(self._wanted, aheads_us, strict=True)
+        ]
+        return Admitted(
+            self.step.values["id"],
+            ask,
+            size.amount_nanos,
+            ask.output_limit,
+            size.covered_tokens,
+            shown(states),
+        )
 
 
 def _size_values(ask: Ask, sizes: tuple[Size, ...]) -> dict[str, Any]:
     first = sizes[0]
     is_all = first.covered_tokens == ask.output_limit
     return {
-        "amounts": array(size.amount_nanos for size in sizes),
-        "needs": array(size.needs_nanos for size in sizes),
-        "tokens": array(size.tokens(ask) for size in sizes),
+        "amounts": array([size.amount_nanos for size in sizes]),
+        "needs": array([size.needs_nanos for size in sizes]),
+        "tokens": array([size.tokens(ask) for size in sizes]),
         "most_nanos": first.amount_nanos if is_all else ask.cost_bound(ask.output_limit),
     }
 
 
-def _rate_values(ask: Ask, sizes: tuple[Size, ...]) -> dict[str, Any]:
-    """The limits that were known, and how far the first size and the last one move each."""
-    allowed = ask.principal.limits
-    wanted = rates_wanted(ask, allowed, sizes[0].tokens(ask))
-    for_start = rates_wanted(ask, allowed, sizes[-1].tokens(ask))
+def _rate_values(wanted: list[tuple[RateLimit, int]], starts: list[tuple[RateLimit, int]]) -> Any:
+    """The limits that are known, and how far the first size and the last one move each."""
+    if not wanted:
+        return NO_RATES
     return {
-        **allowed._asdict(),
-        "subjects": array(limit.subject for limit, _ in wanted),
-        "kinds": array(limit.kind for limit, _ in wanted),
-        "steps_us": array(limit.step_us(units) for limit, units in wanted),
-        "start_steps_us": array(limit.step_us(units) for limit, units in for_start),
-        "windows_us": array(limit.window_us for limit, _ in wanted),
+        "subjects": array([limit.subject for limit, _ in wanted]),
+        "kinds": array([limit.kind for limit, _ in wanted]),
+        "steps_us": array([limit.step_us(units) for limit, units in wanted]),
+        "start_steps_us": array([limit.step_us(units) for limit, units in starts]),
+        "windows_us": array([limit.window_us for limit, _ in wanted]),
     }
 
 

@@ -8,7 +8,7 @@ start, so that an unnamed limit does not shut out the account's next requests.
 from dataclasses import dataclass
 
 from solrouter.services.admission.asks import HOLDS_THAT_MUST_FIT, OUTPUT_TOKENS_ASSUMED, Ask
-from solrouter.services.keys import Limits
+from solrouter.services.principals import Limits
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from solrouter.services.admission import receipts
 from solrouter.services.billing import REVENUE, USAGE
 from solrouter.services.keys import LAST_USED_EVERY_S
 from solrouter.services.limits import MINUTE_US, TOKENS
+from solrouter.services.principals import TERMS
 
 CATALOGUE_VERSION = catalogue.version_statement().compile(compile_kwargs={"literal_binds": True})
 NOW_US = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
@@ -58,6 +59,8 @@ purse AS MATERIALIZED (
        AND users.disabled_at IS NULL
        AND accounts.frozen_at IS NULL
        AND accounts.keys_frozen_at IS NULL
+       AND (%(key_digest)s::bytea IS NULL OR
+            (api_keys.digest, {TERMS}) = (%(key_digest)s::bytea, %(key_terms)s::text))
        AND ({CATALOGUE_VERSION}) = %(catalogue_version)s
        AND (users.email_verified_at IS NOT NULL OR NOT %(is_free)s)
        AND (plans.requests_per_minute, plans.tokens_per_minute, plans.concurrency,

@@ -1,13 +1,10 @@
 """The catalogue as this process sees it: frozen, priced for now, kept in memory under a version."""
 
-from weakref import WeakKeyDictionary
-
 import sqlalchemy
 from sqlalchemy import Select, select
 
 from solrouter import database
 from solrouter.clock import utcnow
-from solrouter.database import Database
 from solrouter.errors import SolRouterError
 from solrouter.models import Version
 from solrouter.services.catalogue import reading
@@ -15,12 +12,16 @@ from solrouter.services.catalogue.words import Snapshot
 
 CATALOGUE = "catalogue"
 
-_snapshots: WeakKeyDictionary[Database, Snapshot] = WeakKeyDictionary()
+
+class _Memory:
+    """What this process has read."""
+
+    snapshot: Snapshot | None = None
 
 
 def current() -> Snapshot:
     """The snapshot in memory, read now if there is none or a new price has begun."""
-    snapshot = _snapshots.get(database.current())
+    snapshot = _memory().snapshot
     if snapshot is None or (snapshot.stale_at is not None and snapshot.stale_at <= utcnow()):
         return reload()
     return snapshot
@@ -39,8 +40,12 @@ def reload() -> Snapshot:
     with database.read() as connection:
         version = connection.execute(version_statement()).scalar_one()
         snapshot = reading.read(connection, version)
-    _snapshots[database.current()] = snapshot
+    _memory().snapshot = snapshot
     return snapshot
+
+
+def _memory() -> _Memory:
+    return database.current().remembered(CATALOGUE, _Memory)
 
 
 def ready() -> bool:

@@ -126,7 +126,8 @@ class Books:
             admitted.covered_tokens * choices,
             planning.calls_of(candidate, self._request),
         )
-        pace = self._context.run(health.tokens_per_s, candidate.offer.id)
+        # How much may have been made unseen is a question only where something is cut.
+        pace = self._context.run(health.tokens_per_s, candidate.offer.id) if is_cut else None
         return self._tally.used(self._request, limits, is_cut=is_cut, tokens_per_s=pace)
 
     def _settle(

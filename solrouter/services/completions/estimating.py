@@ -13,7 +13,8 @@ from solrouter.services.catalogue import Snapshot
 from solrouter.services.completions import planning
 from solrouter.services.completions.opening import callers_fault, for_offer
 from solrouter.services.completions.planning import Candidate, Plan
-from solrouter.services.keys import SCOPE_INFERENCE, Principal
+from solrouter.services.keys import SCOPE_INFERENCE
+from solrouter.services.principals import Principal
 from solrouter.services.routing import Skipped
 
 # What an answer is taken to be long while the account has none of this model.

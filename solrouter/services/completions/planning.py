@@ -25,7 +25,7 @@ from solrouter.providers.choices import calls_needed
 from solrouter.services import catalogue, health, key_rules, pricing, routing
 from solrouter.services.admission import Ask
 from solrouter.services.catalogue import Model, Snapshot
-from solrouter.services.keys import Principal
+from solrouter.services.principals import Principal
 from solrouter.services.repeats import Repeat
 from solrouter.services.routing import Choice, Offer, Ranking, Skipped
 
@@ -214,6 +214,8 @@ def input_classes(request: ChatRequest) -> tuple[str, ...]:
 
 def calls_of(candidate: Candidate, request: ChatRequest) -> int:
     """How many calls this candidate takes, each with the whole prompt."""
+    if request.choices == 1:
+        return 1
     offer = candidate.offer
     return calls_needed(
         offer.kind, offer.capabilities, request.choices, upstream_model=offer.upstream_model

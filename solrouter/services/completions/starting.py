@@ -20,7 +20,8 @@ from solrouter.services.completions import planning
 from solrouter.services.completions.planning import Plan
 from solrouter.services.completions.running import Completion
 from solrouter.services.completions.tally import Tally
-from solrouter.services.keys import SCOPE_INFERENCE, Principal
+from solrouter.services.keys import SCOPE_INFERENCE
+from solrouter.services.principals import Principal
 from solrouter.services.repeats import Repeat
 
 CATALOGUE_TRIES_MAX = 4

@@ -78,7 +78,8 @@ class Tally:
         else:
             if chunk.usage is not None:
                 self.usage = chunk.usage
-            self.texts.extend(tokens.generated_texts(self._untold(chunk.payload)))
+            if self.usage is None:
+                self.texts.extend(tokens.generated_texts(self._untold(chunk.payload)))
         self.output_bytes += chunk.output_bytes
         self.warnings.extend(chunk.warnings)
         if chunk.has_content and self.first_content_ms is None:

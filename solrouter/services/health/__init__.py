@@ -8,11 +8,9 @@ what is the provider's fault counts. Without the database all goes on with what 
 
 from collections.abc import Mapping
 from functools import partial
-from weakref import WeakKeyDictionary
 
 from solrouter import database
 from solrouter.clock import monotonic_s
-from solrouter.database import Database
 from solrouter.errors import DatabaseUnavailable
 from solrouter.services.health import table
 from solrouter.services.health.breaker import (
@@ -59,9 +57,6 @@ class _Latest:
     """The one last spoken of."""
 
     shared = _Shared()
-
-
-_shared: WeakKeyDictionary[Database, _Shared] = WeakKeyDictionary()
 
 
 def note(
@@ -155,6 +150,5 @@ def _of_this_process() -> _Shared:
         mine = database.current()
     except RuntimeError:
         return _Latest.shared
-    shared = _shared.get(mine)
-    _Latest.shared = _shared.setdefault(mine, _Shared()) if shared is None else shared
+    _Latest.shared = mine.remembered("health", _Shared)
     return _Latest.shared

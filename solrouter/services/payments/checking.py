@@ -22,12 +22,14 @@ log = logging.getLogger(__name__)
 AT_ONCE_MAX = 20
 # So long one process may take to ask; then another may try.
 CLAIM_S = 120
+RETRY_S = 600
 
 
 def check(payment: rows.Payment) -> rows.Payment:
     """The payment after its provider was asked once more. Raises ProviderUnavailable."""
     method = registry.of(payment.provider)
-    if method is None:
+    if method is None or method.is_live() != payment.is_live:
+        # A key of the other mode knows nothing of it.
         return payment
     return applying.take(payment.id, method.check(payment))
 
@@ -57,9 +59,15 @@ def check_due(providers: Collection[str] | None = None) -> int:
             after = check(payment)
         except SolRouterError as error:
             log.warning("payment %s could not be checked: %s", payment.public_id, error.message)
+            _put_off(payment)
             continue
         changed += (after.state, after.received_nanos) != (payment.state, payment.received_nanos)
     return changed
+
+
+def _put_off(payment: rows.Payment) -> None:
+    later = update(Payment).where(Payment.id == payment.id).values(due_at=db_now(RETRY_S))
+    database.transact(lambda connection: connection.execute(later), durable=False)
 
 
 def _claim(providers: Collection[str]) -> list[rows.Payment]:

@@ -6,11 +6,11 @@ Between the days each open payment says itself when it wants to be asked about (
 import logging
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, delete, select
 
 from solrouter import clock, database
 from solrouter.errors import NotFound, SolRouterError
-from solrouter.models import Payment
+from solrouter.models import Payment, PaymentEvent
 from solrouter.models.columns import db_now
 from solrouter.services.payments import applying, checking, registry, rows, states
 from solrouter.services.payments.stripe import StripeMethod
@@ -19,6 +19,9 @@ log = logging.getLogger(__name__)
 
 WINDOW_HOURS = 72
 HOUR_S = 3_600
+DAY_S = 86_400
+RETRY_S = 3_600.0
+EVENTS_KEPT_DAYS = 180
 GATE = "reconciliation"
 
 
@@ -43,14 +46,42 @@ def reconcile(*, hours: int = WINDOW_HOURS) -> Report:
 
 
 def reconcile_daily() -> None:
-    """`reconcile`, once a day on all processes together."""
-    today = f"{GATE}:{clock.utcnow():%Y-%m-%d}"
-    if not applying.take_event(GATE, today, GATE, payment_id=None, finding=None):
+    """`reconcile`, once a day; a process that fails tries again after a while.
+
+    Two processes may do it at the same time, which costs questions and changes nothing.
+    """
+    today = f"{clock.utcnow():%Y-%m-%d}"
+    if _next_try_s.get() > clock.monotonic_s() or applying.knows_event(GATE, today):
         return
+    _next_try_s.set(clock.monotonic_s() + RETRY_S)
     report = reconcile()
     for line in report.lines:
         log.warning("reconciliation: %s", line)
     log.info("reconciliation: %d payments compared", report.asked)
+    database.transact(_forget_old_events, durable=False)
+    applying.take_event(GATE, today, GATE, payment_id=None, finding=None)
+
+
+def _forget_old_events(connection: Connection) -> None:
+    """Providers repeat an event for days; one that came again later still would move nothing."""
+    old = delete(PaymentEvent).where(PaymentEvent.created_at < db_now(-EVENTS_KEPT_DAYS * DAY_S))
+    connection.execute(old)
+
+
+class _NextTry:
+    """When this process may try next."""
+
+    def __init__(self) -> None:
+        self._at_s = float("-inf")
+
+    def get(self) -> float:
+        return self._at_s
+
+    def set(self, at_s: float) -> None:
+        self._at_s = at_s
+
+
+_next_try_s = _NextTry()
 
 
 def _ours(hours: int) -> list[str]:

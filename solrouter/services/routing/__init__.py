@@ -15,7 +15,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
-from solrouter.chat import Preferences
+from solrouter.chat import NO_PREFERENCES, Preferences
 from solrouter.services.pricing import TEXT_INPUT_CLASSES
 from solrouter.services.routing import prices
 from solrouter.services.routing.prices import typical_price
@@ -48,6 +48,7 @@ __all__ = [
 ]
 
 TOO_LONG = "prompt too long"
+SINGLE = "single"
 # A header line.
 EXPLANATION_CHARACTERS_MAX = 1000
 # Rates of failure that differ by less are alike.
@@ -62,7 +63,6 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
 TAKEN_BY_ALL = frozenset(
     ("max_tokens", "messages", "metadata", "n", "prompt_cache_key", "safety_identifier", "user")
 )
-NO_PREFERENCES = Preferences()
 NOTHING_KNOWN: Mapping[int, Condition] = MappingProxyType({})
 UNKNOWN_CONDITION = Condition()
 
@@ -107,6 +107,10 @@ def rank(
     asked = _Asked(at, preferences, health, parameters, prompt_tokens, prompt_bound, input_classes)
     skipped: list[Skipped] = []
     fitting: list[tuple[Criteria, Offer]] = []
+    if len(offers) == 1 and preferences is NO_PREFERENCES and not _unfit(offers[0], asked):
+        # Most models have one offer, which then needs no place.
+        is_well = asked.condition(offers[0]).state == HEALTHY
+        return Ranking((Choice(offers[0], SINGLE if is_well else COOLING),), ())
     for offer in offers:
         if why := _unfit(offer, asked):
             skipped.append(Skipped(offer, why))
@@ -240,7 +244,7 @@ def _in_turn(allowed: Sequence[tuple[Criteria, Offer]], asked: _Asked) -> Iterat
             yield Choice(offer, "health")
         elif len(allowed) == 1:
             is_named = _place(offer, asked.preferences.order) is not None
-            yield Choice(offer, "order" if is_named else "single")
+            yield Choice(offer, "order" if is_named else SINGLE)
         else:
             neighbour, _ = allowed[place - 1 if place else 1]
             pairs = zip(criteria, neighbour, strict=True)

@@ -22,6 +22,7 @@ RETRIES_MAX = 2
 UNAVAILABLE = "Stripe did not answer. Nothing was lost; please try again in a minute."
 
 CardError = stripe.CardError
+InvalidRequestError = stripe.InvalidRequestError
 
 
 def is_set_up() -> bool:

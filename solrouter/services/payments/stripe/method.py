@@ -76,9 +76,7 @@ class StripeMethod:
         with client.translated():
             if payment.is_automatic:
                 return self._charge(payment)
-            options = {"idempotency_key": payment.public_id}
-            terms = self._checkout(payment, return_url, email)
-            session = client.client().v1.checkout.sessions.create(terms, options)  # type: ignore[arg-type]
+            session = self._opened(payment, self._checkout(payment, return_url, email), email)
         return Started(
             session.id,
             pay_url=session.url or "",
@@ -142,6 +140,18 @@ class StripeMethod:
         found |= {self.payment_named_by(intent) for intent in intents if intent.startswith("pi_")}
         return found - {""}
 
+    def _opened(self, payment: Payment, terms: dict[str, Any], email: str) -> Any:
+        """The checkout; for a new customer, if the one that we know was deleted at Stripe."""
+        sessions, key = client.client().v1.checkout.sessions, payment.public_id
+        try:
+            return sessions.create(terms, {"idempotency_key": key})  # type: ignore[arg-type]
+        except client.InvalidRequestError as error:
+            if error.param != "customer" or "customer" not in terms:
+                raise
+            anew = {name: value for name, value in terms.items() if name != "customer"}
+            anew |= _new_customer(email)
+            return sessions.create(anew, {"idempotency_key": f"{key}-anew"})  # type: ignore[arg-type]
+
     def _lost(self, payment: Payment) -> Finding:
         """We never heard what Stripe answered. Does it have the order?"""
         since: Any = {"gte": int(payment.created_at.timestamp()) - 60}
@@ -198,7 +208,7 @@ class StripeMethod:
         if customer is not None:
             terms["customer"] = customer.customer_id
         else:
-            terms |= {"customer_email": email, "customer_creation": "always"}
+            terms |= _new_customer(email)
         return terms
 
     def _charge(self, payment: Payment) -> Started:
@@ -237,6 +247,10 @@ def _named(intent: Any) -> str:
     """The payment that an intent was made for."""
     metadata = intent.to_dict().get("metadata") or {}
     return str(metadata.get("payment", ""))
+
+
+def _new_customer(email: str) -> dict[str, Any]:
+    return {"customer_email": email, "customer_creation": "always"}
 
 
 def _lines(payment: Payment) -> list[dict[str, Any]]:

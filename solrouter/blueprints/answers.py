@@ -1,0 +1,44 @@
+"""An answer whose headers are all our own words, so that nothing has to look them through again.
+
+Werkzeug checks each header as it is added, copies all of them before they are sent, and looks for
+a `Location` to mend: a tenth of the time of a request that has nothing of the kind.
+"""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from flask import Response
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+Pair = tuple[str, str]
+
+
+class Answer(Response):
+    """A 200 with a body. `plain` are headers beside `headers`: ours, each once, sent unchecked.
+
+    The body is bytes, or an iterator of them whose length nobody knows.
+    """
+
+    def __init__(self, body: bytes | Iterable[bytes], plain: list[Pair], *, mimetype: str) -> None:
+        self.plain = plain
+        if isinstance(body, bytes):
+            plain.append(("Content-Length", str(len(body))))
+            # In a list, since Werkzeug would say the length of bytes in a header of its own.
+            body = [body]
+        super().__init__(body, mimetype=mimetype)
+
+    def get_wsgi_response(
+        self, environ: "WSGIEnvironment"
+    ) -> tuple[Iterable[bytes], str, list[Pair]]:
+        """The body, the status and the headers, as the server wants them."""
+        return self.get_app_iter(environ), self.status, [*self.headers.to_wsgi_list(), *self.plain]
+
+
+def add(response: Response, pairs: Iterable[Pair]) -> None:
+    """Adds headers of our own words, which nobody has set yet."""
+    if isinstance(response, Answer):
+        response.plain.extend(pairs)
+    else:
+        response.headers.extend(pairs)
