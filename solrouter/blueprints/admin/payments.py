@@ -10,7 +10,7 @@ from flask_login import current_user
 
 from solrouter.blueprints import hx, top_ups
 from solrouter.blueprints.admin.room import admin, dollars
-from solrouter.errors import Refused, SolRouterError
+from solrouter.errors import Refused, SolRouterError, Unavailable
 from solrouter.money import decimal_usd, display_usd
 from solrouter.services import accounts, billing, payments
 from solrouter.services.payments import Payment, refund_rows, refunds, solana
