@@ -15,6 +15,7 @@ from urllib.parse import quote
 from flask import Flask
 
 from solrouter import config, redaction
+from solrouter.rpc_endpoint import RpcEndpoint
 from solrouter.smtp_address import SmtpServer
 
 STAMP = "%Y-%m-%d %H:%M:%S"
@@ -100,6 +101,8 @@ def _texts(secret: Any) -> Sequence[str | None]:
     """What of a secret setting must not be told."""
     if isinstance(secret, SmtpServer):
         return (secret.password, quote(secret.password, safe=""))
+    if isinstance(secret, tuple) and secret and isinstance(secret[0], RpcEndpoint):
+        return [text for endpoint in secret for text in endpoint.secrets]
     return secret if isinstance(secret, tuple | list) else (secret,)
 
 
