@@ -147,6 +147,10 @@ class FakeStripe:
             return 400, _error("invalid_request_error", "this fake wants adaptive pricing off")
         if form["line_items"][0]["price_data"]["currency"] != "usd":
             return 400, _error("invalid_request_error", "one currency")
+        if "customer" in form and form["customer"] not in self.books.objects:
+            error = _error("invalid_request_error", "No such customer", code="resource_missing")
+            error["error"]["param"] = "customer"
+            return 400, error
         session = self.books.open_session(form)
         session["url"] = f"{self.url}/c/pay/{session['id']}"
         return 200, session
