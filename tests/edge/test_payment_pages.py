@@ -9,6 +9,7 @@ from flask import Flask
 from solrouter.money import parse_usd
 from solrouter.services import billing, payments, statements
 from solrouter.services.payments import codes, refunds
+from solrouter.services.payments.methods import DisputeNews, Finding
 from tests.browser import Browser
 from tests.edge.signed_in import browser_of
 from tests.factories import Person, make_person, pay_in
@@ -87,7 +88,7 @@ class TestCard:
         assert "$10.80" in page.text
         answer = browser.client.post(
             "/account/payments",
-            data={"preset": "other", "amount": "40", "method": "stripe:card", "form_id": "a"},
+            data={"amount": "40", "method": "stripe:card", "form_id": "a"},
         )
         assert answer.status_code == 303
         assert answer.headers["Location"].startswith(f"{stripe.url}/c/pay/")
@@ -123,14 +124,15 @@ class TestCard:
     @pytest.mark.parametrize(
         ("form", "words"),
         [
-            ({"preset": "other", "amount": "4"}, "between $5.00 and $1,000.00"),
-            ({"preset": "other", "amount": "1000.01"}, "between $5.00 and $1,000.00"),
-            ({"preset": "other", "amount": "a lot"}, "Write an amount in US dollars"),
-            ({"preset": "other", "amount": ""}, "Choose an amount"),
+            ({"amount": "4"}, "between $5.00 and $1,000.00"),
+            ({"amount": "1000.01"}, "between $5.00 and $1,000.00"),
+            ({"amount": "a lot"}, "Write an amount in US dollars"),
+            ({"amount": ""}, "Choose an amount"),
+            ({"preset": "$10.00", "amount": "4"}, "between $5.00 and $1,000.00"),
             ({"preset": "$10.00", "method": "stripe:gold"}, "Choose a way to pay"),
             ({"preset": "-10"}, "between $5.00 and $1,000.00"),
         ],
-        ids=["little", "much", "words", "nothing", "method", "negative"],
+        ids=["little", "much", "words", "nothing", "typed", "method", "negative"],
     )
     def test_a_tampered_form_begins_nothing(
         self, card_shop: Flask, stripe: FakeStripe, form: dict[str, str], words: str
@@ -170,9 +172,9 @@ class TestCard:
         pat = make_person(card_shop, "pat@example.com")
         client = browser_of(card_shop, pat).client
         headers = {"HX-Request": "true"}
-        quote = client.get("/account/balance/quote?preset=other&amount=100", headers=headers)
+        quote = client.get("/account/balance/quote?amount=100", headers=headers)
         assert "$105.50" in quote.text and "$5.50" in quote.text
-        quote = client.get("/account/balance/quote?preset=other&amount=1", headers=headers)
+        quote = client.get("/account/balance/quote?amount=1", headers=headers)
         assert "between $5.00" in quote.text
 
 
@@ -337,3 +339,22 @@ class TestStatements:
         client = browser_of(app, bob).client
         assert client.get(f"/account/statements?month={month}").status_code == 404
         assert client.get(f"/account/statements/{month}.csv").status_code == 404
+
+
+def test_a_frozen_account_says_so(app: Flask, bob: Person, operator: Person) -> None:
+    browser = browser_of(app, bob)
+    address = pay_by_test(browser)
+    with app.app_context():
+        payment = payments.find(address.rsplit("/", 1)[1])
+        dispute = DisputeNews("dp_1", parse_usd("25"), True, False, False)
+        payments.take(payment.id, Finding(disputes=(dispute,)))
+    assert "This account is frozen." in browser.get("/account/balance").text
+    assert "It is disputed at the bank." in browser.get(address).text
+    answer = app.test_client().post(
+        "/v1/chat/completions",
+        json={"model": "demo/echo", "messages": [{"role": "user", "content": "Hi"}]},
+        headers=bob.bearer,
+    )
+    assert answer.status_code == 403 and answer.json["error"]["code"] == "frozen"
+    page = browser_of(app, operator).get(f"/admin/accounts/{bob.account_public_id}")
+    assert "Has had disputes" in page.text

@@ -19,10 +19,10 @@ from solrouter.services.admission import Move
 from solrouter.services.payments import rows, states
 
 NOTES = {
-    billing.TOP_UP: "Top-up",
-    billing.REFUND: "Refund",
+    billing.TOP_UP: "",
+    billing.REFUND: "",
     billing.REFUND_FAILED: "The refund did not go through",
-    billing.DISPUTE: "Disputed payment",
+    billing.DISPUTE: "Your bank has taken the money back",
     billing.DISPUTE_WON: "The dispute was settled in your favour",
     billing.GRANT: "Gift",
 }
