@@ -50,7 +50,7 @@ PREFLIGHT_HEADERS = {
     "Access-Control-Allow-Headers": "Authorization, *",
     "Access-Control-Max-Age": str(PREFLIGHT_MAX_AGE_S),
 }
-PRIVATE_ROOMS = frozenset(("account", "admin", "auth"))
+PRIVATE_ROOMS = frozenset(("account", "admin", "auth", "playground"))
 CONTENT_POLICY = "solrouter.content_security_policy"
 
 

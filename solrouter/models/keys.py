@@ -3,7 +3,16 @@
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, CheckConstraint, Date, ForeignKey, LargeBinary, String, text
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Date,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    String,
+    text,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from solrouter.extensions import Base
@@ -28,15 +37,32 @@ class Plan(Base):
 
 
 class ApiKey(Base):
-    """A key. Its text is shown once; the row keeps an HMAC under a pepper of the root secret."""
+    """A key. Its text is shown once; the row keeps an HMAC under a pepper of the root secret.
+
+    One with the purpose `playground` stands for a signed-in member and has no text at all: its
+    digest is random.
+    """
 
     __tablename__ = "api_keys"
+    __table_args__ = (
+        Index(
+            "uq_api_keys_playground",
+            "account_id",
+            "user_id",
+            unique=True,
+            sqlite_where=text("purpose = 'playground'"),
+            postgresql_where=text("purpose = 'playground'"),
+        ),
+    )
 
     id: Mapped[int] = mapped_column(RowNumber, primary_key=True)
     public_id: Mapped[str] = mapped_column(String(40), unique=True)
     account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"), index=True)
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
     name: Mapped[str] = mapped_column(String(100))
+    purpose: Mapped[str] = mapped_column(
+        String(20), default="api", server_default="api", comment="api, or playground: no secret"
+    )
     hint: Mapped[str] = mapped_column(String(20), comment="what may be shown: sr_Ab12…yZ90")
     digest: Mapped[bytes] = mapped_column(LargeBinary(32), unique=True)
     digest_version: Mapped[str] = mapped_column(

@@ -8,14 +8,25 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Insert, Row, Select, String, cast, literal, null, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Insert,
+    Row,
+    Select,
+    String,
+    cast,
+    literal,
+    null,
+    select,
+)
 
 from solrouter import database, redaction
 from solrouter.clock import utcnow
 from solrouter.errors import Forbidden, KeyExpired, KeyRevoked, NotFound, Refused
 from solrouter.models import Account, ApiKey, Budget, FormerSecret
 from solrouter.models.columns import db_now
-from solrouter.services import audit, budgets
+from solrouter.services import audit, budgets, key_rules
 from solrouter.services.budgets import LIFETIME, Limit
 from solrouter.services.key_rules import Rules
 
@@ -103,6 +114,11 @@ def formers(key_id: int) -> list[Former]:
         return [Former(*row) for row in connection.execute(query.order_by(FormerSecret.id.desc()))]
 
 
+def is_for_the_api() -> ColumnElement[bool]:
+    """Whether a key has a text. What stands for members in the playground is nobody's to manage."""
+    return ApiKey.purpose == key_rules.API
+
+
 def owner_view() -> Select[*tuple[Any, ...]]:
     """The query for what owners see of keys, with the limit's current period."""
     subject = literal("key:") + cast(ApiKey.id, String)
@@ -133,6 +149,7 @@ def owner_view() -> Select[*tuple[Any, ...]]:
         )
         .join(Account, Account.id == ApiKey.account_id)
         .outerjoin(Budget, Budget.subject == subject)
+        .where(is_for_the_api())
     )
 
 

@@ -18,6 +18,8 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 
 from solrouter.errors import Forbidden, Refused
 
+# What a key is for: to be sent by programs, or to stand for a signed-in member.
+API, PLAYGROUND = "api", "playground"
 INFERENCE, READ, MANAGE = "inference", "read", "keys:manage"
 SCOPES = (INFERENCE, READ, MANAGE)
 MODELS_ALLOWED_MAX = 100

@@ -94,7 +94,7 @@ def create(
 
     def verb(connection: Connection) -> None:
         key_rows.lock_account(connection, account_id)
-        _refuse_who_left(connection, account_id, user_id)
+        refuse_who_left(connection, account_id, user_id)
         if first is not None:
             first(connection, f"{public_id} {text}")
         _refuse_too_many(connection, account_id, most)
@@ -128,7 +128,11 @@ def page(account_id: int, *, offset: int, limit: int, with_disabled: bool) -> tu
 
     Revoked ones are gone.
     """
-    mine = [ApiKey.account_id == account_id, ApiKey.revoked_at.is_(None)]
+    mine = [
+        ApiKey.account_id == account_id,
+        ApiKey.revoked_at.is_(None),
+        key_rows.is_for_the_api(),
+    ]
     if not with_disabled:
         mine.append(ApiKey.disabled_at.is_(None))
     rows = key_rows.owner_view().where(*mine).order_by(ApiKey.id).offset(offset).limit(limit)
@@ -379,7 +383,7 @@ def _rewrite_digest(digest: bytes, *, version: str, newer: bytes) -> None:
     database.transact(verb)
 
 
-def _refuse_who_left(connection: Connection, account_id: int, user_id: int) -> None:
+def refuse_who_left(connection: Connection, account_id: int, user_id: int) -> None:
     """Raises Forbidden for a key's maker who belongs to the account no longer.
 
     Behind the account's lock, so that nobody makes a key while they are being removed.
@@ -393,7 +397,7 @@ def _refuse_who_left(connection: Connection, account_id: int, user_id: int) -> N
 
 def _refuse_too_many(connection: Connection, account_id: int, most: int) -> None:
     statement = select(func.count()).where(
-        ApiKey.account_id == account_id, ApiKey.revoked_at.is_(None)
+        ApiKey.account_id == account_id, ApiKey.revoked_at.is_(None), key_rows.is_for_the_api()
     )
     if connection.execute(statement).scalar_one() >= most:
         raise Refused(f"An account has at most {most} keys. Revoke one first.", param="name")

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Connection, String, cast, func, literal, s
 
 from solrouter.errors import NotFound
 from solrouter.models import Account, ApiKey, Budget, Membership, User
-from solrouter.services import budgets, people
+from solrouter.services import budgets, key_rules, people
 
 NOBODY = "There is no such member."
 
@@ -86,6 +86,7 @@ def members(connection: Connection, account_id: int, user_id: int | None = None)
         select(func.count())
         .where(ApiKey.account_id == account_id, ApiKey.user_id == User.id)
         .where(ApiKey.revoked_at.is_(None), ApiKey.disabled_at.is_(None))
+        .where(ApiKey.purpose == key_rules.API)
         .scalar_subquery()
     )
     query = (
@@ -139,7 +140,7 @@ def left_keys(connection: Connection, account_id: int) -> list[LeftKey]:
         select(ApiKey.public_id, ApiKey.name, ApiKey.hint, User.email, ApiKey.maker_left_at)
         .join(User, User.id == ApiKey.user_id)
         .where(ApiKey.account_id == account_id, ApiKey.maker_left_at.is_not(None))
-        .where(ApiKey.revoked_at.is_(None))
+        .where(ApiKey.revoked_at.is_(None), ApiKey.purpose == key_rules.API)
         .order_by(ApiKey.maker_left_at.desc(), ApiKey.id)
     )
     return [LeftKey(*row) for row in connection.execute(query)]

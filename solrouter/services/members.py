@@ -24,6 +24,7 @@ from solrouter.services import (
     audit,
     budgets,
     key_rows,
+    key_rules,
     links,
     member_rows,
     notices,
@@ -301,8 +302,9 @@ def end(connection: Connection, account_id: int, user_id: int) -> int:
             maker_left_at=db_now(),
             updated_at=db_now(),
         )
+        .returning(ApiKey.purpose)
     )
-    return int(connection.execute(stopped).rowcount)
+    return list(connection.scalars(stopped)).count(key_rules.API)
 
 
 def _part(connection: Connection, account_id: int, user_id: int, *, by: int) -> None:

@@ -16,7 +16,7 @@ from solrouter.extensions import Base
 from solrouter.models import ApiKey, FormerSecret
 from solrouter.models.columns import db_now
 from solrouter.secrets import Secrets, Undecipherable
-from solrouter.services import audit
+from solrouter.services import audit, key_rows
 
 ROWS_AT_ONCE = 500
 
@@ -102,6 +102,7 @@ def _keys_waiting(ours: Secrets) -> int:
     statement = select(func.count()).where(
         (ApiKey.digest_version != newest) | rotated,
         ApiKey.revoked_at.is_(None),
+        key_rows.is_for_the_api(),
         ApiKey.expires_at.is_(None) | (ApiKey.expires_at > db_now()),
     )
     with database.read() as connection:

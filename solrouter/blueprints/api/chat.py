@@ -26,7 +26,7 @@ from solrouter.interruptions import ClientLeft, ClientWatch, Wait
 from solrouter.services import completions
 from solrouter.services.completions import Completion
 from solrouter.services.principals import KeyChanged, Principal
-from solrouter.services.repeats import Answered
+from solrouter.services.repeats import Answered, Repeat
 
 # Nothing between us and the caller may hold events back, or change them.
 STREAM_HEADERS = (
@@ -59,9 +59,20 @@ def create_chat_completion() -> Response:
 
 def _created(principal: Principal, data: bytes) -> Response:
     """The answer to a body. Raises SolRouterError, and KeyChanged for a principal out of memory."""
+    chat_request = parsed(data)
+    return respond(principal, chat_request, idempotency.named(principal, data))
+
+
+def parsed(data: bytes) -> ChatRequest:
+    """The request in a body. Raises BadRequest and its like."""
     messages_max = config.current()["SOLROUTER_MESSAGES_MAX"]
-    chat_request = schemas.parse_chat(bodies.json_object(data), messages_max=messages_max)
-    repeat = idempotency.named(principal, data)
+    return schemas.parse_chat(bodies.json_object(data), messages_max=messages_max)
+
+
+def respond(
+    principal: Principal, chat_request: ChatRequest, repeat: Repeat | None = None
+) -> Response:
+    """The answer to a request, whole or streamed. Raises SolRouterError and KeyChanged."""
     wait = Wait()
     watch = interruptions.watch(request_itself().environ, wait)
     response: Response

@@ -1,0 +1,544 @@
+// The playground: one conversation, up to four models, answers as they stream. Nothing of it is kept
+// on the server; this tab remembers it until it is closed or the person signs out.
+(() => {
+  "use strict";
+
+  const COLUMNS_MAX = 4;
+  const IMAGES_MAX = 4;
+  const IMAGE_BYTES_MAX = 5_000_000;
+  const STORE = "solrouter-playground";
+  const byId = (id) => document.getElementById(id);
+  const play = byId("play");
+  const { url, receiptUrl, balanceUrl, topUpUrl, loginUrl, baseUrl } = play.dataset;
+
+  // Each turn: what was asked, its images, and one answer for each column.
+  const state = { models: [], turns: [], images: [] };
+  const running = new Set();
+
+  const el = (name, className = "", text = "") => {
+    const element = document.createElement(name);
+    if (className) element.className = className;
+    if (text) element.textContent = text;
+    return element;
+  };
+
+  const button = (text, act, className = "button button-quiet button-small") => {
+    const found = el("button", className, text);
+    found.type = "button";
+    found.addEventListener("click", act);
+    return found;
+  };
+
+  const say = (words) => { byId("play-status").textContent = words; };
+  const optionOf = (model) => byId("play-head").content.querySelector(`option[value="${CSS.escape(model)}"]`);
+  const nameOf = (model) => optionOf(model)?.textContent || model;
+
+  // --- what is asked ---
+
+  const settings = () => {
+    const found = {};
+    for (const [name, id] of [["temperature", "play-temperature"], ["top_p", "play-top-p"], ["max_tokens", "play-max-tokens"]]) {
+      const number = byId(id).valueAsNumber;
+      if (!Number.isNaN(number)) found[name] = number;
+    }
+    const tools = readTools();
+    if (tools) found.tools = tools;
+    return found;
+  };
+
+  const readTools = () => {
+    const problem = byId("play-tools-error");
+    problem.hidden = true;
+    const text = byId("play-tools").value.trim();
+    if (!text) return null;
+    try {
+      const tools = JSON.parse(text);
+      if (Array.isArray(tools)) return tools;
+      throw new SyntaxError("it is no list");
+    } catch (error) {
+      problem.textContent = `The tools are not valid JSON: ${error.message}`;
+      problem.hidden = false;
+      byId("play-tools").focus();
+      throw error;
+    }
+  };
+
+  const contentOf = (turn) => turn.images.length
+    ? [...(turn.text ? [{ type: "text", text: turn.text }] : []), ...turn.images.map((image) => ({ type: "image_url", image_url: { url: image } }))]
+    : turn.text;
+
+  const bodyFor = (column, until = state.turns.length) => {
+    const messages = [];
+    const system = byId("play-system").value.trim();
+    if (system) messages.push({ role: "system", content: system });
+    state.turns.slice(0, until).forEach((turn, index) => {
+      messages.push({ role: "user", content: contentOf(turn) });
+      // A model that joined later has seen what the first one said.
+      const answer = turn.answers[column]?.text ? turn.answers[column] : turn.answers[0];
+      if (index < until - 1 && answer?.text) messages.push({ role: "assistant", content: answer.text });
+    });
+    return { model: state.models[column], messages, ...settings() };
+  };
+
+  // --- streaming ---
+
+  const take = (answer, chunk) => {
+    answer.id ||= chunk.id;
+    if (chunk.usage) answer.usage = chunk.usage;
+    if (chunk.error) answer.error = chunk.error;
+    for (const choice of chunk.choices || []) {
+      const delta = choice.delta || {};
+      const thought = delta.reasoning_content || (typeof delta.reasoning === "string" ? delta.reasoning : "");
+      if ((delta.content || thought || delta.tool_calls) && !answer.firstMs) answer.firstMs = performance.now() - answer.began;
+      answer.text += delta.content || delta.refusal || "";
+      answer.reasoning += thought;
+      for (const part of delta.tool_calls || []) {
+        const call = answer.calls[part.index ?? 0] ||= { name: "", arguments: "" };
+        call.name += part.function?.name || "";
+        call.arguments += part.function?.arguments || "";
+      }
+      if (choice.finish_reason) answer.finish = choice.finish_reason;
+    }
+  };
+
+  const read = async (response, answer, draw) => {
+    const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+    let rest = "";
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) return;
+      const lines = (rest + value).split("\n");
+      rest = lines.pop();
+      for (const line of lines) {
+        if (line.startsWith("data: {")) take(answer, JSON.parse(line.slice(6)));
+      }
+      draw();
+    }
+  };
+
+  const failure = async (response) => {
+    if (response.redirected || response.status === 401) return { message: "You are signed out.", href: loginUrl, link: "Sign in" };
+    if (!(response.headers.get("Content-Type") || "").includes("json")) return { message: `The server answered ${response.status}. Please try again.` };
+    const { error } = await response.json();
+    return response.status === 402 && topUpUrl ? { ...error, href: topUpUrl, link: "Top up" } : error;
+  };
+
+  const answerTurn = async (turn, column) => {
+    const answer = { model: state.models[column], text: "", reasoning: "", calls: [], began: performance.now(), state: "waiting" };
+    turn.answers[column] = answer;
+    const place = turn.places[column];
+    const control = new AbortController();
+    running.add(control);
+    showRunning();
+    let frame = 0;
+    const draw = () => { frame ||= requestAnimationFrame(() => { frame = 0; drawAnswer(place, turn, column); }); };
+    draw();
+    try {
+      const body = { ...bodyFor(column, state.turns.indexOf(turn) + 1), stream: true, stream_options: { include_usage: true } };
+      const response = await fetch(url, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body), signal: control.signal });
+      if ((response.headers.get("Content-Type") || "").startsWith("text/event-stream")) {
+        answer.id = response.headers.get("X-Generation-Id");
+        answer.state = "streaming";
+        await read(response, answer, draw);
+        answer.state = answer.error ? "failed" : "done";
+        if (!answer.error && !answer.finish) throw new TypeError("cut off");
+      } else {
+        answer.error = await failure(response);
+        answer.state = "failed";
+      }
+    } catch (error) {
+      answer.state = control.signal.aborted ? "stopped" : "failed";
+      if (!control.signal.aborted) answer.error = { message: "The connection broke before the answer was finished." };
+    }
+    answer.totalMs = performance.now() - answer.began;
+    running.delete(control);
+    draw();
+    showRunning();
+    say(`${nameOf(answer.model)}: ${answer.state === "done" ? "answer finished" : answer.state}`);
+    save();
+    if (!running.size) finished();
+  };
+
+  const finished = () => {
+    if (window.htmx && byId("balance")) window.htmx.ajax("GET", balanceUrl, { target: "#balance", swap: "outerHTML" });
+    byId("play-message").focus();
+  };
+
+  // --- how it looks ---
+
+  // Fenced code, inline code and bold; all else as it was written.
+  const formatted = (text) => {
+    const parts = document.createDocumentFragment();
+    text.split(/^```/m).forEach((part, index) => {
+      if (index % 2) {
+        const [first, ...lines] = part.split("\n");
+        const box = el("div", "code");
+        const head = el("div", "code-head");
+        const pre = el("pre");
+        pre.tabIndex = 0;
+        const code = el("code", "", lines.join("\n").replace(/\n$/, ""));
+        code.id = `play-block-${++blocks}`;
+        const copy = el("button", "copy");
+        copy.type = "button";
+        copy.dataset.copy = code.id;
+        const label = el("span", "", "Copy");
+        label.dataset.label = "";
+        copy.append(label);
+        head.append(el("span", "", first.trim() || "Code"), copy);
+        pre.append(code);
+        box.append(head, pre);
+        parts.append(box);
+      } else if (part.trim()) {
+        const paragraph = el("div", "play-text");
+        for (const piece of part.replace(/^\n+|\n+$/g, "").split(/(`[^`\n]+`|\*\*[^*\n]+\*\*)/)) {
+          if (/^`.+`$/.test(piece)) paragraph.append(el("code", "inline-code", piece.slice(1, -1)));
+          else if (/^\*\*.+\*\*$/.test(piece)) paragraph.append(el("strong", "", piece.slice(2, -2)));
+          else paragraph.append(piece);
+        }
+        parts.append(paragraph);
+      }
+    });
+    return parts;
+  };
+  let blocks = 0;
+
+  const seconds = (ms) => ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`;
+  const chargeOf = (answer) => answer.usage?.cost_details?.charge ?? answer.error?.metadata?.charged;
+
+  const figuresOf = (answer) => {
+    const { usage, firstMs, totalMs } = answer;
+    const found = [];
+    if (usage) found.push(`${usage.prompt_tokens.toLocaleString()} in`, `${usage.completion_tokens.toLocaleString()} out`);
+    if (chargeOf(answer) !== undefined) found.push(`$${chargeOf(answer)}`);
+    if (firstMs) found.push(`first word after ${seconds(firstMs)}`);
+    if (totalMs) found.push(`${seconds(totalMs)} in all`);
+    if (usage && totalMs > firstMs + 50) found.push(`${Math.round(usage.completion_tokens / (totalMs - firstMs) * 1000)} tokens/s`);
+    return found.join(" · ");
+  };
+
+  const drawAnswer = (place, turn, column) => {
+    const answer = turn.answers[column];
+    if (!answer) return;
+    place.replaceChildren();
+    place.setAttribute("aria-busy", String(["waiting", "streaming"].includes(answer.state)));
+    const head = el("div", "play-answer-head");
+    head.append(el("h3", "", nameOf(answer.model)));
+    const isLast = turn === state.turns.at(-1);
+    if (isLast && !["waiting", "streaming"].includes(answer.state)) {
+      head.append(button("Retry", () => { answerTurn(turn, column); }));
+    }
+    place.append(head);
+    if (answer.reasoning) {
+      const thoughts = el("details", "more");
+      thoughts.open = !answer.text;
+      thoughts.append(el("summary", "", "Reasoning"), el("div", "play-text hint", answer.reasoning));
+      place.append(thoughts);
+    }
+    place.append(formatted(answer.text));
+    for (const call of answer.calls.filter(Boolean)) {
+      const box = el("div", "code");
+      const bar = el("div", "code-head");
+      bar.append(el("span", "", `Tool call: ${call.name}`));
+      let text = call.arguments;
+      try { text = JSON.stringify(JSON.parse(text), null, 2); } catch { /* not whole yet */ }
+      const pre = el("pre");
+      pre.tabIndex = 0;
+      pre.append(el("code", "", text));
+      box.append(bar, pre);
+      place.append(box);
+    }
+    if (answer.state === "waiting") place.append(el("span", "spinner"), el("span", "visually-hidden", "Waiting for the answer"));
+    if (answer.state === "stopped") place.append(el("p", "hint", "Stopped by you. What was made until then is charged, and its receipt says how much."));
+    if (answer.finish === "length") place.append(el("p", "hint", "It ended at the limit of output tokens."));
+    if (answer.error) {
+      const line = el("p", "field-error", answer.error.message);
+      if (answer.error.href) {
+        const link = el("a", "", answer.error.link);
+        link.href = answer.error.href;
+        line.append(" ", link);
+      }
+      place.append(line);
+    }
+    const foot = el("p", "play-figures", figuresOf(answer));
+    if (answer.id && answer.totalMs) {
+      const link = el("a", "", "Receipt");
+      link.href = receiptUrl.replace("ID", answer.id);
+      if (foot.textContent) foot.append(" · ");
+      foot.append(link);
+    }
+    place.append(foot);
+    showTotal();
+  };
+
+  const drawQuestion = (box, turn) => {
+    box.replaceChildren();
+    box.append(el("h2", "visually-hidden", "You asked"), el("div", "play-text", turn.text));
+    for (const image of turn.images) {
+      const picture = el("img");
+      picture.src = image;
+      picture.alt = "An image that was sent";
+      box.append(picture);
+    }
+    box.append(button("Edit", () => edit(box, turn)));
+  };
+
+  const edit = (box, turn) => {
+    const area = el("textarea", "input");
+    area.value = turn.text;
+    area.rows = 4;
+    area.setAttribute("aria-label", "Your message");
+    const row = el("div", "row");
+    row.append(
+      button("Ask again", () => {
+        stop();
+        const index = state.turns.indexOf(turn);
+        state.turns.splice(index);
+        drawAll();
+        ask(area.value, turn.images);
+      }, "button button-primary button-small"),
+      button("Cancel", () => drawQuestion(box, turn)),
+      el("span", "hint", turn === state.turns.at(-1) ? "" : "What follows it goes away."),
+    );
+    box.replaceChildren(area, row);
+    area.focus();
+  };
+
+  const drawTurn = (turn) => {
+    const box = el("article", "play-turn");
+    const question = el("div", "play-question");
+    drawQuestion(question, turn);
+    const answers = el("div", "play-answers");
+    answers.dataset.columns = state.models.length;
+    turn.places = state.models.map((_, column) => {
+      const place = el("section", "play-answer");
+      answers.append(place);
+      if (turn.answers[column]) drawAnswer(place, turn, column);
+      else place.append(el("p", "hint", "This model was not asked."));
+      return place;
+    });
+    box.append(question, answers);
+    byId("play-turns").append(box);
+    return box;
+  };
+
+  const drawAll = () => {
+    const turns = byId("play-turns");
+    turns.querySelectorAll(".play-turn").forEach((each) => each.remove());
+    byId("play-empty").hidden = state.turns.length > 0;
+    state.turns.forEach(drawTurn);
+    showTotal();
+  };
+
+  const drawHeads = () => {
+    const heads = byId("play-heads");
+    heads.replaceChildren();
+    heads.dataset.columns = state.models.length;
+    state.models.forEach((model, column) => {
+      const head = byId("play-head").content.firstElementChild.cloneNode(true);
+      const select = head.querySelector("select");
+      select.id = `play-model-${column}`;
+      head.querySelector("label").htmlFor = select.id;
+      head.querySelector("label").textContent = `Model ${column + 1}`;
+      select.value = model;
+      const tell = () => { head.querySelector(".hint").textContent = select.selectedOptions[0]?.dataset.price || ""; };
+      tell();
+      select.addEventListener("change", () => { state.models[column] = select.value; tell(); showImages(); save(); });
+      const remove = head.querySelector("[data-remove]");
+      remove.hidden = state.models.length === 1;
+      remove.setAttribute("aria-label", `Remove model ${column + 1}`);
+      remove.addEventListener("click", () => {
+        stop();
+        state.models.splice(column, 1);
+        state.turns.forEach((turn) => turn.answers.splice(column, 1));
+        drawHeads();
+        drawAll();
+        save();
+      });
+      heads.append(head);
+    });
+    byId("play-add").disabled = state.models.length >= COLUMNS_MAX;
+    showImages();
+  };
+
+  const showRunning = () => {
+    byId("play-stop").hidden = running.size === 0;
+    byId("play-send").disabled = running.size > 0;
+  };
+
+  const showTotal = () => {
+    const charges = state.turns.flatMap((turn) => turn.answers).map((answer) => Number((answer && chargeOf(answer)) || 0));
+    const total = charges.reduce((sum, each) => sum + each, 0);
+    byId("play-total").textContent = charges.length ? `This conversation: about $${total.toFixed(6)}` : "";
+  };
+
+  const showImages = () => {
+    const sees = state.models.every((model) => optionOf(model)?.dataset.images);
+    byId("play-files").disabled = !sees;
+    byId("play-files").parentElement.classList.toggle("is-off", !sees);
+    byId("play-files").parentElement.title = sees ? "" : "Not every chosen model sees images";
+    const list = byId("play-images");
+    list.replaceChildren();
+    state.images.forEach((image, index) => {
+      const item = el("li");
+      const picture = el("img");
+      picture.src = image;
+      picture.alt = `Image ${index + 1}`;
+      const remove = button("×", () => { state.images.splice(index, 1); showImages(); });
+      remove.setAttribute("aria-label", `Remove image ${index + 1}`);
+      item.append(picture, remove);
+      list.append(item);
+    });
+  };
+
+  // --- acts ---
+
+  const stop = () => { for (const control of running) control.abort(); };
+
+  const ask = (text, images) => {
+    try { settings(); } catch { return false; }
+    const turn = { text, images, answers: [], places: [] };
+    state.turns.push(turn);
+    byId("play-empty").hidden = true;
+    // The one before is the last no longer, so it cannot be retried.
+    drawAll();
+    byId("play-turns").lastElementChild.scrollIntoView({ block: "start" });
+    state.models.forEach((_, column) => answerTurn(turn, column));
+    return true;
+  };
+
+  const send = () => {
+    const message = byId("play-message");
+    const text = message.value.trim();
+    if ((!text && !state.images.length) || running.size || !state.models[0]) return;
+    if (!ask(text, state.images)) return;
+    message.value = "";
+    state.images = [];
+    showImages();
+  };
+
+  const addImages = async (files) => {
+    for (const file of files) {
+      if (state.images.length >= IMAGES_MAX) { say(`At most ${IMAGES_MAX} images at once`); break; }
+      if (file.size > IMAGE_BYTES_MAX) { say(`${file.name} is too large: 5 MB at most`); continue; }
+      const address = await new Promise((resolve, reject) => {
+        const reader = new FileReader();
+        reader.onload = () => resolve(reader.result);
+        reader.onerror = reject;
+        reader.readAsDataURL(file);
+      });
+      state.images.push(address);
+    }
+    byId("play-files").value = "";
+    showImages();
+  };
+
+  // --- remembered in this tab, shared by link ---
+
+  const FIELDS = { system: "play-system", temperature: "play-temperature", top_p: "play-top-p", max_tokens: "play-max-tokens", tools: "play-tools" };
+  const fields = () => Object.fromEntries(Object.entries(FIELDS).map(([name, id]) => [name, byId(id).value]).filter(([, value]) => value));
+  const fillFields = (found) => { for (const [name, id] of Object.entries(FIELDS)) byId(id).value = found?.[name] ?? ""; };
+
+  const save = () => {
+    const turns = state.turns.map(({ text, answers }) => ({ text, images: [], answers: answers.map((answer) => answer && { ...answer, state: answer.totalMs ? answer.state : "stopped" }) }));
+    try { sessionStorage.setItem(STORE, JSON.stringify({ models: state.models, turns, fields: fields() })); } catch { /* full, or not allowed */ }
+  };
+
+  const encode = (value) => btoa(String.fromCharCode(...new TextEncoder().encode(JSON.stringify(value)))).replace(/\+/g, "-").replace(/\//g, "_").replace(/=+$/, "");
+  const decode = (text) => JSON.parse(new TextDecoder().decode(Uint8Array.from(atob(text.replace(/-/g, "+").replace(/_/g, "/")), (each) => each.charCodeAt(0))));
+
+  // In the part after the #, which browsers never send.
+  const link = () => {
+    const message = byId("play-message").value || state.turns.at(-1)?.text || "";
+    return `${location.origin}${location.pathname}#${encode({ models: state.models, fields: fields(), message })}`;
+  };
+
+  const restore = () => {
+    let found = {};
+    let isShared = false;
+    try {
+      if (location.hash.length > 1) {
+        found = decode(location.hash.slice(1));
+        isShared = true;
+      } else if (!new URLSearchParams(location.search).has("model")) {
+        found = JSON.parse(sessionStorage.getItem(STORE) || "{}");
+      }
+    } catch { found = {}; }
+    const first = byId("play-head").content.querySelector("select").value;
+    const known = (Array.isArray(found.models) ? found.models : []).filter((model) => typeof model === "string" && optionOf(model));
+    state.models = known.slice(0, COLUMNS_MAX);
+    if (!state.models.length) state.models = [first];
+    fillFields(found.fields);
+    if (isShared) byId("play-message").value = String(found.message ?? "");
+    else state.turns = (found.turns || []).map((turn) => ({ ...turn, places: [] }));
+  };
+
+  // --- the same request in code ---
+
+  const python = (value, indent = "    ") => {
+    const deeper = `${indent}    `;
+    if (value === null) return "None";
+    if (value === true) return "True";
+    if (value === false) return "False";
+    if (Array.isArray(value)) return value.length ? `[\n${value.map((each) => `${deeper}${python(each, deeper)},`).join("\n")}\n${indent}]` : "[]";
+    if (typeof value === "object") return `{\n${Object.entries(value).map(([name, each]) => `${deeper}${JSON.stringify(name)}: ${python(each, deeper)},`).join("\n")}\n${indent}}`;
+    return JSON.stringify(value);
+  };
+
+  const codes = (body) => [
+    `curl ${baseUrl}/chat/completions \\\n  -H "Authorization: Bearer $SOLROUTER_API_KEY" \\\n  -H "Content-Type: application/json" \\\n  -d '${JSON.stringify(body, null, 2).replace(/'/g, "'\\''")}'`,
+    `import os\n\nfrom openai import OpenAI\n\nclient = OpenAI(\n    base_url="${baseUrl}",\n    api_key=os.environ["SOLROUTER_API_KEY"],\n)\n\ncompletion = client.chat.completions.create(\n${Object.entries(body).map(([name, value]) => `    ${name}=${python(value)},`).join("\n")}\n)\n\nprint(completion.choices[0].message.content)`,
+    `import OpenAI from "openai";\n\nconst client = new OpenAI({\n  baseURL: "${baseUrl}",\n  apiKey: process.env.SOLROUTER_API_KEY,\n});\n\nconst completion = await client.chat.completions.create(${JSON.stringify(body, null, 2)});\n\nconsole.log(completion.choices[0].message.content);`,
+  ];
+
+  const viewCode = () => {
+    let body;
+    try { body = bodyFor(0); } catch { return; }
+    const draft = byId("play-message").value.trim();
+    if (draft || !body.messages.some((message) => message.role === "user")) body.messages.push({ role: "user", content: draft || "What is the meaning of life?" });
+    codes(body).forEach((code, index) => { byId(`play-code-${index}`).textContent = code; });
+    byId("play-dialog").showModal();
+  };
+
+  // --- the page comes alive ---
+
+  byId("play-form").addEventListener("submit", (event) => { event.preventDefault(); send(); });
+  byId("play-settings").addEventListener("submit", (event) => event.preventDefault());
+  byId("play-settings").addEventListener("change", save);
+  byId("play-message").addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && !event.shiftKey && !event.isComposing) { event.preventDefault(); send(); }
+  });
+  byId("play-message").addEventListener("paste", (event) => {
+    const files = [...event.clipboardData.files].filter((file) => file.type.startsWith("image/"));
+    if (files.length && !byId("play-files").disabled) addImages(files);
+  });
+  byId("play-files").addEventListener("change", (event) => addImages([...event.target.files]));
+  byId("play-stop").addEventListener("click", stop);
+  byId("play-add").addEventListener("click", () => {
+    if (state.models.length >= COLUMNS_MAX) return;
+    const all = [...byId("play-head").content.querySelectorAll("option")].map((option) => option.value);
+    state.models.push(all.find((model) => !state.models.includes(model)) || state.models[0]);
+    drawHeads();
+    drawAll();
+    byId(`play-model-${state.models.length - 1}`).focus();
+    save();
+  });
+  byId("play-new").addEventListener("click", () => {
+    stop();
+    state.turns = [];
+    history.replaceState(null, "", location.pathname);
+    drawAll();
+    save();
+    byId("play-message").focus();
+  });
+  byId("play-share").addEventListener("click", () => { byId("play-link").dataset.text = link(); });
+  byId("play-view").addEventListener("click", viewCode);
+  byId("play-close").addEventListener("click", () => byId("play-dialog").close());
+
+  if (byId("play-head").content.querySelector("option")) {
+    restore();
+    drawHeads();
+    drawAll();
+  } else {
+    byId("play-send").disabled = true;
+  }
+})();
