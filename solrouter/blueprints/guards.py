@@ -59,6 +59,7 @@ MEMBERS: Mapping[str, frozenset[str]] = {
     **dict.fromkeys(OWN_PERSON, EVERY_MEMBER),
     "account.show_overview": EVERY_MEMBER,
     "account.show_activity": EVERY_MEMBER,
+    "account.export_activity": EVERY_MEMBER,
     "account.show_receipt": EVERY_MEMBER,
     "account.show_balance": KEEPERS_OF_MONEY,
     "account.show_solana_payment": KEEPERS_OF_MONEY,

@@ -5,10 +5,13 @@ the owner and for whose key it was; the keeper of money sees what it cost.
 For pages; every page that shows a request goes through here.
 """
 
+from datetime import date
+
 from solrouter.blueprints import guards, sessions
-from solrouter.services import activity, contents
-from solrouter.services.activity import Receipt, Summary
+from solrouter.services import activity, contents, usage_days
+from solrouter.services.activity import Filters, Found, Receipt
 from solrouter.services.contents import Content
+from solrouter.services.usage_days import Slice
 
 READERS_OF_CONTENTS = guards.KEEPERS_OF_KEYS
 
@@ -24,9 +27,15 @@ def find(identifier: str) -> Receipt:
     return activity.find(sessions.signed_in().account_id, identifier, maker_id=maker_id())
 
 
-def summary() -> Summary:
-    """What they cost today and this month."""
-    return activity.summary(sessions.signed_in().account_id, maker_id=maker_id())
+def page(filters: Filters, *, limit: int, before: str | None = None) -> Found:
+    """Those that fit, newest first. Raises NotFound for a `before` that is no id."""
+    account_id = sessions.signed_in().account_id
+    return activity.page(account_id, filters, limit=limit, before=before, maker_id=maker_id())
+
+
+def used(since: date) -> list[Slice]:
+    """What they used and cost, by day, model and key."""
+    return usage_days.of_account(sessions.signed_in().account_id, since, maker_id=maker_id())
 
 
 def content_of(receipt: Receipt) -> Content | None:

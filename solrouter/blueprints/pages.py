@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from datetime import date
 from typing import Any
 
-from flask import Blueprint, abort, current_app, render_template
+from flask import Blueprint, abort, current_app, g, render_template
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
 
@@ -71,6 +71,9 @@ def lend_header_balance() -> dict[str, Callable[..., Any]]:
 
 def header_balance_nanos() -> int | None:
     """What the signed-in account can spend; None where that cannot be known (an error page)."""
+    if "balance_nanos" in g:
+        # The page itself has asked.
+        return int(g.balance_nanos)
     try:
         return billing.balance(current_user.account_id).available_nanos
     except SolRouterError:

@@ -26,6 +26,7 @@ from solrouter.models.keys import (
     Refusal,
     RollUp,
     SecretFingerprint,
+    UsageDay,
 )
 from solrouter.models.ledger import Transfer
 from solrouter.models.payments import (
@@ -102,6 +103,7 @@ __all__ = [
     "SolanaOrder",
     "TeamInvitation",
     "Transfer",
+    "UsageDay",
     "User",
     "Version",
     "WelcomeClaim",

@@ -1,5 +1,6 @@
 """API keys and what limits them: plans, budgets in money, buckets in requests and tokens."""
 
+import uuid
 from datetime import date, datetime
 from typing import Any
 
@@ -16,7 +17,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, mapped_column
 
 from solrouter.extensions import Base
-from solrouter.models.columns import Json, RowNumber, UtcDateTime
+from solrouter.models.columns import Json, RowNumber, TimeOrderedId, UtcDateTime
 
 
 class Plan(Base):
@@ -119,13 +120,40 @@ class KeyDay(Base):
     charge_nanos: Mapped[int] = mapped_column(BigInteger)
 
 
+class UsageDay(Base):
+    """What an account's requests that began on a day (UTC) were and cost, by key, model, provider.
+
+    A day grows hour by hour; the sum and how far it reaches (`RollUp.until_id`) are written as one.
+    """
+
+    __tablename__ = "usage_days"
+    __table_args__ = (Index("ix_usage_days_day", "day"),)
+
+    account_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    day: Mapped[date] = mapped_column(Date, primary_key=True)
+    key_id: Mapped[int] = mapped_column(
+        BigInteger, primary_key=True, autoincrement=False, comment="0: none"
+    )
+    model: Mapped[str] = mapped_column(String(200), primary_key=True)
+    provider: Mapped[str] = mapped_column(String(40), primary_key=True)
+    requests: Mapped[int] = mapped_column(BigInteger)
+    failures: Mapped[int] = mapped_column(BigInteger)
+    prompt_tokens: Mapped[int] = mapped_column(BigInteger)
+    completion_tokens: Mapped[int] = mapped_column(BigInteger)
+    charge_nanos: Mapped[int] = mapped_column(BigInteger)
+    upstream_cost_nanos: Mapped[int] = mapped_column(BigInteger)
+
+
 class RollUp(Base):
-    """Up to which day, itself not included, a table of sums has been filled."""
+    """Up to which day, itself not included, a table of sums has been filled; or up to which id."""
 
     __tablename__ = "roll_ups"
 
     name: Mapped[str] = mapped_column(String(40), primary_key=True)
     until: Mapped[date] = mapped_column(Date)
+    until_id: Mapped[uuid.UUID | None] = mapped_column(
+        TimeOrderedId, comment="of requests, for sums that reach into a day"
+    )
 
 
 class Budget(Base):

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, func, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, func, select
 
 from solrouter import database
-from solrouter.clock import first_id_at, start_of_day, utcnow
+from solrouter.clock import first_id_at
 from solrouter.errors import NotFound
 from solrouter.models import Account, ApiKey, Completion, Hold, Membership, PriceCard, User
 
@@ -22,6 +22,8 @@ UPSTREAM_COST = "upstream_cost_nanos"
 FINISHED = "finished"
 # How many of an account's requests are looked at for what is usual.
 USUAL_OF_LAST = 200
+# How many requests one page looks through for those that fit.
+SCANNED_MAX = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,22 +59,37 @@ class Receipt:
 
 
 @dataclass(frozen=True, slots=True)
+class Filters:
+    """Which requests are wanted; None is no condition."""
+
+    model: str | None = None
+    key_public_id: str | None = None
+    outcome: str | None = None
+    since: datetime | None = None
+
+    @property
+    def is_sparse(self) -> bool:
+        """Whether few of the requests may fit, so that finding one may mean reading many."""
+        return self.model is not None or self.outcome is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A page of requests, and after which id the next one begins; None: there are no more."""
+
+    receipts: list[Receipt]
+    older: str | None
+    # Whether it ended because enough was looked through, and not because the page was full.
+    is_cut: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class OperatorReceipt:
     """A receipt, and whose it is."""
 
     receipt: Receipt
     account_public_id: str
     email: str
-
-
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """What an account spent and asked, by the UTC calendar."""
-
-    spent_today_nanos: int
-    spent_month_nanos: int
-    requests_today: int
-    requests_month: int
 
 
 def public_id(identifier: uuid.UUID) -> str:
@@ -100,6 +117,34 @@ def recent(
         query = query.where(Completion.id < parse_id(before))
     rows = database.read_apart(lambda connection: connection.execute(query).all())
     return [_receipt(row) for row in rows]
+
+
+def page(
+    account_id: int,
+    filters: Filters,
+    *,
+    limit: int,
+    before: str | None = None,
+    maker_id: int | None = None,
+) -> Found:
+    """A page of the account's requests that fit, newest first.
+
+    However few fit, no more than SCANNED_MAX requests are looked through; the next page goes on.
+    """
+    wanted = [*_is_of(account_id, maker_id), *_fitting(account_id, filters)]
+    if before is not None:
+        wanted.append(Completion.id < parse_id(before))
+
+    def query(connection: Connection) -> Found:
+        floor = _floor(connection, account_id, before) if filters.is_sparse else None
+        conditions = wanted if floor is None else [*wanted, Completion.id >= floor]
+        rows = connection.execute(_query().where(*conditions).limit(limit + 1)).all()
+        receipts = [_receipt(row) for row in rows[:limit]]
+        if len(rows) > limit:
+            return Found(receipts, receipts[-1].id)
+        return Found(receipts, None if floor is None else public_id(floor), floor is not None)
+
+    return database.read_apart(query)
 
 
 def find(account_id: int, identifier: str, *, maker_id: int | None = None) -> Receipt:
@@ -152,19 +197,29 @@ def usual_output_tokens(account_id: int, model: str) -> int | None:
     return None if average is None else max(round(average), 1)
 
 
-def summary(account_id: int, *, maker_id: int | None = None) -> Summary:
-    """What the account, or one person's keys in it, have spent today and this month."""
-    today = start_of_day(utcnow())
-    month = today.replace(day=1)
-    is_today = Completion.id >= first_id_at(today)
-    query = select(
-        func.coalesce(func.sum(Completion.charge_nanos).filter(is_today), 0),
-        func.coalesce(func.sum(Completion.charge_nanos), 0),
-        func.count().filter(is_today),
-        func.count(),
-    ).where(*_is_of(account_id, maker_id), Completion.id >= first_id_at(month))
-    row = database.read_apart(lambda connection: connection.execute(query).one())
-    return Summary(int(row[0]), int(row[1]), row[2], row[3])
+def _floor(connection: Connection, account_id: int, before: str | None) -> uuid.UUID | None:
+    """The last id that a page may look at; None where what is left is not so much."""
+    ids = select(Completion.id).where(Completion.account_id == account_id)
+    if before is not None:
+        ids = ids.where(Completion.id < parse_id(before))
+    last = ids.order_by(Completion.id.desc()).offset(SCANNED_MAX - 1).limit(1)
+    return connection.execute(last).scalar_one_or_none()
+
+
+def _fitting(account_id: int, filters: Filters) -> list[ColumnElement[bool]]:
+    found: list[ColumnElement[bool]] = []
+    if filters.model is not None:
+        found.append(Completion.model == filters.model)
+    if filters.outcome is not None:
+        found.append(Completion.outcome == filters.outcome)
+    if filters.key_public_id is not None:
+        named = select(ApiKey.id).where(
+            ApiKey.account_id == account_id, ApiKey.public_id == filters.key_public_id
+        )
+        found.append(Completion.key_id == named.scalar_subquery())
+    if filters.since is not None:
+        found.append(Completion.id >= first_id_at(filters.since))
+    return found
 
 
 def _is_of(account_id: int, maker_id: int | None) -> list[ColumnElement[bool]]:

@@ -27,6 +27,7 @@ from solrouter.services import (
     payments,
     refusals,
     sessions,
+    usage_days,
 )
 from solrouter.services.payments import solana
 
@@ -60,6 +61,7 @@ def tick() -> None:
         keepsakes.forget_expired()
         contents.forget_expired()
         key_usage.roll_up()
+        usage_days.roll_up()
         outbox.forget_old()
         database.transact(email_tokens.forget_expired, durable=False)
     except SolRouterError as error:

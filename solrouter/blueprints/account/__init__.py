@@ -2,6 +2,7 @@
 
 from solrouter.blueprints.account import (
     activity,
+    activity_export,
     audit,
     auto_top_up,
     balance,
@@ -20,6 +21,7 @@ from solrouter.blueprints.account.room import account
 __all__ = [
     "account",
     "activity",
+    "activity_export",
     "audit",
     "auto_top_up",
     "balance",

@@ -47,32 +47,32 @@ def download_statement(month: str) -> Response:
 def _lines(account_id: int, statement: Statement) -> Iterator[str]:
     """Newest first, from the closing balance down to the opening one."""
     balance = statement.closing_nanos
-    yield _row(COLUMNS)
-    yield _row(
-        (filters.iso(statement.ends_at), "closing balance", "", "", "", decimal_usd(balance))
-    )
+    yield row(COLUMNS)
+    yield row((filters.iso(statement.ends_at), "closing balance", "", "", "", decimal_usd(balance)))
     for entry in statements.entries(account_id, statement.month):
-        yield _row(
+        yield row(
             (
                 filters.iso(entry.created_at),
                 entry.kind,
                 entry.id,
-                _harmless(entry.note),
+                harmless(entry.note),
                 decimal_usd(entry.amount_nanos),
                 decimal_usd(balance),
             )
         )
         balance -= entry.amount_nanos
-    yield _row(
+    yield row(
         (filters.iso(statement.begins_at), "opening balance", "", "", "", decimal_usd(balance))
     )
 
 
-def _harmless(note: str) -> str:
+def harmless(note: str) -> str:
+    """The text as no spreadsheet takes it for a formula."""
     return f"'{note}" if note.startswith(FORMULAS) else note
 
 
-def _row(cells: tuple[str, ...]) -> str:
+def row(cells: tuple[str, ...]) -> str:
+    """One line of CSV."""
     line = io.StringIO()
     csv.writer(line).writerow(cells)
     return line.getvalue()
