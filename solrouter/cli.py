@@ -15,6 +15,7 @@ from flask import Flask, current_app
 from flask.cli import AppGroup, with_appcontext
 from flask_migrate.cli import db as migration_commands
 
+from solrouter import money
 from solrouter.commands import catalogue as catalogue_commands
 from solrouter.commands import keys as key_commands
 from solrouter.commands import payments as payment_commands
@@ -143,7 +144,7 @@ class Limit(click.ParamType[int]):
 def list_plans() -> None:
     """Lists the plans with their limits."""
     for plan in plans.list_of():
-        limits = (f"{name}={getattr(plan, name)}" for name in plans.LIMITS)
+        limits = (f"{name}={getattr(plan, name)}" for name in (*plans.LIMITS, plans.MIN_PAID))
         click.echo("\t".join((plan.slug, plan.name, *limits)))
 
 
@@ -155,12 +156,17 @@ def list_plans() -> None:
 @click.option("--concurrency", type=Limit())
 @click.option("--free-requests-per-day", type=Limit())
 @click.option("--free-concurrency", type=Limit())
+@click.option(
+    "--min-paid", help="US dollars paid in all that bring it, or none."
+)
 @told
-def set_plan(slug: str, name: str | None, **limits: int | None) -> None:
+def set_plan(slug: str, name: str | None, min_paid: str | None, **limits: int | None) -> None:
     """Makes a plan, or changes what is given of one; it holds from the next request on."""
     given = {
         key: None if value == -1 else value for key, value in limits.items() if value is not None
     }
+    if min_paid is not None:
+        given[plans.MIN_PAID] = None if min_paid == "none" else money.parse_usd(min_paid)
     plan = plans.define(slug, given, name=name)
     say(f"The plan {plan.slug} is set.")
 

@@ -8,13 +8,16 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, Select, func, insert, select, update
 
-from solrouter import database
+from solrouter import config, database
 from solrouter.errors import Refused
+from solrouter.models import Account, Hold, Payment
 from solrouter.models import Plan as PlanRow
 from solrouter.services import audit
 
+# Payments of these are presents.
+GIFTS = ("code", "grant")
 SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 
 
@@ -29,10 +32,35 @@ class Plan:
     concurrency: int | None
     free_requests_per_day: int | None
     free_concurrency: int | None
+    min_paid_nanos: int | None = None
+
+    @property
+    def is_bought(self) -> bool:
+        """Whether a sum paid brings it; else only the operator gives it."""
+        return self.min_paid_nanos is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """The plan of an account, what it has paid in all, and what the next plan asks for."""
+
+    plan: Plan
+    paid_nanos: int
+    next: Plan | None
+    others: tuple[Plan, ...]
+    running: int
+
+    @property
+    def missing_nanos(self) -> int:
+        """What is still to be paid for the next plan."""
+        wanted = self.next.min_paid_nanos if self.next is not None else None
+        # A plan that asks for nothing is reached by the first top-up.
+        return max((wanted or 0) - self.paid_nanos, 0)
 
 
 COLUMNS = tuple(getattr(PlanRow, name) for name in Plan.__dataclass_fields__)
-LIMITS = tuple(Plan.__dataclass_fields__)[2:]
+LIMITS = tuple(Plan.__dataclass_fields__)[2:-1]
+MIN_PAID = "min_paid_nanos"
 
 
 def list_of() -> list[Plan]:
@@ -53,14 +81,19 @@ def define(
     if not SLUG.fullmatch(slug):
         raise Refused("A slug is lower-case letters, digits and dashes, at most 40.", param="slug")
     for limit, value in changes.items():
-        assert limit in LIMITS
+        assert limit in (*LIMITS, MIN_PAID)
         if value is not None and value < 0:
             raise Refused("A limit cannot be negative.", param=limit)
 
     def verb(connection: Connection) -> Plan:
         row = connection.execute(select(*COLUMNS).where(PlanRow.slug == slug)).one_or_none()
         if row is None:
-            values = {**dict.fromkeys(LIMITS), **changes, "slug": slug, "name": name or slug}
+            values = {
+                **dict.fromkeys((*LIMITS, MIN_PAID)),
+                **changes,
+                "slug": slug,
+                "name": name or slug,
+            }
             connection.execute(insert(PlanRow).values(**values))
         else:
             values = {**asdict(Plan(*row)), **changes}
@@ -72,6 +105,78 @@ def define(
         return Plan(*connection.execute(select(*COLUMNS).where(PlanRow.slug == slug)).one())
 
     return database.transact(verb)
+
+
+def standing(account_id: int) -> Standing:
+    """Where the account stands between the plans."""
+    held = select(func.count()).where(Hold.account_id == account_id).scalar_subquery()
+    paid = _paid(account_id).scalar_subquery()
+    mine = select(Account.plan_slug, paid, held).where(Account.id == account_id)
+    with database.read() as connection:
+        slug, paid_nanos, running = connection.execute(mine).one()
+        rows = connection.execute(select(*COLUMNS)).all()
+    known = [Plan(*row) for row in rows]
+    [plan] = [each for each in known if each.slug == slug]
+    ladder = _ladder(known)
+    above = [each for each in ladder if may_rise(plan, each)]
+    shown = (plan, *(each for each in ladder if each.slug != slug))
+    return Standing(plan, int(paid_nanos or 0), above[0] if above else None, shown, running)
+
+
+def may_rise(plan: Plan, to: Plan) -> bool:
+    """Whether paying may bring an account from one plan to another: only up, and never from a plan
+    that the operator has given; what every new account has was given to nobody.
+    """
+    if not to.is_bought or to.slug == plan.slug:
+        return False
+    if plan.is_bought:
+        return (to.min_paid_nanos or 0) > (plan.min_paid_nanos or 0)
+    return bool(plan.slug == config.current()["SOLROUTER_DEFAULT_PLAN"])
+
+
+def promote(connection: Connection, account_id: int) -> str | None:
+    """Gives an account the highest plan that its payments have reached; says which, if it is new.
+
+    For a transaction that has locked the account and brought it money.
+    """
+    mine = select(Account.plan_slug).where(Account.id == account_id)
+    slug = connection.execute(mine).scalar_one()
+    known = [Plan(*row) for row in connection.execute(select(*COLUMNS)).all()]
+    [plan] = [each for each in known if each.slug == slug]
+    paid_nanos = int(connection.execute(_paid(account_id)).scalar() or 0)
+    reached = [
+        each
+        for each in _ladder(known)
+        if may_rise(plan, each) and (each.min_paid_nanos or 0) <= paid_nanos
+    ]
+    if paid_nanos <= 0 or not reached:
+        return None
+    best = reached[-1].slug
+    connection.execute(update(Account).where(Account.id == account_id).values(plan_slug=best))
+    details = {"plan": [slug, best], "paid_nanos": paid_nanos}
+    connection.execute(
+        audit.event(
+            actor="system",
+            action="account.plan",
+            subject=f"account:{account_id}",
+            account_id=account_id,
+            details=details,
+        )
+    )
+    return best
+
+
+def _ladder(known: list[Plan]) -> list[Plan]:
+    """The plans that payments bring, the lowest first."""
+    bought = [each for each in known if each.is_bought]
+    return sorted(bought, key=lambda each: (each.min_paid_nanos or 0, each.slug))
+
+
+def _paid(account_id: int) -> Select[Any]:
+    """What an account has paid in all, less what went back; gifts are no payments."""
+    return select(func.sum(Payment.received_nanos - Payment.refunded_nanos)).where(
+        Payment.account_id == account_id, Payment.provider.not_in(GIFTS)
+    )
 
 
 def _changes(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> dict[str, Any]:

@@ -70,6 +70,7 @@ TABS = (
     ("API Keys", "account.show_keys", KEY_PAGES),
     ("Balance", "account.show_balance", BALANCE_PAGES),
     ("Activity", "account.show_activity", ("account.show_receipt",)),
+    ("Plan", "account.show_plan", ()),
     ("Team", "account.show_team", TEAM_PAGES),
     ("Settings", "account.show_settings", SETTINGS_PAGES),
 )

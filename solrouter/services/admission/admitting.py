@@ -27,6 +27,7 @@ from solrouter.errors import (
     InsufficientCredit,
     KeyLimitReached,
     MemberLimitReached,
+    RateLimited,
 )
 from solrouter.models import Account, Budget, Hold
 from solrouter.models.columns import db_now
@@ -246,11 +247,22 @@ def _take_allowances(
             "Free models are for accounts with a verified e-mail address. Verify yours first.",
             code="email_not_verified",
         )
-    states = [
-        limits.take(connection, limit, units)
-        for limit, units in rates_wanted(ask, keys.limits_in(found), tokens)
-    ]
+    try:
+        states = [
+            limits.take(connection, limit, units)
+            for limit, units in rates_wanted(ask, keys.limits_in(found), tokens)
+        ]
+    except RateLimited as limited:
+        raise _naming_plan(limited, found) from None
     return shown(states)
+
+
+def _naming_plan(limited: RateLimited, found: Facts) -> RateLimited:
+    """The same refusal; where the plan is what limits, with its name and where to read of it."""
+    if limited.metadata.get("scope") == "account":
+        limited.metadata["plan"] = found.plan_name
+        limited.message += f" Your plan is “{found.plan_name}”: see Account → Plan (/account/plan)."
+    return limited
 
 
 def shown(states: list[RateState]) -> tuple[RateState, ...]:
@@ -268,7 +280,7 @@ def _require_places(ask: Ask, found: Facts) -> None:
         places.append(("account", found.running_free, found.free_concurrency))
     for subject, running, most in places:
         if most is not None and running >= most:
-            raise limits.too_many_running(most, subject=subject)
+            raise _naming_plan(limits.too_many_running(most, subject=subject), found)
 
 
 def _figures(ask: Ask, now: Balance) -> dict[str, Any]:

@@ -101,6 +101,7 @@ def _facts(_dialect: str) -> Executable:
         select(
             *keys.state_columns(),
             *keys.limit_columns(),
+            Plan.name.label("plan_name"),
             ApiKey.digest,
             literal_column(principals.TERMS, String).label("terms"),
             Account.frozen_at,

@@ -14,7 +14,7 @@ from solrouter import clock
 from solrouter.clock import new_id
 from solrouter.models import Payment, PaymentDispute, PaymentMove
 from solrouter.models.columns import db_now
-from solrouter.services import admission, audit, billing
+from solrouter.services import admission, audit, billing, plans
 from solrouter.services.admission import Move
 from solrouter.services.payments import rows, states
 
@@ -89,6 +89,8 @@ def move(
     _add(connection, payment.id, kind, amount_nanos)
     refresh(connection, payment.id)
     connection.execute(_event(payment, terms))
+    if kind == billing.TOP_UP:
+        plans.promote(connection, payment.account_id)
     return True
 
 
