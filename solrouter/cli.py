@@ -156,9 +156,7 @@ def list_plans() -> None:
 @click.option("--concurrency", type=Limit())
 @click.option("--free-requests-per-day", type=Limit())
 @click.option("--free-concurrency", type=Limit())
-@click.option(
-    "--min-paid", help="US dollars paid in all that bring it, or none."
-)
+@click.option("--min-paid", help="US dollars paid in all that bring it, or none.")
 @told
 def set_plan(slug: str, name: str | None, min_paid: str | None, **limits: int | None) -> None:
     """Makes a plan, or changes what is given of one; it holds from the next request on."""

@@ -8,7 +8,7 @@ others. The table of sums is new, and the new version alone fills it.
 import sqlalchemy as sa
 from alembic import op
 
-from solrouter.models.columns import TimeOrderedId
+from solrouter.models.columns import TimeOrderedId, UtcDateTime
 
 revision = "0015"
 down_revision = "0013"
@@ -57,6 +57,31 @@ def upgrade() -> None:
         ),
     )
     op.create_index("ix_usage_days_day", "usage_days", ["day"])
+    op.create_table(
+        "key_networks",
+        sa.Column("key_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("network", sa.String(49), nullable=False),
+        sa.Column("seen_at", UtcDateTime(), nullable=False, comment="for the first time"),
+        sa.PrimaryKeyConstraint("key_id", "network", name=op.f("pk_key_networks")),
+    )
+    op.add_column(
+        "accounts",
+        sa.Column(
+            "low_balance_nanos",
+            sa.BigInteger(),
+            nullable=True,
+            comment="below it the keepers of money get a mail; null: none",
+        ),
+    )
+    op.add_column(
+        "accounts",
+        sa.Column(
+            "low_balance_told_at",
+            UtcDateTime(),
+            nullable=True,
+            comment="null again once the balance is above it",
+        ),
+    )
     op.add_column(
         "roll_ups",
         sa.Column(
@@ -71,6 +96,9 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.execute("DELETE FROM roll_ups WHERE name = 'usage_days'")
     op.drop_column("roll_ups", "until_id")
+    op.drop_column("accounts", "low_balance_told_at")
+    op.drop_column("accounts", "low_balance_nanos")
+    op.drop_table("key_networks")
     op.drop_table("usage_days")
     op.drop_index("uq_api_keys_playground", "api_keys")
     op.drop_column("api_keys", "purpose")

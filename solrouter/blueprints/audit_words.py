@@ -10,6 +10,7 @@ from solrouter.services.trail import Event
 ACTIONS = {
     "account.deleted": "Deleted the account",
     "account.frozen": "Froze the account",
+    "account.low_balance": "Changed when a low balance is told",
     "account.plan": "Changed the plan",
     "auto_top_up.off": "Turned automatic top-ups off",
     "auto_top_up.on": "Turned automatic top-ups on",

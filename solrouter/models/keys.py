@@ -109,6 +109,16 @@ class FormerSecret(Base):
     last_used_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
+class KeyNetwork(Base):
+    """A network that a key was used from, so that its maker hears of one that is new."""
+
+    __tablename__ = "key_networks"
+
+    key_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    network: Mapped[str] = mapped_column(String(49), primary_key=True)
+    seen_at: Mapped[datetime] = mapped_column(UtcDateTime, comment="for the first time")
+
+
 class KeyDay(Base):
     """What a key's requests that began on a day (UTC) were charged, once that day is settled."""
 

@@ -92,6 +92,12 @@ class Account(Base):
     content_cleared_at: Mapped[datetime | None] = mapped_column(
         UtcDateTime, comment="what was asked before this is not kept any more"
     )
+    low_balance_nanos: Mapped[int | None] = mapped_column(
+        BigInteger, comment="below it the keepers of money get a mail; null: none"
+    )
+    low_balance_told_at: Mapped[datetime | None] = mapped_column(
+        UtcDateTime, comment="null again once the balance is above it"
+    )
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 

@@ -32,6 +32,7 @@ from solrouter.models import (
 from solrouter.models.columns import db_now
 from solrouter.services import (
     admission,
+    alerts,
     audit,
     contents,
     key_rows,
@@ -136,6 +137,7 @@ def _close(connection: Connection, closing: Closing, actor: str) -> None:
     team_invitations.remove_all(connection, closing.account_id)
     contents.close(connection, closing.account_id)
     payments.forget(connection, closing.account_id)
+    alerts.forget(connection, closing.account_id)
     named = update(Account).where(Account.id == closing.account_id)
     connection.execute(named.values(name=NAMELESS))
     connection.execute(

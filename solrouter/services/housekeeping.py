@@ -17,6 +17,7 @@ from solrouter.errors import SolRouterError
 from solrouter.interruptions import ServerStopping
 from solrouter.services import (
     admission,
+    alerts,
     contents,
     delivery,
     email_tokens,
@@ -62,6 +63,7 @@ def tick() -> None:
         contents.forget_expired()
         key_usage.roll_up()
         usage_days.roll_up()
+        alerts.look()
         outbox.forget_old()
         database.transact(email_tokens.forget_expired, durable=False)
     except SolRouterError as error:

@@ -16,6 +16,7 @@ TEAM = "/account/team"
 INVITATION = "/signup?invitation={token}"
 JOIN_TEAM = "/account/team/join/{token}"
 BALANCE = "/account/balance"
+KEYS = "/account/keys"
 PAYMENT = "/account/payments/{token}"
 ALL = (
     CONFIRM_EMAIL,
@@ -28,6 +29,7 @@ ALL = (
     INVITATION,
     JOIN_TEAM,
     BALANCE,
+    KEYS,
     PAYMENT,
 )
 

@@ -39,6 +39,7 @@ SETTINGS_PAGES = (
     "account.change_password",
     "account.show_delete_account",
     "account.delete_account",
+    "account.set_low_balance",
     "account.keep_content",
     "account.keep_no_content",
     "account.show_delete_content",
