@@ -126,17 +126,18 @@ def page(
     limit: int,
     before: str | None = None,
     maker_id: int | None = None,
+    scanned_max: int = SCANNED_MAX,
 ) -> Found:
     """A page of the account's requests that fit, newest first.
 
-    However few fit, no more than SCANNED_MAX requests are looked through; the next page goes on.
+    However few fit, no more than so many requests are looked through; the next page goes on.
     """
     wanted = [*_is_of(account_id, maker_id), *_fitting(account_id, filters)]
     if before is not None:
         wanted.append(Completion.id < parse_id(before))
 
     def query(connection: Connection) -> Found:
-        floor = _floor(connection, account_id, before) if filters.is_sparse else None
+        floor = _floor(connection, account_id, before, scanned_max) if filters.is_sparse else None
         conditions = wanted if floor is None else [*wanted, Completion.id >= floor]
         rows = connection.execute(_query().where(*conditions).limit(limit + 1)).all()
         receipts = [_receipt(row) for row in rows[:limit]]
@@ -197,12 +198,14 @@ def usual_output_tokens(account_id: int, model: str) -> int | None:
     return None if average is None else max(round(average), 1)
 
 
-def _floor(connection: Connection, account_id: int, before: str | None) -> uuid.UUID | None:
+def _floor(
+    connection: Connection, account_id: int, before: str | None, scanned_max: int
+) -> uuid.UUID | None:
     """The last id that a page may look at; None where what is left is not so much."""
     ids = select(Completion.id).where(Completion.account_id == account_id)
     if before is not None:
         ids = ids.where(Completion.id < parse_id(before))
-    last = ids.order_by(Completion.id.desc()).offset(SCANNED_MAX - 1).limit(1)
+    last = ids.order_by(Completion.id.desc()).offset(scanned_max - 1).limit(1)
     return connection.execute(last).scalar_one_or_none()
 
 

@@ -119,9 +119,9 @@ def of_all(since: date, *, by: str | None = None) -> list[Slice]:
     return _read(since, by, lambda _table: [])
 
 
-def roll_up() -> int:
+def roll_up(now: datetime | None = None) -> int:
     """Sums up the hours that are settled since the last time; says how many steps that took."""
-    settled = (utcnow() - SETTLED_AFTER).replace(minute=0, second=0, microsecond=0)
+    settled = ((now or utcnow()) - SETTLED_AFTER).replace(minute=0, second=0, microsecond=0)
     ours = database.current()
     if _summed_until.get(ours) == settled:
         return 0

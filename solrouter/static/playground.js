@@ -470,6 +470,11 @@
     fillFields(found.fields);
     if (isShared) byId("play-message").value = String(found.message ?? "");
     else state.turns = (found.turns || []).map((turn) => ({ ...turn, places: [] }));
+    // From here on the tab remembers, so that a reload does not begin again.
+    if (location.search || isShared) {
+      history.replaceState(null, "", location.pathname);
+      save();
+    }
   };
 
   // --- the same request in code ---

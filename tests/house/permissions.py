@@ -54,6 +54,7 @@ TEAM = {"billing": "billing", "developer": "developer", "member": "developer"}
 # How to fill an address: by endpoint and name, or by the name alone. `{key}` and the like are
 # objects of the place, below.
 ARGUMENTS: Mapping[str, str] = {
+    "account.export_activity kind": "csv",
     "filename": "site.css",
     "model_id": "demo/echo",
     "author": "demo",

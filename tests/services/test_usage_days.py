@@ -92,16 +92,14 @@ def test_the_sums_are_the_same_before_and_after_they_are_rolled_up(person: Perso
     assert total(usage_days.of_all(since, by="provider")) == used
 
 
-def test_an_hour_is_added_to_its_day(person: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_hour_is_added_to_its_day(person: Person) -> None:
     morning = start_of_day(utcnow() - 3 * 24 * HOUR)
     put(person, morning + HOUR)
     put(person, morning + 5 * HOUR)
-    monkeypatch.setattr(usage_days, "utcnow", lambda: morning + 10 * HOUR)
-    usage_days.roll_up()
+    usage_days.roll_up(morning + 10 * HOUR)
     assert kept() == 1
     with database.read() as connection:
         assert connection.execute(select(UsageDay.requests)).scalar_one() == 1
-    monkeypatch.undo()
     usage_days.roll_up()
     with database.read() as connection:
         assert connection.execute(select(UsageDay.requests)).scalar_one() == 2
