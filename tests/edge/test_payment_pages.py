@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 from flask import Flask
 
+from solrouter.errors import Refused
 from solrouter.money import parse_usd
 from solrouter.services import billing, payments, statements
 from solrouter.services.payments import codes, refunds, standing
@@ -307,6 +308,7 @@ class TestRefund:
         answer = browser_of(app, bob).client.post(f"/account/payments/{gift.public_id}/refund")
         assert answer.status_code == 422
         assert "Gifts cannot be refunded." in answer.text
+        browser_of(app, bob).get(f"/account/payments/{gift.public_id}/receipt", status=404)
 
 
 def test_charlie_sees_nothing_of_it(app: Flask, bob: Person, charlie: Person) -> None:
@@ -421,6 +423,13 @@ def test_a_frozen_account_says_so(app: Flask, bob: Person, operator: Person) -> 
         payments.take(payment.id, Finding(disputes=(dispute,)))
     assert "This account is frozen." in browser.get("/account/balance").text
     assert "It is disputed at the bank." in browser.get(address).text
+    with app.app_context():
+        other = pay_in(bob.account_id, parse_usd("5"))
+        payment = next(
+            each for each in payments.of_account(bob.account_id, limit=5) if each.id == other
+        )
+        with pytest.raises(Refused, match="frozen"):
+            refunds.ask(payment, actor=f"user:{bob.user_id}")
     answer = app.test_client().post(
         "/v1/chat/completions",
         json={"model": "demo/echo", "messages": [{"role": "user", "content": "Hi"}]},
