@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal
 
 from flask import current_app
 
@@ -11,7 +10,6 @@ from solrouter.money import NotMoney, parse_usd
 from solrouter.services import payments
 from solrouter.services.payments.methods import Offer
 
-OTHER = "other"
 # A payment's state in words: what it is called, what it means, the tone of its badge.
 STATES: Mapping[str, tuple[str, str, str]] = {
     "created": ("Begun", "The payment is being prepared.", "plain"),
@@ -61,10 +59,8 @@ def limits() -> tuple[int, int]:
 
 
 def amount_of(form: Mapping[str, str]) -> int:
-    """The amount that a form asks for: one of ours, or the one that was typed. Raises Refused."""
-    chosen = form.get("preset", "")
-    typed = form.get("amount", "").strip()
-    text = typed if chosen in ("", OTHER) else chosen
+    """The amount that a form asks for: the one that was typed, else one of ours. Raises Refused."""
+    text = form.get("amount", "").strip() or form.get("preset", "").strip()
     if not text:
         raise Refused("Choose an amount, or type one.", param="amount")
     try:
@@ -96,8 +92,3 @@ def quote(form: Mapping[str, str]) -> Quote:
     except Refused as refused:
         return Quote(problem=refused.message)
     return Quote(amount, payments.fee_of(amount, offered[1]))
-
-
-def has_fee(offer: Offer) -> bool:
-    """Whether paying costs anything."""
-    return offer.fee_percent > Decimal(0) or offer.fee_nanos > 0

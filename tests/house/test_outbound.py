@@ -24,6 +24,10 @@ CALLERS_OF_JSON_RPC = {"solrouter/services/payments/solana/chain.py"}
 CALLERS_OF_AUTHLIB = {
     f"solrouter/blueprints/oauth/{name}.py" for name in ("__init__", "provider", "github", "google")
 }
+# Stripe's library, whose address is a setting; `webhooks` only checks signatures with it.
+CALLERS_OF_STRIPE = {
+    f"solrouter/services/payments/stripe/{name}.py" for name in ("client", "webhooks")
+}
 FOREIGN_CLIENTS = ("requests", "urllib3", "httpx", "aiohttp", "http.client", "urllib.request")
 
 
@@ -31,6 +35,7 @@ def test_the_unguarded_doors_have_few_callers() -> None:
     assert importers("solrouter.transport.fetch") == CALLERS_OF_FETCH, ADVICE
     assert importers("solrouter.transport.http", of="open_stream") == CALLERS_OF_OPEN_STREAM, ADVICE
     assert importers("solrouter.transport.json_rpc") == CALLERS_OF_JSON_RPC, ADVICE
+    assert importers("stripe") == CALLERS_OF_STRIPE, ADVICE
     assert importers("authlib.integrations.flask_client") == CALLERS_OF_AUTHLIB, ADVICE
 
 

@@ -11,7 +11,7 @@ from solrouter.blueprints import hx, top_ups
 from solrouter.blueprints.account.room import account
 from solrouter.errors import RateLimited, Refused
 from solrouter.money import display_usd
-from solrouter.services import billing, payments
+from solrouter.services import accounts, billing, payments
 from solrouter.services.payments import auto, codes, standing
 
 PAGE_SIZE = 25
@@ -82,6 +82,7 @@ def page(
         form=form,
         errors=errors or {},
         auto_top_up=standing.find(account_id),
+        is_frozen=accounts.account_of(account_id).is_frozen,
         card=auto.card_of(account_id),
     )
 

@@ -151,6 +151,10 @@ class FakeStripe:
         if "crypto" in kinds and form.get("payment_intent_data", {}).get("setup_future_usage"):
             message = "The payment method `crypto` cannot be used with `setup_future_usage`."
             return 400, _error("invalid_request_error", message)
+        if "customer" in form and form["customer"] not in self.books.objects:
+            error = _error("invalid_request_error", "No such customer", code="resource_missing")
+            error["error"]["param"] = "customer"
+            return 400, error
         session = self.books.open_session(form)
         session["url"] = f"{self.url}/c/pay/{session['id']}"
         return 200, session

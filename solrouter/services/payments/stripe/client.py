@@ -17,8 +17,8 @@ log = logging.getLogger(__name__)
 
 # What our objects at Stripe are read by; newer versions may rename fields.
 API_VERSION = "2026-10-28.endive"
-CONNECT_S, READ_S = 3.0, 10.0
-RETRIES_MAX = 2
+CONNECT_S, READ_S = 3.0, 8.0
+RETRIES_MAX = 1
 UNAVAILABLE = "Stripe did not answer. Nothing was lost; please try again in a minute."
 
 CardError = stripe.CardError
@@ -39,7 +39,9 @@ def client() -> stripe.StripeClient:
     """The library, for one act."""
     settings = config.current()
     key, url = settings["STRIPE_SECRET_KEY"], settings["SOLROUTER_STRIPE_API_URL"]
-    return _CLIENTS.setdefault((key, url), _made(key, url))
+    if (key, url) not in _CLIENTS:
+        _CLIENTS[key, url] = _made(key, url)
+    return _CLIENTS[key, url]
 
 
 @contextmanager
