@@ -230,6 +230,16 @@ def test_an_amount_that_the_balances_contradict_waits_for_a_person(scene: Scene)
     assert verdict.kind == REVIEW
 
 
+def test_a_transfer_of_another_program_is_none(scene: Scene) -> None:
+    """Whatever it is called: other programs have other rules."""
+    told = paid(scene)
+    told["transaction"]["message"]["instructions"][-1]["programId"] = str(programs.TOKEN_2022)
+    reading = transfers.read(told, scene.target)
+    assert reading.transfers == ()
+    verdict = transfers.judge(reading, reference=scene.reference, references_of_others=frozenset())
+    assert verdict.kind == REVIEW
+
+
 def _without_error_field(told: dict[str, Any]) -> None:
     del told["meta"]["err"]
 
