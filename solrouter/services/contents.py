@@ -284,10 +284,20 @@ def remove_all(connection: Connection, account_id: int) -> int:
 
 
 def find(
-    account_id: int, completion_id: uuid.UUID, *, maker_id: int | None = None
+    account_id: int,
+    completion_id: uuid.UUID,
+    *,
+    maker_id: int | None = None,
+    key_id: int | None = None,
 ) -> Content | None:
-    """What is kept of one request of the account; with `maker_id` only by that person's keys."""
+    """What is kept of one request of the account.
+
+    With `maker_id` only by that person's keys, with `key_id` only by that key.
+    """
     query = _query(account_id, maker_id).where(KeptContent.completion_id == completion_id)
+    if key_id is not None:
+        of_key = Completion.key_id == key_id
+        query = query.where(Completion.id == KeptContent.completion_id, of_key)
     with database.read() as connection:
         row = connection.execute(query).one_or_none()
     return None if row is None else _opened(row.completion_id, bytes(row.content), row.expires_at)
