@@ -17,11 +17,13 @@ from flask_migrate.cli import db as migration_commands
 
 from solrouter.commands import catalogue as catalogue_commands
 from solrouter.commands import keys as key_commands
+from solrouter.commands import payments as payment_commands
 from solrouter.commands import people as people_commands
 from solrouter.commands import root_secrets as root_secrets_commands
+from solrouter.commands import solana as solana_commands
 from solrouter.commands.basics import OPERATOR, USD, say, told, user_row
 from solrouter.money import display_usd
-from solrouter.services import accounts, admission, billing, catalogue, keys, plans, second_factors
+from solrouter.services import accounts, billing, catalogue, keys, payments, plans, second_factors
 
 PASSWORD_BYTES = 12
 DEMO_EMAIL = "demo@example.com"
@@ -56,8 +58,10 @@ GROUPS = (
     credits_,
     ledger,
     *catalogue_commands.GROUPS,
+    *payment_commands.GROUPS,
     *people_commands.GROUPS,
     *root_secrets_commands.GROUPS,
+    *solana_commands.GROUPS,
 )
 users.add_command(people_commands.invite)
 users.add_command(people_commands.confirm)
@@ -94,7 +98,7 @@ def create_user(
     say(f"{'Made' if created else 'There already is'} the user {user.email}.")
     if created and credit:
         row = user_row(email)
-        admission.credit(row.account_id, credit, actor=OPERATOR, note="Starting credit")
+        payments.grant(row.account_id, credit, actor=OPERATOR, note="Starting credit")
         say(f"Granted {display_usd(credit)}.")
 
 
@@ -117,7 +121,7 @@ def drop_second_factor(email: str) -> None:
 def grant_credit(email: str, amount: int, note: str) -> None:
     """Grants credit to the user's account."""
     row = user_row(email)
-    admission.credit(row.account_id, amount, actor=OPERATOR, note=note)
+    payments.grant(row.account_id, amount, actor=OPERATOR, note=note)
     balance = billing.balance(row.account_id)
     say(f"Granted {display_usd(amount)}. The balance is {display_usd(balance.posted_nanos)}.")
 
@@ -194,7 +198,7 @@ def make_demo(before_start: bool) -> None:
     # Who tries this out is not asked at the door; the admin reminds them all the same.
     second_factors.ask_once(row.user_id)
     credit = current_app.config["SOLROUTER_DEMO_CREDIT_USD"]
-    admission.credit(row.account_id, credit, actor=OPERATOR, note="Credit of the demo account")
+    payments.grant(row.account_id, credit, actor=OPERATOR, note="Credit of the demo account")
     new = keys.create(row.account_id, user_id=row.user_id, name="First key")
     click.echo(DEMO.format(url=url, email=DEMO_EMAIL, password=password, key=new.text))
 

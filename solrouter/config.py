@@ -9,6 +9,7 @@ import os
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
 from email.utils import parseaddr
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,12 @@ from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 
-from solrouter import apps
+from solrouter import apps, base58
+from solrouter.base58 import NotBase58
 from solrouter.money import NotMoney, parse_usd
+from solrouter.rpc_endpoint import RpcEndpoint
 from solrouter.smtp_address import SmtpServer
+from solrouter.solana_clusters import Cluster
 
 SECRET_KEY_BYTES_MIN = 32
 TOKEN_CHARACTERS_MIN = 16
@@ -77,6 +81,31 @@ def dollars(value: str) -> int:
         raise ValueError(str(error)) from None
 
 
+def dollars_or_none(value: str) -> int | None:
+    return dollars(value) if value.strip() else None
+
+
+def amounts(value: str) -> tuple[int, ...]:
+    return tuple(dollars(part) for part in names(value))
+
+
+def percent(value: str) -> Decimal:
+    try:
+        number = Decimal(value.strip())
+    except InvalidOperation:
+        raise ValueError("must be a number, such as 5.5") from None
+    if not number.is_finite() or not 0 <= number <= 100:
+        raise ValueError("must be between 0 and 100")
+    return number
+
+
+def webhook_secrets(value: str) -> tuple[str, ...]:
+    found = names(value)
+    if not all(secret.startswith("whsec_") for secret in found):
+        raise ValueError("must begin with whsec_")
+    return found
+
+
 def names(value: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in value.split(",") if part.strip())
 
@@ -119,6 +148,23 @@ def sender(value: str) -> str:
     if trimmed and (address.count("@") != 1 or not trimmed.isprintable()):
         raise ValueError("must look like SolRouter <hello@example.com>")
     return trimmed
+
+
+def solana_address(value: str) -> str:
+    trimmed = value.strip()
+    try:
+        if trimmed:
+            base58.decode(trimmed, length_bytes=32)
+    except NotBase58:
+        raise ValueError("is no address on Solana") from None
+    return trimmed
+
+
+def rpc_endpoints(value: str) -> tuple[RpcEndpoint, ...]:
+    found = tuple(RpcEndpoint.parse(part) for part in names(value))
+    if len({endpoint.name for endpoint in found}) < len(found):
+        raise ValueError("the same node stands there twice")
+    return found
 
 
 def argon2_memory(value: str) -> int:
@@ -502,6 +548,151 @@ SETTINGS: tuple[Setting, ...] = (
         "Credit of the demo account that development makes.",
         "Money",
     ),
+    # — payments
+    Setting(
+        "SOLROUTER_TOP_UP_PRESETS",
+        "10,25,50,100",
+        amounts,
+        "The amounts that the balance page offers, in USD, separated by commas.",
+        "Payments",
+    ),
+    Setting("SOLROUTER_TOP_UP_MIN", "5", dollars, "The least of one top-up, in USD.", "Payments"),
+    Setting("SOLROUTER_TOP_UP_MAX", "1000", dollars, "The most of one top-up, in USD.", "Payments"),
+    Setting(
+        "SOLROUTER_TOP_UP_ACCOUNT_DAY_MAX",
+        "2000",
+        dollars,
+        "The most that one account may top up in 24 hours, in USD. 0: no limit.",
+        "Payments",
+    ),
+    Setting(
+        "SOLROUTER_TOP_UP_SERVER_DAY_MAX",
+        "0",
+        dollars,
+        "The most that all accounts together may top up in 24 hours, in USD. 0: no limit.",
+        "Payments",
+    ),
+    Setting(
+        "SOLROUTER_TOP_UPS_PER_HOUR",
+        "10",
+        positive,
+        "How many payments one account may begin in an hour; most thieves try many cards.",
+        "Payments",
+    ),
+    Setting(
+        "STRIPE_SECRET_KEY",
+        "",
+        text,
+        "Stripe's secret key (`sk_…`) or a restricted one (`rk_…`): takes cards through Stripe "
+        "Checkout. Needs `SOLROUTER_BASE_URL`, to which people come back.",
+        "Payments",
+        secret=True,
+    ),
+    Setting(
+        "STRIPE_WEBHOOK_SECRET",
+        "",
+        webhook_secrets,
+        "The signing secret (`whsec_…`) of the webhook that Stripe sends to `/webhooks/stripe`; "
+        "two, separated by a comma, while you rotate it. Required in production with the key. "
+        "Unset: the address answers 404.",
+        "Payments",
+        secret=True,
+    ),
+    Setting(
+        "SOLROUTER_STRIPE_TEST_MODE",
+        "",
+        flag,
+        "Takes Stripe's test keys in production mode, for a rehearsal: whoever knows Stripe's test "
+        "cards gets credit for nothing.",
+        "Payments",
+    ),
+    Setting(
+        "SOLROUTER_STRIPE_CRYPTO",
+        "",
+        flag,
+        "Also offers Stripe's own stablecoin payments, for Stripe accounts that have them.",
+        "Payments",
+    ),
+    Setting(
+        "SOLROUTER_STRIPE_TAX",
+        "",
+        flag,
+        "Lets Stripe Tax add the tax of the payer's place, on top.",
+        "Payments",
+    ),
+    Setting(
+        "SOLROUTER_STRIPE_INVOICES",
+        "",
+        flag,
+        "Lets Stripe make an invoice for each top-up, which Stripe charges for.",
+        "Payments",
+    ),
+    Setting(
+        "SOLROUTER_CARD_FEE_PERCENT",
+        "0",
+        percent,
+        "What a card payment costs on top of the credit, in percent. Shown before paying.",
+        "Payments",
+    ),
+    Setting(
+        "SOLROUTER_CARD_FEE_MIN",
+        "0",
+        dollars,
+        "The least fee of a card payment, in USD.",
+        "Payments",
+    ),
+    Setting(
+        "SOLROUTER_STRIPE_API_URL",
+        "https://api.stripe.com",
+        base_url,
+        "Stripe's API.",
+        "Payments",
+    ),
+    Setting(
+        "SOLROUTER_STRIPE_PAGES",
+        "https://checkout.stripe.com,https://billing.stripe.com",
+        names,
+        "Where Stripe's own pages are, which our forms may lead to.",
+        "Payments",
+    ),
+    Setting(
+        "SOLROUTER_SELLER",
+        "",
+        text,
+        "Who sells, as receipts and statements say it: name and address, lines separated by `|`.",
+        "Payments",
+    ),
+    Setting(
+        "SOLROUTER_SELLER_TAX_ID",
+        "",
+        text,
+        "The seller's tax number, as receipts and statements say it.",
+        "Payments",
+    ),
+    Setting(
+        "SOLROUTER_TAX_NOTE",
+        "",
+        text,
+        "A sentence about tax at the foot of receipts and statements, such as the rate that the "
+        "price includes.",
+        "Payments",
+    ),
+    Setting(
+        "SOLROUTER_FIRST_DAY_HOLD_ABOVE",
+        "",
+        dollars_or_none,
+        "A larger top-up in an account's first 24 hours is credited when they are over, in USD. "
+        "Unset: every top-up is credited at once.",
+        "Payments",
+    ),
+    Setting(
+        "SOLROUTER_REFUND_DAYS",
+        "14",
+        whole,
+        "For so long after a payment people can take back what they have not used of it, "
+        "themselves. 0: only an operator refunds.",
+        "Payments",
+    ),
     # — accounts
     Setting(
         "SOLROUTER_SIGNUP",
@@ -619,6 +810,63 @@ SETTINGS: tuple[Setting, ...] = (
         "Shown where people need to reach the operator.",
         "Accounts",
     ),
+    # — payments in USDC on Solana
+    Setting(
+        "SOLROUTER_SOLANA_WALLET",
+        "",
+        solana_address,
+        "The wallet that people pay USDC to: its address and nothing else, since the server needs "
+        "no private key. It must have received USDC once. Unset: no payments on Solana.",
+        "USDC on Solana",
+    ),
+    Setting(
+        "SOLROUTER_SOLANA_RPC_URLS",
+        "",
+        rpc_endpoints,
+        "The nodes that are asked about payments, separated by commas: your own or a provider's. "
+        "Two of different owners are better than one. Unset: the network's public node, which "
+        "limits how often it may be asked.",
+        "USDC on Solana",
+        secret=True,
+    ),
+    Setting(
+        "SOLROUTER_SOLANA_CLUSTER",
+        "mainnet",
+        Cluster.parse,
+        "`mainnet`; or, outside production, `devnet` or the genesis hash of a network of your own. "
+        "A node of another network is not believed.",
+        "USDC on Solana",
+    ),
+    Setting(
+        "SOLROUTER_SOLANA_MINT",
+        "",
+        solana_address,
+        "The token that is taken, by its mint. It must be worth a dollar, have six decimals and "
+        "belong to the classic token program. Unset: Circle's USDC.",
+        "USDC on Solana",
+    ),
+    Setting(
+        "SOLROUTER_SOLANA_LIFETIME_S",
+        "3600",
+        seconds,
+        "How long a payment's page asks for the money. What comes later is credited all the same.",
+        "USDC on Solana",
+    ),
+    Setting(
+        "SOLROUTER_SOLANA_LEAST",
+        "0.01",
+        dollars,
+        "A transaction that brings less is not credited, in USD.",
+        "USDC on Solana",
+    ),
+    Setting(
+        "SOLROUTER_SOLANA_AGREE_FROM",
+        "",
+        dollars_or_none,
+        "A transaction that brings so much or more, in USD, is credited only when two nodes tell "
+        "the same of it. Unset: 100 where there are two nodes; with one node it is believed.",
+        "USDC on Solana",
+    ),
     # — mail
     Setting(
         "SMTP_URL",
@@ -667,6 +915,8 @@ def load(environ: Mapping[str, str], *, instance_path: Path) -> dict[str, Any]:
     config["SOLROUTER_BASE_URL"] = config["SOLROUTER_BASE_URL"] or _guessed_base_url(environ)
     config["PUBLIC_URL"] = _public_url(config)
     _refuse_mail_without_links(config)
+    _complete_solana(config)
+    _refuse_half_a_stripe(config)
     config["SOLROUTER_MAIL_FROM"] = config["SOLROUTER_MAIL_FROM"] or _own_sender(config)
     config["SOLROUTER_DEMO"] = config["SOLROUTER_DEMO"] or config["SOLROUTER_ENV"] != "production"
     if config["SOLROUTER_FIRST_BYTE_S"] is None:
@@ -727,6 +977,82 @@ def _refuse_mail_without_links(config: Mapping[str, Any]) -> None:
         raise UnsafeConfiguration(
             "SMTP_URL is set and SOLROUTER_BASE_URL is not, so the links in mails would have no "
             "address. Set SOLROUTER_BASE_URL to the address that people reach the server at."
+        )
+
+
+def _complete_solana(config: dict[str, Any]) -> None:
+    """The network's own node and token where none are named. Raises UnsafeConfiguration."""
+    cluster: Cluster = config["SOLROUTER_SOLANA_CLUSTER"]
+    if not config["SOLROUTER_SOLANA_RPC_URLS"] and cluster.rpc_url:
+        config["SOLROUTER_SOLANA_RPC_URLS"] = (RpcEndpoint.parse(cluster.rpc_url),)
+    config["SOLROUTER_SOLANA_MINT"] = config["SOLROUTER_SOLANA_MINT"] or cluster.mint
+    if config["SOLROUTER_SOLANA_WALLET"]:
+        _refuse_worthless_tokens(config, cluster)
+        _refuse_too_few_nodes(config, cluster)
+
+
+def _refuse_worthless_tokens(config: Mapping[str, Any], cluster: Cluster) -> None:
+    if config["SOLROUTER_ENV"] == "production" and not cluster.is_main:
+        raise UnsafeConfiguration(
+            "SOLROUTER_SOLANA_CLUSTER is not mainnet. Tokens of other networks cost nothing, and "
+            "in production they would buy credits. Set it to mainnet, or unset "
+            "SOLROUTER_SOLANA_WALLET."
+        )
+    if not config["SOLROUTER_SOLANA_MINT"]:
+        raise UnsafeConfiguration(
+            "SOLROUTER_SOLANA_MINT is not set, and a network of your own has no token that we know."
+        )
+    if config["SOLROUTER_SOLANA_MINT"] == config["SOLROUTER_SOLANA_WALLET"]:
+        raise UnsafeConfiguration("SOLROUTER_SOLANA_WALLET is the token's mint, not a wallet.")
+
+
+def _refuse_too_few_nodes(config: Mapping[str, Any], cluster: Cluster) -> None:
+    nodes: tuple[RpcEndpoint, ...] = config["SOLROUTER_SOLANA_RPC_URLS"]
+    if not nodes:
+        raise UnsafeConfiguration("SOLROUTER_SOLANA_RPC_URLS is not set.")
+    if config["SOLROUTER_SOLANA_AGREE_FROM"] is not None and len(nodes) < 2:
+        raise UnsafeConfiguration(
+            "SOLROUTER_SOLANA_AGREE_FROM asks two nodes, and SOLROUTER_SOLANA_RPC_URLS has one. "
+            "Add another one."
+        )
+    if config["SOLROUTER_ENV"] == "production":
+        for node in nodes:
+            if not node.is_safe:
+                raise UnsafeConfiguration(
+                    f"SOLROUTER_SOLANA_RPC_URLS: {node} is asked over plain http, so whoever sits "
+                    "in between could make up payments. Use https."
+                )
+
+
+def _refuse_half_a_stripe(config: Mapping[str, Any]) -> None:
+    key, secrets_ = config["STRIPE_SECRET_KEY"], config["STRIPE_WEBHOOK_SECRET"]
+    if secrets_ and not key:
+        raise UnsafeConfiguration(
+            "STRIPE_WEBHOOK_SECRET is set and STRIPE_SECRET_KEY is not, so nobody could ask Stripe "
+            "whether its news are true. Set both, or neither."
+        )
+    if not key:
+        return
+    if not key.startswith(("sk_", "rk_")):
+        raise UnsafeConfiguration(
+            "STRIPE_SECRET_KEY must be a secret key (sk_…) or a restricted one (rk_…)."
+        )
+    if config["SOLROUTER_ENV"] != "production":
+        return
+    if not secrets_:
+        raise UnsafeConfiguration(
+            "STRIPE_SECRET_KEY is set and STRIPE_WEBHOOK_SECRET is not, so Stripe could not tell "
+            "us of payments. Add a webhook for /webhooks/stripe at Stripe and set its secret."
+        )
+    if not config["PUBLIC_URL"]:
+        raise UnsafeConfiguration(
+            "STRIPE_SECRET_KEY is set and SOLROUTER_BASE_URL is not, so people who have paid could "
+            "not come back. Set SOLROUTER_BASE_URL to the address that they reach the server at."
+        )
+    if "_live_" not in key and not config["SOLROUTER_STRIPE_TEST_MODE"]:
+        raise UnsafeConfiguration(
+            "STRIPE_SECRET_KEY is a test key, and with test cards anyone would get credit for "
+            "nothing. Use the live key; for a rehearsal set SOLROUTER_STRIPE_TEST_MODE=1."
         )
 
 

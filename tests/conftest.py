@@ -27,6 +27,7 @@ from tests.factories import DEFAULT_CREDIT, Person, make_offer, make_person
 from tests.fakes.github import FakeGitHub
 from tests.fakes.google import FakeGoogle
 from tests.fakes.smtp import FakeSmtp
+from tests.fakes.stripe import FakeStripe
 from tests.fakes.upstream import FakeUpstream
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -217,6 +218,13 @@ def github() -> Iterator[FakeGitHub]:
 def google() -> Iterator[FakeGoogle]:
     """Google, as a program on a socket."""
     with FakeGoogle() as fake:
+        yield fake
+
+
+@pytest.fixture
+def stripe() -> Iterator[FakeStripe]:
+    """Stripe, as a program on a socket."""
+    with FakeStripe() as fake:
         yield fake
 
 

@@ -4,10 +4,17 @@ from dataclasses import dataclass
 
 from flask import Flask
 from flask.testing import FlaskClient
+from sqlalchemy import Connection, insert
 
+from solrouter import database
+from solrouter.models import Payment
+from solrouter.models.columns import db_now
 from solrouter.money import parse_usd
-from solrouter.services import accounts, admission, catalogue, keys
+from solrouter.services import accounts, admission, catalogue, keys, payments
 from solrouter.services.catalogue import OfferTerms
+from solrouter.services.payments import orders, rows
+from solrouter.services.payments.methods import Started
+from solrouter.services.payments.solana import addresses, quotes
 
 DEFAULT_CREDIT = "5.00"
 PASSWORD = "correct horse battery staple"
@@ -54,6 +61,64 @@ def make_person(
 def fund(account_id: int, amount: str) -> None:
     """Grants credit; for inside an app's context."""
     admission.credit(account_id, parse_usd(amount), actor="test", note="For the test")
+
+
+def pay_in(account_id: int, amount_nanos: int, *, evidence: str = "") -> int:
+    """Money that a payment brought, by the one door; the payment's row number."""
+    public_id = rows.new_public_id()
+    new = insert(Payment).values(
+        public_id=public_id,
+        account_id=account_id,
+        provider="test",
+        method="test",
+        is_live=False,
+        amount_nanos=amount_nanos,
+        currency="usd",
+        state="pending",
+        details={},
+        created_at=db_now(),
+        updated_at=db_now(),
+    )
+
+    def verb(connection: Connection) -> int:
+        payment_id = connection.execute(new.returning(Payment.id)).scalar_one()
+        payments.credit(connection, payment_id, amount_nanos, evidence or public_id)
+        return payment_id
+
+    return database.transact(verb)
+
+
+def solana_payment(app: Flask, person: Person, amount: str = "10") -> str:
+    """A payment in USDC as it is when it was begun, without any node; its public id."""
+    wallet, mint = addresses.new_reference(), addresses.new_reference()
+    new = insert(Payment).values(
+        public_id=rows.new_public_id(),
+        account_id=person.account_id,
+        provider="solana",
+        method="usdc",
+        is_live=False,
+        amount_nanos=parse_usd(amount),
+        currency="usd",
+        state="created",
+        details={},
+        created_at=db_now(),
+        updated_at=db_now(),
+    )
+    with app.app_context():
+        payment_id = database.transact(
+            lambda connection: connection.execute(new.returning(Payment.id)).scalar_one()
+        )
+        asked = quotes.quote(payment_id, parse_usd(amount))
+        details = {
+            "reference": asked.reference,
+            "amount_units": asked.amount_units,
+            "is_exact": asked.is_exact,
+            "wallet": wallet,
+            "mint": mint,
+            "token_account": addresses.associated_token_account(wallet, mint),
+            "genesis_hash": mint,
+        }
+        return orders.started(payment_id, Started(asked.reference, details=details)).public_id
 
 
 def make_offer(

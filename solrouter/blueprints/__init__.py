@@ -26,8 +26,9 @@ from solrouter.blueprints.docs import docs
 from solrouter.blueprints.metrics import metrics
 from solrouter.blueprints.openapi import openapi
 from solrouter.blueprints.pages import pages
+from solrouter.blueprints.webhooks import webhooks
 
-ROOMS = (pages, auth, account, catalogue, docs, admin, api, openapi, metrics, development)
+ROOMS = (pages, auth, account, catalogue, docs, admin, api, openapi, metrics, webhooks, development)
 
 
 def init_app(app: Flask) -> None:

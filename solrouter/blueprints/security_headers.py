@@ -9,6 +9,7 @@
 |                   | for whoever opens an answer as a page; what a key reads is not stored   |
 """
 
+from typing import Any
 from urllib.parse import urlsplit
 
 from flask import Flask, Response, current_app, request
@@ -64,13 +65,16 @@ def init_app(app: Flask) -> None:
     app.after_request(set_headers)
 
 
-def content_security_policy(settings: dict[str, object]) -> str:
+def content_security_policy(settings: dict[str, Any]) -> str:
     """The policy of every page: our own files and nothing inline."""
     form_targets = ["'self'"]
     for provider in oauth.PROVIDERS.values():
         if settings[provider.id_setting]:
             # A redirect after a form post counts, and connecting GitHub is one.
             form_targets.append(origin_of(settings, provider.url_setting))
+    if settings["STRIPE_SECRET_KEY"]:
+        # The form that begins a payment is answered by a redirect to Stripe's checkout.
+        form_targets += settings["SOLROUTER_STRIPE_PAGES"]
     return (
         "default-src 'none'; object-src 'none'; script-src 'self'; style-src 'self'; "
         "img-src 'self' data:; connect-src 'self'; font-src 'self'; "

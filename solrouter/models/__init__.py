@@ -27,7 +27,17 @@ from solrouter.models.keys import (
     RollUp,
     SecretFingerprint,
 )
-from solrouter.models.ledger import Payment, PaymentEvent, Transfer
+from solrouter.models.ledger import Transfer
+from solrouter.models.payments import (
+    AutoTopUp,
+    Payment,
+    PaymentCustomer,
+    PaymentDispute,
+    PaymentEvent,
+    PaymentMove,
+    PaymentRefund,
+    RedeemCode,
+)
 from solrouter.models.people import (
     Account,
     Identity,
@@ -47,11 +57,13 @@ from solrouter.models.requests import (
     Lease,
     Worker,
 )
+from solrouter.models.solana import SolanaOrder
 
 __all__ = [
     "Account",
     "ApiKey",
     "AuditEvent",
+    "AutoTopUp",
     "Bucket",
     "Budget",
     "Completion",
@@ -71,17 +83,23 @@ __all__ = [
     "OfferHealth",
     "OutgoingMail",
     "Payment",
+    "PaymentCustomer",
+    "PaymentDispute",
     "PaymentEvent",
+    "PaymentMove",
+    "PaymentRefund",
     "Plan",
     "PriceCard",
     "Provider",
     "RecoveryCode",
+    "RedeemCode",
     "Refusal",
     "RollUp",
     "SecondFactor",
     "SecretFingerprint",
     "Session",
     "SignupInvitation",
+    "SolanaOrder",
     "TeamInvitation",
     "Transfer",
     "User",

@@ -79,6 +79,12 @@ class Account(Base):
     granted_nanos: Mapped[int] = mapped_column(BigInteger, default=0, server_default=text("0"))
     held_nanos: Mapped[int] = mapped_column(BigInteger, default=0, server_default=text("0"))
     frozen_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    frozen_for: Mapped[str | None] = mapped_column(
+        String(20), comment="`dispute`: thaws when the last one ends; null: for good, or not at all"
+    )
+    flagged_at: Mapped[datetime | None] = mapped_column(
+        UtcDateTime, comment="when a payment of it was first disputed"
+    )
     keys_frozen_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     content_days: Mapped[int | None] = mapped_column(
         comment="how long prompts and answers are kept; null: they are not"

@@ -42,6 +42,7 @@ class Account:
     plan_slug: str
     plan_name: str
     is_frozen: bool
+    is_flagged: bool
     created_at: datetime
 
 
@@ -339,6 +340,7 @@ def _find_account(condition: ColumnElement[bool]) -> Account | None:
             models.Account.plan_slug,
             models.Plan.name,
             models.Account.frozen_at.is_not(None),
+            models.Account.flagged_at.is_not(None),
             models.Account.created_at,
         )
         .join(models.Plan, models.Plan.slug == models.Account.plan_slug)

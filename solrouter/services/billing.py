@@ -4,20 +4,25 @@ It builds statements and reads; `admission` owns the transactions that run them.
 keys, models or HTTP. A customer's balance is a liability of ours: a credit to `customer:<id>:…`
 raises it.
 
-    grant       promo            → customer:granted
-    top-up      cash:<method>    → customer:paid
-    usage       customer:granted → revenue   (gifts are spent first)
-                customer:paid    → revenue
-    write-off   writeoff         → revenue   (what the balance could not pay)
-    forfeit     customer:granted → forfeited (what a person gave up with their account)
-                customer:paid    → forfeited
+    grant          promo            → customer:granted
+    top-up         cash:<provider>  → customer:paid
+                   cash:<provider>  → fees      (what the payer paid for paying)
+    refund         customer:paid    → refunds
+    refund-failed  refunds          → customer:paid
+    dispute        customer:paid    → disputes
+    dispute-won    disputes         → customer:paid
+    usage          customer:granted → revenue   (gifts are spent first)
+                   customer:paid    → revenue
+    write-off      writeoff         → revenue   (what the balance could not pay)
+    forfeit        customer:granted → forfeited (what a person gave up with their account)
+                   customer:paid    → forfeited
 """
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
     BigInteger,
@@ -31,21 +36,51 @@ from sqlalchemy import (
     func,
     insert,
     literal,
+    or_,
     select,
     union_all,
 )
 
 from solrouter import database
 from solrouter.errors import NotFound
-from solrouter.models import Account, Completion, Hold, Transfer
+from solrouter.models import Account, Completion, Hold, Payment, PaymentMove, Transfer
 from solrouter.models.columns import db_now
 
 REVENUE, PROMO, WRITE_OFF = "revenue", "promo", "writeoff"
 REFUNDS, DISPUTES = "refunds", "disputes"
 FORFEITED = "forfeited"
+FEES = "fees"
 GRANT, USAGE, FORFEIT = "grant", "usage", "forfeit"
-# Where each kind of credit comes from, and which of the customer's two balances it raises.
-CREDIT_SOURCES = {GRANT: (PROMO, "granted")}
+TOP_UP, REFUND, REFUND_FAILED = "top-up", "refund", "refund-failed"
+DISPUTE, DISPUTE_WON = "dispute", "dispute-won"
+CASH = "cash:{provider}"
+
+
+class Side(NamedTuple):
+    """Of a kind of move: what stands against the customer, which balance, and up or down."""
+
+    other: str
+    part: str
+    sign: int
+
+
+# What brings credit or takes it back. A house test and the audit know these kinds and no other.
+SIDES: Mapping[str, Side] = {
+    GRANT: Side(PROMO, "granted", 1),
+    TOP_UP: Side(CASH, "paid", 1),
+    REFUND: Side(REFUNDS, "paid", -1),
+    REFUND_FAILED: Side(REFUNDS, "paid", 1),
+    DISPUTE: Side(DISPUTES, "paid", -1),
+    DISPUTE_WON: Side(DISPUTES, "paid", 1),
+}
+# Gifts may come without a payment: the welcome credit does.
+NEED_A_PAYMENT = tuple(kind for kind in SIDES if kind != GRANT)
+# A payment's columns, and which kinds of its moves they sum up.
+SUMS_OF_PAYMENTS: Mapping[str, Mapping[str, int]] = {
+    "received": {TOP_UP: 1, GRANT: 1},
+    "refunded": {REFUND: 1, REFUND_FAILED: -1},
+    "disputed": {DISPUTE: 1, DISPUTE_WON: -1},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,18 +213,42 @@ def credit_transfer(
     note: str,
 ) -> dict[str, Any]:
     """The transfer that brings credit to an account."""
-    source, part = CREDIT_SOURCES[kind]
-    return {
-        "id": transfer_id,
-        "leg": 0,
-        "account_id": account_id,
-        "debit": source,
-        "credit": customer(account_id, part),
-        "amount_nanos": amount_nanos,
-        "kind": kind,
-        "actor": actor,
-        "note": note,
-    }
+    return move_transfers(transfer_id, account_id, amount_nanos, kind=kind, actor=actor, note=note)[
+        0
+    ]
+
+
+def move_transfers(
+    transfer_id: uuid.UUID,
+    account_id: int,
+    amount_nanos: int,
+    *,
+    kind: str,
+    actor: str,
+    note: str,
+    provider: str = "",
+    fee_nanos: int = 0,
+) -> list[dict[str, Any]]:
+    """The transfers that bring credit to an account or take it back, by the kind's two sides."""
+    side = SIDES[kind]
+    other, own = side.other.format(provider=provider), customer(account_id, side.part)
+    legs = [(other, own, amount_nanos) if side.sign > 0 else (own, other, amount_nanos)]
+    if fee_nanos:
+        legs.append((other, FEES, fee_nanos))
+    return [
+        {
+            "id": transfer_id,
+            "leg": leg,
+            "account_id": account_id,
+            "debit": debit,
+            "credit": credit,
+            "amount_nanos": amount,
+            "kind": kind,
+            "actor": actor,
+            "note": note,
+        }
+        for leg, (debit, credit, amount) in enumerate(legs)
+    ]
 
 
 def forfeit_transfers(
@@ -250,6 +309,8 @@ def differences(connection: Connection) -> Iterator[str]:
     yield from _holds_that_drift(connection)
     yield from _overdrawn(connection)
     yield from _charges_that_drift(connection)
+    yield from _payments_that_drift(connection)
+    yield from _moves_that_drift(connection)
 
 
 def _statement_query(account_id: int) -> Select[*tuple[Any, ...]]:
@@ -316,9 +377,11 @@ def _holds_that_drift(connection: Connection) -> Iterator[str]:
 
 def _overdrawn(connection: Connection) -> Iterator[str]:
     """Only what refunds and disputes took may have brought an account below zero."""
+    backs = (REFUNDS, DISPUTES)
+    taken = case((Transfer.credit.in_(backs), Transfer.amount_nanos), else_=-Transfer.amount_nanos)
     sums = (
-        select(Transfer.account_id, func.sum(Transfer.amount_nanos).label("total"))
-        .where(Transfer.credit.in_((REFUNDS, DISPUTES)))
+        select(Transfer.account_id, func.sum(taken).label("total"))
+        .where(or_(Transfer.credit.in_(backs), Transfer.debit.in_(backs)))
         .group_by(Transfer.account_id)
         .subquery()
     )
@@ -366,3 +429,53 @@ def _charges_that_drift(connection: Connection) -> Iterator[str]:
     )
     for row in connection.execute(orphans):
         yield f"transfer {row[0]}: {row[1]} nanodollars were charged without a receipt"
+
+
+def _payments_that_drift(connection: Connection) -> Iterator[str]:
+    """Every payment's sums are those of its moves."""
+    sums = select(
+        PaymentMove.payment_id,
+        *(
+            func.sum(_signed(PaymentMove.kind, PaymentMove.amount_nanos, signs)).label(name)
+            for name, signs in SUMS_OF_PAYMENTS.items()
+        ),
+    )
+    moved = sums.group_by(PaymentMove.payment_id).subquery()
+    for name in SUMS_OF_PAYMENTS:
+        column = getattr(Payment, f"{name}_nanos")
+        total = cast(func.coalesce(moved.c[name], 0), BigInteger)
+        query = select(Payment.public_id, column, total).outerjoin(
+            moved, moved.c.payment_id == Payment.id
+        )
+        for row in connection.execute(query.where(column != total)):
+            yield f"payment {row[0]}: {row[1]} nanodollars are {name}, its moves say {row[2]}"
+
+
+def _moves_that_drift(connection: Connection) -> Iterator[str]:
+    """Every move of a payment is in the ledger once with its sum, and no other is."""
+    first_leg = (Transfer.id == PaymentMove.transfer_id) & (Transfer.leg == 0)
+    differs = or_(
+        Transfer.id.is_(None),
+        Transfer.amount_nanos != PaymentMove.amount_nanos,
+        Transfer.kind != PaymentMove.kind,
+        Transfer.account_id != Payment.account_id,
+    )
+    query = (
+        select(PaymentMove.evidence_id, PaymentMove.amount_nanos, Transfer.amount_nanos)
+        .join(Payment, Payment.id == PaymentMove.payment_id)
+        .outerjoin(Transfer, first_leg)
+        .where(differs)
+    )
+    for row in connection.execute(query):
+        yield f"evidence {row[0]}: it moved {row[1]} nanodollars, the ledger says {row[2]}"
+    orphans = (
+        select(Transfer.id, Transfer.kind, Transfer.amount_nanos)
+        .outerjoin(PaymentMove, PaymentMove.transfer_id == Transfer.id)
+        .where(Transfer.kind.in_(NEED_A_PAYMENT), PaymentMove.id.is_(None))
+    )
+    for transfer_id, kind, amount in connection.execute(orphans):
+        yield f"transfer {transfer_id}: a {kind} of {amount} nanodollars belongs to no payment"
+
+
+def _signed(kind: Any, amount: Any, signs: Mapping[str, int]) -> Any:
+    return case(*((kind == name, amount * sign) for name, sign in signs.items()), else_=0)

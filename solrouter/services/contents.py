@@ -253,7 +253,7 @@ def keep_for(account_id: int, days: int | None, *, actor: str) -> None:
 
     database.transact(verb)
     # Other processes learn of it within seconds; what is written is proven then, in any case.
-    principals.forget(account_id)
+    principals.memory().forget(account_id)
 
 
 def clear(account_id: int, *, actor: str) -> int:

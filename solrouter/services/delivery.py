@@ -178,6 +178,9 @@ WRITERS: Mapping[str, Callable[[Connection, Order], _Content | None]] = {
     "recovery_code_used": _notice(links.FORGOT_PASSWORD),
     "member_removed": _notice(links.OVERVIEW),
     "role_changed": _notice(links.TEAM),
+    "top_up_failed": _notice(links.BALANCE),
+    "top_up_needs_you": _notice(links.BALANCE),
+    "top_up_off": _notice(links.BALANCE),
 }
 
 

@@ -15,6 +15,8 @@ OVERVIEW = "/account"
 TEAM = "/account/team"
 INVITATION = "/signup?invitation={token}"
 JOIN_TEAM = "/account/team/join/{token}"
+BALANCE = "/account/balance"
+PAYMENT = "/account/payments/{token}"
 ALL = (
     CONFIRM_EMAIL,
     CHANGE_EMAIL,
@@ -25,6 +27,8 @@ ALL = (
     TEAM,
     INVITATION,
     JOIN_TEAM,
+    BALANCE,
+    PAYMENT,
 )
 
 

@@ -1,5 +1,7 @@
 """The account's pages: what people see of their own things, and of nobody else's."""
 
+from collections.abc import Callable
+
 import pytest
 from flask import Flask
 
@@ -139,8 +141,9 @@ def test_usage_leads_to_its_receipt(app: Flask, alice: Person) -> None:
 
 
 def test_adding_credits_says_honestly_what_is_not_there(
-    app: Flask, bob: Person, operator: Person
+    make_app: Callable[..., Flask], bob: Person, operator: Person
 ) -> None:
+    app = make_app(SOLROUTER_ENV="production", SOLROUTER_BASE_URL="https://llm.example.com")
     page = browser_of(app, bob).get("/account/balance")
     assert "Card and crypto payments are not set up on this server yet." in page.text
     assert not [href for href in links(page) if href.startswith("/admin")]

@@ -203,6 +203,7 @@ def test_the_export_holds_all_that_is_kept_and_no_secret(
         "keys",
         "sessions",
         "transfers",
+        "payments",
         "receipts",
         "contents",
         "audit",

@@ -18,6 +18,7 @@ from werkzeug.test import TestResponse
 
 from solrouter import database
 from solrouter.models import Membership
+from solrouter.money import parse_usd
 from solrouter.services import (
     accounts,
     identities,
@@ -25,12 +26,14 @@ from solrouter.services import (
     key_switches,
     keys,
     members,
+    payments,
     sessions,
 )
 from solrouter.services.identities import ProvenIdentity
+from solrouter.services.payments import codes, refunds
 from tests.edge.conftest import visitor_of
 from tests.edge.signed_in import ask
-from tests.factories import DEFAULT_CREDIT, Person, make_person
+from tests.factories import DEFAULT_CREDIT, Person, make_person, solana_payment
 
 TABLE = Path(__file__).resolve().parents[1] / "data" / "permissions.txt"
 COLUMNS = (
@@ -62,11 +65,27 @@ ARGUMENTS: Mapping[str, str] = {
     "account.resend_team_invitation public_id": "{team_invitation}",
     "account.revoke_team_invitation public_id": "{team_invitation}",
     "account.change_member_role public_id": "{member}",
+    "account.show_member_budget public_id": "{member}",
+    "account.set_member_budget public_id": "{member}",
     "account.show_remove_member public_id": "{member}",
     "account.remove_member public_id": "{member}",
+    "account.show_solana_payment public_id": "{solana_payment}",
+    "account.claim_solana_transaction public_id": "{solana_payment}",
     "admin.confirm_email public_id": "{user}",
     "admin.revoke_invitation public_id": "{invitation}",
     "account.end_session public_id": "{session}",
+    "account.show_payment public_id": "{payment}",
+    "account.answer_test_payment public_id": "{payment}",
+    "account.show_payment_receipt public_id": "{payment}",
+    "account.show_refund public_id": "{payment}",
+    "account.refund_payment public_id": "{payment}",
+    "admin.show_payment public_id": "{payment}",
+    "admin.refund_payment public_id": "{payment}",
+    "admin.accept_transaction public_id": "{solana_payment}",
+    "admin.finish_refund public_id": "{refund}",
+    "admin.reject_refund public_id": "{refund}",
+    "admin.end_code public_id": "{code}",
+    "month": "2026-11",
     "public_id": "{key}",
     "provider": "github",
     "token": "a-token-of-no-mail",
@@ -212,8 +231,10 @@ def make_place(app: Flask) -> Place:
         "account": alice.account_public_id,
         "receipt": ask(app, alice),
         "key": spare_key(app, alice, alice),
+        "solana_payment": solana_payment(app, alice),
         **team_objects(app, alice, people["member"]),
         **personal_objects(app, alice),
+        **money_objects(app, alice),
     }
     own = {"key": spare_key(app, alice, people["developer"])}
     with app.app_context():
@@ -246,6 +267,22 @@ def personal_objects(app: Flask, person: Person) -> dict[str, str]:
             "user": accounts.get_user(person.user_id).public_id,
             "session": session_of(app, person),
             "invitation": invitations.list_of()[0].public_id,
+        }
+
+
+def money_objects(app: Flask, person: Person) -> dict[str, str]:
+    """A payment of this person's, a refund of a part of it, and a code."""
+    with app.app_context():
+        payment = payments.begin(
+            payments.Wish(person.account_id, person.user_id, "test", "test", parse_usd("20"))
+        ).payment
+        payment = payments.answer_trial(payment, "paid")
+        refund = refunds.ask(payment, parse_usd("1"), actor="test")
+        codes.make(parse_usd("1"), actor="test")
+        return {
+            "payment": payment.public_id,
+            "refund": refund.public_id,
+            "code": codes.list_of()[0].public_id,
         }
 
 

@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 
 from solrouter import database, process
 from solrouter.chat import Usage
-from solrouter.clock import new_id, utcnow
+from solrouter.clock import utcnow
 from solrouter.errors import (
     BadRequest,
     BalanceInUse,
@@ -38,7 +38,7 @@ from solrouter.models import (
 from solrouter.money import parse_usd
 from solrouter.services import accounts, activity, admission, billing, catalogue, keys
 from solrouter.services.admission import Admitted, Ask, CatalogueChanged, Ending
-from tests.factories import Person, fund, make_offer, make_person
+from tests.factories import Person, fund, make_offer, make_person, pay_in
 
 PROMPT, OUTPUT = 1_000, 1_000
 # At $1 and $2 a million: the hold of an ask with a named limit.
@@ -213,7 +213,7 @@ def test_a_cost_above_the_hold_never_touches_what_others_hold(person: Person) ->
 
 def test_gifts_are_spent_before_what_was_paid(person: Person) -> None:
     fund(person.account_id, "1")
-    pay_in(person, parse_usd("1"))
+    pay_in(person.account_id, parse_usd("1"))
     admitted = admission.admit(ask(person))
     charge = admission.settle(admitted, ending(admitted, HOLD))
     assert (charge.granted_nanos, charge.paid_nanos) == (HOLD, 0)
@@ -515,33 +515,6 @@ def see(connection: Connection, damage: str, sentences: list[str]) -> None:
     connection.execute(text(damage))
     sentences.extend(billing.differences(connection))
     raise Undone
-
-
-def pay_in(person: Person, amount: int) -> None:
-    """Money paid in, as a payment will bring it."""
-
-    def verb(connection: Connection) -> None:
-        connection.execute(
-            update(Account)
-            .where(Account.id == person.account_id)
-            .values(paid_nanos=Account.paid_nanos + amount)
-        )
-        row = {
-            **billing.credit_transfer(
-                new_id(),
-                person.account_id,
-                amount,
-                kind="grant",
-                actor="test",
-                note="",
-            ),
-            "debit": "cash:test",
-            "credit": billing.customer(person.account_id, "paid"),
-            "kind": "payment",
-        }
-        connection.execute(billing.insert_transfers(), [row])
-
-    database.transact(verb)
 
 
 def lose_hold(person: Person) -> None:

@@ -255,7 +255,18 @@ def test_without_starttls_nothing_is_sent_to_another_machine(
 
 @pytest.mark.parametrize("kind", delivery.WRITERS)
 def test_every_kind_has_a_letter(kind: str) -> None:
-    names = ("link", "until", "at", "new_email", "provider", "login", "invited_by", "by")
+    names = (
+        "link",
+        "until",
+        "at",
+        "new_email",
+        "provider",
+        "login",
+        "invited_by",
+        "by",
+        "amount",
+        "problem",
+    )
     facts = {**dict.fromkeys(names, "x"), "role": "developer", "codes_left": "9"}
     facts["by_operator"] = "no"
     letter = letters.compose(kind, {**facts, "email": ADA, "contact": ""})

@@ -26,19 +26,19 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 from sqlalchemy import Connection, func, select, union_all, update
-from sqlalchemy.exc import IntegrityError
 
 from solrouter import database
 from solrouter.chat import Usage
-from solrouter.clock import new_id, utcnow
+from solrouter.clock import utcnow
 from solrouter.errors import BalanceInUse, InsufficientCredit, RequestInProgress
 from solrouter.models import Account, Completion, Hold, Plan, Transfer
-from solrouter.services import accounts, admission, billing, catalogue, keys, repeats
+from solrouter.services import accounts, admission, billing, catalogue, keys, payments, repeats
 from solrouter.services.admission import Admitted, Ask, Ending
 from solrouter.services.billing import Charge
+from solrouter.services.payments import moving
 from solrouter.services.principals import Principal
 from solrouter.services.repeats import Answered, Repeat
-from tests.factories import MODEL, make_offer
+from tests.factories import MODEL, make_offer, pay_in
 
 STEPS = 40
 EXAMPLES = {"sqlite": 18, "postgresql": 6}
@@ -150,7 +150,7 @@ VERBS = (
     # Who has next to nothing is mostly refused; a few refusals are enough.
     Verb("grant", 3, lambda machine: machine.posted < 4_096, st.fixed_dictionaries(LARGE)),
     Verb("top_up", 3, lambda machine: machine.posted < 4_096, st.fixed_dictionaries(LARGE)),
-    Verb("top_up_again", 1, lambda machine: machine.references, st.fixed_dictionaries(PICK)),
+    Verb("top_up_again", 1, lambda machine: machine.payments, st.fixed_dictionaries(PICK)),
     Verb(
         "refund",
         2,
@@ -213,7 +213,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.names = count()
         self.paid = self.granted = self.refunded = 0
         self.books: Counter[str] = Counter()
-        self.references: list[uuid.UUID] = []
+        self.payments: list[int] = []
         self.live: dict[uuid.UUID, Request] = {}
         self.expired: dict[uuid.UUID, Request] = {}
         self.ended: dict[uuid.UUID, Request] = {}
@@ -269,18 +269,19 @@ class LedgerMachine(RuleBasedStateMachine):
         self.seen["granted"] += 1
 
     def top_up(self, amount: int) -> None:
-        identifier = new_id()
-        transfer(self.account_id, identifier, "cash:test", self.own("paid"), amount)
-        self.references.append(identifier)
+        evidence = f"charge-{self.account_id}-{len(self.payments)}"
+        self.payments.append(pay_in(self.account_id, amount, evidence=evidence))
         self.paid += amount
         self.move("cash:test", self.own("paid"), amount)
         self.seen["topped up"] += 1
 
     def top_up_again(self, pick: int) -> None:
         """A payment provider tells the same news once more."""
-        identifier = self.references[pick % len(self.references)]
-        with pytest.raises(IntegrityError):
-            transfer(self.account_id, identifier, "cash:test", self.own("paid"), 1_000)
+        number = pick % len(self.payments)
+        evidence, payment_id = f"charge-{self.account_id}-{number}", self.payments[number]
+        assert not database.transact(
+            lambda connection: payments.credit(connection, payment_id, 1_000, evidence)
+        )
         self.seen["topped up twice"] += 1
 
     def refund(self, percent: int) -> None:
@@ -288,7 +289,8 @@ class LedgerMachine(RuleBasedStateMachine):
         amount = self.paid * percent // 100
         if amount == 0:
             return
-        transfer(self.account_id, new_id(), self.own("paid"), billing.REFUNDS, amount)
+        evidence = f"refund-{self.account_id}-{next(self.names)}"
+        take_back(self.payments[-1], amount, evidence)
         self.paid -= amount
         self.refunded += amount
         self.move(self.own("paid"), billing.REFUNDS, amount)
@@ -527,23 +529,12 @@ def picked(requests: dict[uuid.UUID, Request], pick: int) -> Request:
     return list(requests.values())[pick % len(requests)]
 
 
-def transfer(account_id: int, identifier: uuid.UUID, debit: str, credit: str, amount: int) -> None:
-    """Moves real money to or from what was paid, as a payment's news will: both or neither."""
-    own = billing.customer(account_id, "paid")
-    raised = amount if credit == own else -amount
-    terms = {"kind": billing.GRANT, "actor": "test", "note": ""}
-    row = {
-        **billing.credit_transfer(identifier, account_id, amount, **terms),
-        "debit": debit,
-        "credit": credit,
-        "kind": "payment" if raised > 0 else "refund",
-    }
-    change = update(Account).where(Account.id == account_id)
-    change = change.values(paid_nanos=Account.paid_nanos + raised)
+def take_back(payment_id: int, amount: int, evidence: str) -> None:
+    """What a refund takes, spent or not."""
 
     def verb(connection: Connection) -> None:
-        connection.execute(billing.insert_transfers(), [row])
-        connection.execute(change)
+        payment = moving.locked(connection, payment_id)
+        assert moving.move(connection, payment, billing.REFUND, amount, evidence)
 
     database.transact(verb)
 

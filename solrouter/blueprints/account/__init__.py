@@ -3,12 +3,16 @@
 from solrouter.blueprints.account import (
     activity,
     audit,
+    auto_top_up,
     balance,
     confirm,
     key,
     keys,
     overview,
+    payments,
     settings,
+    solana,
+    statements,
     team,
 )
 from solrouter.blueprints.account.room import account
@@ -17,11 +21,15 @@ __all__ = [
     "account",
     "activity",
     "audit",
+    "auto_top_up",
     "balance",
     "confirm",
     "key",
     "keys",
     "overview",
+    "payments",
     "settings",
+    "solana",
+    "statements",
     "team",
 ]

@@ -1,30 +1,101 @@
-"""What an account has, and every transfer that made it so. Adding credits comes with payments."""
+"""What an account has, every transfer that made it so, and the ways to add to it."""
 
 import uuid
+from typing import Any
 
-from flask import request
+from flask import Response, flash, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
 
-from solrouter.blueprints import hx
+from solrouter.blueprints import hx, top_ups
 from solrouter.blueprints.account.room import account
-from solrouter.services import billing
+from solrouter.errors import RateLimited, Refused
+from solrouter.money import display_usd
+from solrouter.services import accounts, billing, payments
+from solrouter.services.payments import auto, codes, standing
 
 PAGE_SIZE = 25
+PAYMENTS_SHOWN = 10
 
 
 @account.get("/balance")
 def show_balance() -> ResponseReturnValue:
-    account_id = current_user.account_id
+    return page()
+
+
+@account.get("/balance/figures")
+def show_figures() -> ResponseReturnValue:
+    """The figures alone, as they are now; without HTMX, the page that they are on."""
+    if not hx.is_htmx():
+        return hx.go_to(url_for("account.show_balance"))
+    figures = hx.page_or_fragment("account/_figures.html", "account/_figures.html", **_figures())
+    return hx.with_oob(figures, "_balance.html")
+
+
+@account.get("/balance/quote")
+def show_quote() -> ResponseReturnValue:
+    """What a top-up comes to; without HTMX, the page with it."""
+    if not hx.is_htmx():
+        return page(form=request.args)
+    return hx.page_or_fragment(
+        "account/_quote.html", "account/_quote.html", quote=top_ups.quote(request.args)
+    )
+
+
+@account.post("/balance/code")
+def redeem_code() -> ResponseReturnValue:
+    try:
+        given = codes.redeem(
+            current_user.account_id, current_user.user_id, request.form.get("code", "")
+        )
+    except Refused as refused:
+        return page(errors={refused.param or "code": refused.message}, form=request.form)
+    except RateLimited as limited:
+        return page(errors={"code": limited.message}, form=request.form)
+    flash(f"{display_usd(given.received_nanos)} added.", "success")
+    return hx.go_to(url_for("account.show_balance"))
+
+
+def page(
+    *,
+    errors: dict[str | None, str] | None = None,
+    form: Any = None,
+) -> Response:
+    """The balance page; with errors, as the form left it."""
+    account_id, form, offers = current_user.account_id, form or {}, payments.offers()
     entries = billing.statement(account_id, limit=PAGE_SIZE + 1, before=_cursor())
     return hx.page_or_fragment(
         "account/balance.html",
         "account/_transactions.html",
-        balance=billing.balance(account_id),
+        status=422 if errors else 200,
         entries=entries[:PAGE_SIZE],
         older=entries[PAGE_SIZE - 1].id if len(entries) > PAGE_SIZE else None,
         is_first_page=_cursor() is None,
+        **_figures(),
+        offers=offers,
+        keeps_cards=any(method.keeps_cards for method, _ in offers),
+        missing=payments.missing(),
+        presets=top_ups.presets(),
+        limits=top_ups.limits(),
+        quote=top_ups.quote(form),
+        form_id=uuid.uuid4().hex,
+        form=form,
+        errors=errors or {},
+        auto_top_up=standing.find(account_id),
+        is_frozen=accounts.account_of(account_id).is_frozen,
+        card=auto.card_of(account_id),
     )
+
+
+def _figures() -> dict[str, Any]:
+    recent = payments.of_account(current_user.account_id, limit=PAYMENTS_SHOWN)
+    return {
+        "balance": billing.balance(current_user.account_id),
+        "recent": recent,
+        # While one is under way the figures look again by themselves.
+        "words": top_ups.STATES,
+        "is_waiting": any(payment.is_open for payment in recent),
+    }
 
 
 def _cursor() -> str | None:

@@ -16,6 +16,20 @@ KEY_PAGES = (
     "account.show_end_former",
     "account.show_revoke_key",
 )
+BALANCE_PAGES = (
+    "account.show_solana_payment",
+    "account.claim_solana_transaction",
+    "account.begin_payment",
+    "account.show_payment",
+    "account.answer_test_payment",
+    "account.show_payment_receipt",
+    "account.show_refund",
+    "account.refund_payment",
+    "account.redeem_code",
+    "account.show_auto_top_up",
+    "account.set_auto_top_up",
+    "account.show_statements",
+)
 SETTINGS_PAGES = (
     "account.show_audit",
     "account.show_second_factor",
@@ -41,6 +55,8 @@ TEAM_PAGES = (
     "account.invite_member",
     "account.resend_team_invitation",
     "account.change_member_role",
+    "account.show_member_budget",
+    "account.set_member_budget",
     "account.show_remove_member",
     "account.remove_member",
     "account.show_leave_team",
@@ -52,7 +68,7 @@ TEAM_PAGES = (
 TABS = (
     ("Overview", "account.show_overview", ()),
     ("API Keys", "account.show_keys", KEY_PAGES),
-    ("Balance", "account.show_balance", ()),
+    ("Balance", "account.show_balance", BALANCE_PAGES),
     ("Activity", "account.show_activity", ("account.show_receipt",)),
     ("Team", "account.show_team", TEAM_PAGES),
     ("Settings", "account.show_settings", SETTINGS_PAGES),

@@ -2,9 +2,11 @@
 
 from solrouter.blueprints.admin import (
     audit,
+    codes,
     invitations,
     models,
     overview,
+    payments,
     providers,
     requests,
     users,
@@ -14,9 +16,11 @@ from solrouter.blueprints.admin.room import admin
 __all__ = [
     "admin",
     "audit",
+    "codes",
     "invitations",
     "models",
     "overview",
+    "payments",
     "providers",
     "requests",
     "users",

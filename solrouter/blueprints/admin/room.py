@@ -10,6 +10,17 @@ admin = Blueprint("admin", __name__, url_prefix="/admin")
 TABS = (
     ("Overview", "admin.show_overview", ()),
     ("Users", "admin.show_users", ("admin.show_account", "admin.grant_credit")),
+    (
+        "Payments",
+        "admin.show_payments",
+        (
+            "admin.show_payment",
+            "admin.refund_payment",
+            "admin.finish_refund",
+            "admin.reject_refund",
+        ),
+    ),
+    ("Codes", "admin.show_codes", ("admin.make_code",)),
     ("Invitations", "admin.show_invitations", ("admin.invite",)),
     ("Providers", "admin.show_providers", ("admin.add_provider",)),
     ("Models", "admin.show_models", ("admin.add_offer",)),

@@ -10,7 +10,7 @@ from solrouter.blueprints import hx, welcome
 from solrouter.blueprints.admin.room import admin, dollars
 from solrouter.errors import NotFound, Refused
 from solrouter.money import display_usd
-from solrouter.services import accounts, activity, admission, billing, keys
+from solrouter.services import accounts, activity, billing, keys, payments
 from solrouter.services.accounts import Account
 
 USERS_MAX = 50
@@ -42,7 +42,7 @@ def grant_credit(public_id: str) -> ResponseReturnValue:
     account = _account(public_id)
     try:
         amount = dollars(request.form.get("amount", ""), param="amount")
-        admission.credit(
+        payments.grant(
             account.id,
             amount,
             actor=f"user:{current_user.user_id}",

@@ -1,4 +1,4 @@
-"""The one transaction of each step of a request: admit, settle, expire; and of a credit.
+"""The one transaction of each step of a request: admit, settle, expire; and what `payments` moves.
 
 Only this module writes balances, holds, budgets, buckets, transfers and completions, from
 statements that `keys`, `limits` and `billing` build. Each step succeeds whole or changes nothing.
@@ -15,9 +15,8 @@ and everything on SQLite, goes the careful way: `admitting`, `settling`, `releas
 import uuid
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import NoReturn
 
-from sqlalchemy import ColumnElement, Connection, exists, select, update
+from sqlalchemy import Connection, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from solrouter import config, database
@@ -65,7 +64,9 @@ from solrouter.services.limits import RateState
 from solrouter.services.principals import Principal
 
 # What ends an answer whose hold cannot grow.
-BALANCE, KEY_LIMIT = "balance", "key_limit"
+BALANCE, KEY_LIMIT, MEMBER_LIMIT = "balance", "key_limit", "member_limit"
+# Why an account is frozen that will thaw again.
+DISPUTE = "dispute"
 
 __all__ = [
     "BALANCE",
@@ -74,6 +75,7 @@ __all__ = [
     "FINISHED",
     "INTERRUPTED",
     "KEY_LIMIT",
+    "MEMBER_LIMIT",
     "OUTPUT_TOKENS_ASSUMED",
     "OUTPUT_TOKENS_FLOOR",
     "STOPPED",
@@ -81,6 +83,7 @@ __all__ = [
     "Ask",
     "CatalogueChanged",
     "Ending",
+    "Move",
     "admit",
     "allowance_is_spent",
     "beat",
@@ -89,11 +92,17 @@ __all__ = [
     "cover",
     "credit",
     "expire",
+    "flag",
     "forfeit",
+    "freeze_for_dispute",
     "grow",
     "late_writes",
     "lead",
+    "lock",
+    "move",
+    "require_proven_owner",
     "settle",
+    "thaw_after_dispute",
     "welcome",
     "why_no_more",
     "with_offer",
@@ -199,15 +208,21 @@ def _hold_more(admitted: Admitted) -> Admitted | None:
 
 
 def why_no_more(admitted: Admitted) -> str:
-    """What kept a hold from growing, the key's own limit or the balance: whichever has less left.
+    """What kept a hold from growing: the balance, the key's limit or its maker's budget.
 
-    Raises DatabaseUnavailable.
+    Whichever has the least left. Raises DatabaseUnavailable.
     """
     found = facts.money(admitted.ask)
-    if found is None or found.budget_left_nanos is None:
+    if found is None:
         return BALANCE
     free = Balance(found.paid_nanos, found.granted_nanos, found.held_nanos).available_nanos
-    return KEY_LIMIT if found.budget_left_nanos < free else BALANCE
+    left = {
+        BALANCE: free,
+        KEY_LIMIT: found.key_left_nanos,
+        MEMBER_LIMIT: found.member_left_nanos,
+    }
+    known = {reason: int(nanos) for reason, nanos in left.items() if nanos is not None}
+    return min(known, key=known.__getitem__)
 
 
 def count_request(principal: Principal) -> tuple[RateState, ...]:
@@ -259,6 +274,20 @@ def welcome(user_id: int, amount_nanos: int) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
+class Move:
+    """Credit that a payment brings or takes back; `kind` is one of `billing.SIDES`."""
+
+    transfer_id: uuid.UUID
+    account_id: int
+    amount_nanos: int
+    kind: str
+    provider: str
+    actor: str
+    note: str
+    fee_nanos: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class _Credit:
     account_id: int
     amount_nanos: int
@@ -277,10 +306,10 @@ def _credit(connection: Connection, terms: _Credit) -> uuid.UUID:
         actor=terms.actor,
         note=terms.note,
     )
-    raised = update(Account).where(Account.id == terms.account_id, _has_proven_owner())
+    require_proven_owner(connection, terms.account_id)
+    raised = update(Account).where(Account.id == terms.account_id)
     raised = raised.values(granted_nanos=Account.granted_nanos + terms.amount_nanos)
-    if connection.execute(raised).rowcount != 1:
-        _refuse_credit(connection, terms.account_id)
+    connection.execute(raised)
     connection.execute(billing.insert_transfers(), [transfer])
     details = {"amount_nanos": terms.amount_nanos, "kind": terms.kind, "note": terms.note}
     connection.execute(
@@ -295,27 +324,83 @@ def _credit(connection: Connection, terms: _Credit) -> uuid.UUID:
     return transfer_id
 
 
-def _has_proven_owner() -> ColumnElement[bool]:
-    """Whether an owner of the account has shown that their address is theirs."""
-    return exists(
+def require_proven_owner(connection: Connection, account_id: int) -> None:
+    """Passes if an owner of the account has shown that their address is theirs. Raises Refused and
+    NotFound.
+    """
+    lock(connection, account_id)
+    proven = (
         select(User.id)
         .join(Membership, Membership.user_id == User.id)
         .where(
-            Membership.account_id == Account.id,
+            Membership.account_id == account_id,
             Membership.role == "owner",
             User.email_verified_at.is_not(None),
         )
     )
-
-
-def _refuse_credit(connection: Connection, account_id: int) -> NoReturn:
-    if connection.execute(select(Account.id).where(Account.id == account_id)).first() is None:
-        raise NotFound("There is no such account.")
+    if connection.execute(proven.limit(1)).first() is not None:
+        return
     raise Refused(
         "Nobody who owns this account has a verified e-mail address yet, and no money comes in "
         "before. An operator can confirm it: on the account's page, or by flask users confirm.",
         param="amount",
     )
+
+
+def move(connection: Connection, terms: Move) -> None:
+    """Brings credit to an account or takes it back. Raises NotFound.
+
+    Within the transaction of the payment's own row, whose evidence is the once-only gate; the
+    account's row is locked. What a refund or a dispute takes may leave less than nothing.
+    """
+    side = billing.SIDES[terms.kind]
+    column = {"paid": Account.paid_nanos, "granted": Account.granted_nanos}[side.part]
+    changed = update(Account).where(Account.id == terms.account_id)
+    changed = changed.values({column: column + side.sign * terms.amount_nanos})
+    if connection.execute(changed).rowcount != 1:
+        raise NotFound("There is no such account.")
+    transfers = billing.move_transfers(
+        terms.transfer_id,
+        terms.account_id,
+        terms.amount_nanos,
+        kind=terms.kind,
+        actor=terms.actor,
+        note=terms.note,
+        provider=terms.provider,
+        fee_nanos=terms.fee_nanos,
+    )
+    connection.execute(billing.insert_transfers(), transfers)
+
+
+def lock(connection: Connection, account_id: int) -> Balance:
+    """The account's balance, which nobody else changes until the commit. Raises NotFound."""
+    facts.lock_account(connection, account_id)
+    columns = select(Account.paid_nanos, Account.granted_nanos, Account.held_nanos)
+    row = connection.execute(columns.where(Account.id == account_id)).one_or_none()
+    if row is None:
+        raise NotFound("There is no such account.")
+    return Balance(*row)
+
+
+def freeze_for_dispute(connection: Connection, account_id: int) -> None:
+    """Stops the account's spending while a payment of it is disputed, and flags it for good."""
+    of_account = update(Account).where(Account.id == account_id)
+    connection.execute(
+        of_account.where(Account.frozen_at.is_(None)).values(frozen_at=db_now(), frozen_for=DISPUTE)
+    )
+    flag(connection, account_id)
+
+
+def flag(connection: Connection, account_id: int) -> None:
+    """Marks the account as one whose payments were disputed."""
+    unflagged = update(Account).where(Account.id == account_id, Account.flagged_at.is_(None))
+    connection.execute(unflagged.values(flagged_at=db_now()))
+
+
+def thaw_after_dispute(connection: Connection, account_id: int) -> None:
+    """Lets the account spend again, unless it is frozen for another reason."""
+    of_account = update(Account).where(Account.id == account_id, Account.frozen_for == DISPUTE)
+    connection.execute(of_account.values(frozen_at=None, frozen_for=None))
 
 
 def forfeit(connection: Connection, account_id: int, *, expected_nanos: int, actor: str) -> None:
@@ -334,7 +419,9 @@ def forfeit(connection: Connection, account_id: int, *, expected_nanos: int, act
     if had.posted_nanos != expected_nanos:
         raise Refused("The balance has changed meanwhile. Look at it again.", param="forfeit")
     emptied = update(Account).where(Account.id == account_id)
-    connection.execute(emptied.values(paid_nanos=0, granted_nanos=0, frozen_at=db_now()))
+    connection.execute(
+        emptied.values(paid_nanos=0, granted_nanos=0, frozen_at=db_now(), frozen_for=None)
+    )
     transfers = billing.forfeit_transfers(new_id(), account_id, had, actor=actor)
     if transfers:
         connection.execute(billing.insert_transfers(), transfers)

@@ -18,14 +18,25 @@ from solrouter import clock
 from solrouter.blueprints import devices, guards, own_keys, own_requests, sessions
 from solrouter.blueprints.account.room import account
 from solrouter.blueprints.account.settings import page
-from solrouter.services import accounts, activity, billing, contents, second_factors, trail
+from solrouter.services import (
+    accounts,
+    activity,
+    billing,
+    contents,
+    payments,
+    second_factors,
+    trail,
+)
 from solrouter.services import sessions as session_rows
+from solrouter.services.payments import refund_rows
 from solrouter.services.sessions import SignedIn
 
 SECTION = "privacy"
 ROWS_AT_ONCE = 500
 CONTENTS_AT_ONCE = 20
 SENT_AT_ONCE_BYTES = 64 * 1024
+# Numbers of rows do not leave.
+INTERNAL = frozenset(("id", "account_id", "user_id", "checks"))
 Rows = Iterator[dict[str, Any]]
 ABOUT = """Exported from SolRouter. Amounts are nanodollars (1 USD = 1000000000), times are UTC.
 Keys are kept as digests only. Prompts and answers are in contents.jsonl, if the account has had
@@ -107,6 +118,10 @@ def _files(user: SignedIn) -> Iterator[tuple[str, Rows]]:
         _all(lambda before: billing.statement(account_id, limit=ROWS_AT_ONCE, before=before)),
     )
     yield (
+        "payments",
+        _all_payments(account_id),
+    )
+    yield (
         "audit",
         _all(lambda before: trail.of_account(account_id, limit=ROWS_AT_ONCE, before=before)),
     )
@@ -153,6 +168,20 @@ def _all(fetch: Callable[[str | None], list[Any]]) -> Rows:
     while found := fetch(before):
         yield from (asdict(row) for row in found)
         before = found[-1].id
+
+
+def _all_payments(account_id: int) -> Rows:
+    """Every payment with its refunds, under the names that people know, a page at a time."""
+    before = None
+    while found := payments.of_account(account_id, limit=ROWS_AT_ONCE, before=before):
+        for payment in found:
+            refunds = [
+                {"amount_nanos": each.amount_nanos, "state": each.state, "pay_to": each.pay_to}
+                for each in refund_rows.of_payment(payment.id)
+            ]
+            row = {key: value for key, value in asdict(payment).items() if key not in INTERNAL}
+            yield row | {"details": dict(payment.details), "refunds": refunds}
+        before = found[-1].public_id
 
 
 def _plain(value: Any) -> str:

@@ -1,0 +1,67 @@
+"""Credit that nobody paid for: an operator's word, or a code. The same rows, states and door as
+money; it is a gift, so it is spent first and never given back for money.
+"""
+
+from sqlalchemy import Connection, insert
+
+from solrouter import database
+from solrouter.errors import Refused
+from solrouter.models import Payment
+from solrouter.models.columns import db_now
+from solrouter.services import admission, billing
+from solrouter.services.payments import moving, rows, states
+
+GRANT, CODE = "grant", "code"
+
+
+def grant(account_id: int, amount_nanos: int, *, actor: str, note: str) -> rows.Payment:
+    """Gives credit to an account. Raises Refused and NotFound.
+
+    None comes in before an owner of the account has a verified address.
+    """
+    if amount_nanos <= 0:
+        raise Refused("An amount to grant must be more than zero.", param="amount")
+    if not note.strip():
+        raise Refused("Say why, for the books.", param="note")
+
+    def verb(connection: Connection) -> rows.Payment:
+        return give(connection, account_id, amount_nanos, actor=actor, note=note.strip())
+
+    return database.transact(verb)
+
+
+def give(
+    connection: Connection,
+    account_id: int,
+    amount_nanos: int,
+    *,
+    actor: str,
+    note: str,
+    provider: str = GRANT,
+    order_id: str | None = None,
+    user_id: int | None = None,
+) -> rows.Payment:
+    """`grant`, in the caller's transaction. An `order_id` is taken once."""
+    admission.require_proven_owner(connection, account_id)
+    public_id = rows.new_public_id()
+    values = {
+        "public_id": public_id,
+        "account_id": account_id,
+        "user_id": user_id,
+        "provider": provider,
+        "method": provider,
+        "is_live": True,
+        "order_id": order_id or public_id,
+        "amount_nanos": amount_nanos,
+        "currency": "usd",
+        "state": states.PENDING,
+        "details": {},
+        "created_at": db_now(),
+        "updated_at": db_now(),
+    }
+    payment_id = connection.execute(
+        insert(Payment).values(values).returning(Payment.id)
+    ).scalar_one()
+    payment = rows.get(connection, payment_id)
+    moving.move(connection, payment, billing.GRANT, amount_nanos, public_id, actor=actor, note=note)
+    return rows.get(connection, payment_id)

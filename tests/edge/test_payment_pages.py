@@ -1,0 +1,360 @@
+"""Adding credits in the pages: chosen, paid, followed, receipted, refunded; and what is refused."""
+
+import re
+from collections.abc import Callable
+
+import pytest
+from flask import Flask
+
+from solrouter.money import parse_usd
+from solrouter.services import billing, payments, statements
+from solrouter.services.payments import codes, refunds
+from solrouter.services.payments.methods import DisputeNews, Finding
+from tests.browser import Browser
+from tests.edge.signed_in import browser_of
+from tests.factories import Person, make_person, pay_in
+from tests.fakes.stripe import FakeStripe
+
+Make = Callable[..., Flask]
+
+
+@pytest.fixture
+def card_shop(make_app: Make, stripe: FakeStripe) -> Flask:
+    return make_app(
+        **stripe.settings(),
+        SOLROUTER_CARD_FEE_PERCENT="5.5",
+        SOLROUTER_CARD_FEE_MIN="0.80",
+    )
+
+
+def balance_of(app: Flask, person: Person) -> billing.Balance:
+    with app.app_context():
+        assert list(billing.audit()) == []
+        return billing.balance(person.account_id)
+
+
+def pay_by_test(browser: Browser, amount: str = "$25.00") -> str:
+    """The address of a payment that was paid as a test."""
+    answer = browser.client.post(
+        "/account/payments", data={"preset": amount, "method": "test:test"}
+    )
+    address = answer.headers["Location"]
+    browser.client.post(f"{address}/test", data={"act": "paid"})
+    return str(address)
+
+
+class TestTestPayment:
+    def test_it_is_offered_and_labelled_outside_production(self, app: Flask, bob: Person) -> None:
+        browser = browser_of(app, bob)
+        page = browser.get("/account/balance")
+        assert "Test payment" in page.text and "No money moves" in page.text
+        address = pay_by_test(browser)
+        page = browser.get(address)
+        assert "this is a test payment" in page.text
+        assert balance_of(app, bob).paid_nanos == parse_usd("25")
+        assert "Test payment: no money was paid." in browser.get(f"{address}/receipt").text
+
+    def test_production_has_none(self, make_app: Make, bob: Person, app: Flask) -> None:
+        address = pay_by_test(browser_of(app, bob))
+        app = make_app(SOLROUTER_ENV="production", SOLROUTER_BASE_URL="https://llm.example.com")
+        browser = browser_of(app, bob)
+        page = browser.get("/account/balance")
+        assert "No money moves. This server" not in page.text
+        assert "are not set up on this server yet" in page.text
+        answer = browser.client.post(
+            "/account/payments", data={"preset": "$25.00", "method": "test:test"}
+        )
+        assert answer.status_code == 422
+        assert browser.client.post(f"{address}/test", data={"act": "paid"}).status_code == 422
+        assert balance_of(app, bob).paid_nanos == parse_usd("25")
+
+    def test_declined(self, app: Flask, bob: Person) -> None:
+        browser = browser_of(app, bob)
+        form = {"preset": "$10.00", "method": "test:test"}
+        address = browser.client.post("/account/payments", data=form).headers["Location"]
+        browser.client.post(f"{address}/test", data={"act": "declined"})
+        assert "The test payment was declined." in browser.get(address).text
+        # The first word counts.
+        browser.client.post(f"{address}/test", data={"act": "paid"})
+        assert balance_of(app, bob).paid_nanos == 0
+
+
+class TestCard:
+    def test_it_leads_to_the_checkout_and_back(self, card_shop: Flask, stripe: FakeStripe) -> None:
+        pat = make_person(card_shop, "pat@example.com")
+        browser = browser_of(card_shop, pat)
+        page = browser.get("/account/balance")
+        assert "5.5 %" in page.text and "at least $0.80" in page.text
+        assert "$10.80" in page.text
+        answer = browser.client.post(
+            "/account/payments",
+            data={"amount": "40", "method": "stripe:card", "form_id": "a"},
+        )
+        assert answer.status_code == 303
+        assert answer.headers["Location"].startswith(f"{stripe.url}/c/pay/")
+        [session] = stripe.books.of_kind("checkout.session")
+        assert session["amount_total"] == 4220
+        stripe.books.pay(session["id"])
+        with card_shop.app_context():
+            payment = payments.find(session["client_reference_id"])
+        page = browser.get(f"/account/payments/{payment.public_id}")
+        assert "The credits are in your balance." in page.text
+        assert "Visa ending 4242" in page.text
+        assert balance_of(card_shop, pat).paid_nanos == parse_usd("40")
+        receipt = browser.client.get(f"/account/payments/{payment.public_id}/receipt?download=1")
+        assert "Total paid   $42.20" in receipt.text
+        assert receipt.headers["Content-Disposition"].startswith("attachment")
+
+    def test_stripes_stablecoins_go_the_same_way(self, make_app: Make, stripe: FakeStripe) -> None:
+        """Also with the box for cards ticked, which is beside it in the form."""
+        app = make_app(**stripe.settings(), SOLROUTER_STRIPE_CRYPTO="1")
+        pat = make_person(app, "pat@example.com")
+        browser = browser_of(app, pat)
+        assert "Stablecoin" in browser.get("/account/balance").text
+        form = {"preset": "$10.00", "method": "stripe:stablecoin", "save_card": "1"}
+        answer = browser.client.post("/account/payments", data=form)
+        assert answer.headers["Location"].startswith(f"{stripe.url}/c/pay/")
+        [session] = stripe.books.of_kind("checkout.session")
+        assert session["payment_method_types"] == ["crypto"]
+        stripe.books.pay(session["id"])
+        page = browser.get(f"/account/payments/{session['client_reference_id']}")
+        assert "The credits are in your balance." in page.text
+        assert balance_of(app, pat).paid_nanos == parse_usd("10")
+
+    @pytest.mark.parametrize(
+        ("form", "words"),
+        [
+            ({"amount": "4"}, "between $5.00 and $1,000.00"),
+            ({"amount": "1000.01"}, "between $5.00 and $1,000.00"),
+            ({"amount": "a lot"}, "Write an amount in US dollars"),
+            ({"amount": ""}, "Choose an amount"),
+            ({"preset": "$10.00", "amount": "4"}, "between $5.00 and $1,000.00"),
+            ({"preset": "$10.00", "method": "stripe:gold"}, "Choose a way to pay"),
+            ({"preset": "-10"}, "between $5.00 and $1,000.00"),
+        ],
+        ids=["little", "much", "words", "nothing", "typed", "method", "negative"],
+    )
+    def test_a_tampered_form_begins_nothing(
+        self, card_shop: Flask, stripe: FakeStripe, form: dict[str, str], words: str
+    ) -> None:
+        pat = make_person(card_shop, "pat@example.com")
+        answer = browser_of(card_shop, pat).client.post("/account/payments", data=form)
+        assert answer.status_code == 422
+        assert words in answer.text
+        assert stripe.calls == []
+
+    def test_a_price_that_the_form_brings_is_not_read(
+        self, card_shop: Flask, stripe: FakeStripe
+    ) -> None:
+        pat = make_person(card_shop, "pat@example.com")
+        form = {"preset": "$10.00", "fee_nanos": "0", "total": "1", "currency": "eur"}
+        browser_of(card_shop, pat).client.post("/account/payments", data=form)
+        [session] = stripe.books.of_kind("checkout.session")
+        assert (session["amount_total"], session["currency"]) == (1080, "usd")
+
+    def test_stripe_is_down(self, card_shop: Flask, stripe: FakeStripe) -> None:
+        stripe.is_down = True
+        pat = make_person(card_shop, "pat@example.com")
+        answer = browser_of(card_shop, pat).client.post(
+            "/account/payments", data={"preset": "$10.00"}
+        )
+        assert "Stripe did not answer. Nothing was lost" in answer.text
+
+    def test_the_forms_may_lead_to_stripe_and_nowhere_else(
+        self, card_shop: Flask, stripe: FakeStripe, app: Flask
+    ) -> None:
+        policy = card_shop.test_client().get("/").headers["Content-Security-Policy"]
+        assert f"form-action 'self' {stripe.url};" in policy
+        policy = app.test_client().get("/").headers["Content-Security-Policy"]
+        assert "form-action 'self';" in policy
+
+    def test_the_quote_by_htmx(self, card_shop: Flask) -> None:
+        pat = make_person(card_shop, "pat@example.com")
+        client = browser_of(card_shop, pat).client
+        headers = {"HX-Request": "true"}
+        quote = client.get("/account/balance/quote?amount=100", headers=headers)
+        assert "$105.50" in quote.text and "$5.50" in quote.text
+        quote = client.get("/account/balance/quote?amount=1", headers=headers)
+        assert "between $5.00" in quote.text
+
+
+def test_nothing_configured_says_what_the_operator_must_set(
+    make_app: Make, operator: Person, bob: Person
+) -> None:
+    app = make_app(SOLROUTER_ENV="production", SOLROUTER_BASE_URL="https://llm.example.com")
+    page = browser_of(app, operator).get("/account/balance")
+    assert "set STRIPE_SECRET_KEY and STRIPE_WEBHOOK_SECRET" in page.text
+    page = browser_of(app, bob).get("/account/balance")
+    assert "STRIPE_SECRET_KEY" not in page.text
+    assert "Its operator can grant you credits." in page.text
+
+
+class TestRefund:
+    def test_by_the_person(self, app: Flask, bob: Person) -> None:
+        browser = browser_of(app, bob)
+        address = pay_by_test(browser)
+        page = browser.get(f"{address}/refund")
+        assert "$25.00" in page.text
+        answer = browser.client.post(f"{address}/refund", data={"amount": "5"})
+        assert answer.headers["Location"] == address
+        assert balance_of(app, bob).paid_nanos == parse_usd("20")
+        answer = browser.client.post(f"{address}/refund", data={"amount": "20.01"})
+        assert answer.status_code == 422 and "At most $20.00" in answer.text
+        browser.client.post(f"{address}/refund", data={"amount": "20"})
+        assert balance_of(app, bob).paid_nanos == 0
+        assert "All of it is given back." in browser.get(address).text
+
+    def test_only_what_is_unused(self, app: Flask, bob: Person) -> None:
+        browser = browser_of(app, bob)
+        address = pay_by_test(browser)
+        with app.app_context():
+            payment = payments.find(address.rsplit("/", 1)[1])
+            balance = billing.balance(bob.account_id)
+            used = billing.Balance(parse_usd("25") - 1, balance.granted_nanos, 0)
+            held = billing.Balance(parse_usd("25"), parse_usd("5"), parse_usd("24.99"))
+            assert refunds.terms_for(payment, used).amount_nanos == parse_usd("24.99")
+            assert refunds.terms_for(payment, held).amount_nanos == parse_usd("0.01")
+            assert refunds.terms_for(payment, billing.Balance(-5, 0, 0)).amount_nanos == 0
+
+    def test_after_the_window_only_by_an_operator(
+        self, make_app: Make, app: Flask, bob: Person, operator: Person
+    ) -> None:
+        address = pay_by_test(browser_of(app, bob))
+        app = make_app(SOLROUTER_REFUND_DAYS="0")
+        browser = browser_of(app, bob)
+        answer = browser.client.post(f"{address}/refund", data={"amount": "5"})
+        assert answer.status_code == 422
+        admin = browser_of(app, operator)
+        public_id = address.rsplit("/", 1)[1]
+        assert "At most $25.00" in admin.get(f"/admin/payments/{public_id}").text
+        admin.client.post(f"/admin/payments/{public_id}/refund", data={"amount": "5"})
+        assert balance_of(app, bob).paid_nanos == parse_usd("20")
+
+    def test_gifts_are_not_refundable(self, app: Flask, bob: Person) -> None:
+        with app.app_context():
+            gift = payments.grant(bob.account_id, parse_usd("5"), actor="test", note="A gift")
+        answer = browser_of(app, bob).client.post(f"/account/payments/{gift.public_id}/refund")
+        assert answer.status_code == 422
+        assert "Gifts cannot be refunded." in answer.text
+
+
+def test_charlie_sees_nothing_of_it(app: Flask, bob: Person, charlie: Person) -> None:
+    address = pay_by_test(browser_of(app, bob))
+    stranger = browser_of(app, charlie).client
+    for path in (address, f"{address}/receipt", f"{address}/refund"):
+        assert stranger.get(path).status_code == 404
+    for path in (f"{address}/test", f"{address}/refund"):
+        assert stranger.post(path, data={"act": "paid"}).status_code == 404
+
+
+def test_the_figures_look_again_only_while_something_is_open(app: Flask, bob: Person) -> None:
+    browser = browser_of(app, bob)
+    assert "every 4s" not in browser.get("/account/balance").html
+    form = {"preset": "$10.00", "method": "test:test"}
+    address = browser.client.post("/account/payments", data=form).headers["Location"]
+    assert "every 4s" in browser.get("/account/balance").html
+    assert "every 3s" in browser.get(address).html
+    browser.client.post(f"{address}/test", data={"act": "paid"})
+    figures = browser.client.get("/account/balance/figures", headers={"HX-Request": "true"})
+    assert "every 4s" not in figures.text
+    assert 'hx-swap-oob="true"' in figures.text and "$10.00" in figures.text
+
+
+class TestCodes:
+    def test_from_the_operator_to_the_balance(
+        self, app: Flask, bob: Person, charlie: Person, operator: Person
+    ) -> None:
+        made = browser_of(app, operator).client.post(
+            "/admin/codes", data={"amount": "7", "uses": "2", "note": "Meetup"}
+        )
+        found = re.search(r"SR(-\w{4}){4}", made.text)
+        assert found is not None
+        code = found.group(0)
+        assert code not in browser_of(app, operator).get("/admin/codes").text
+        browser = browser_of(app, bob)
+        assert (
+            browser.client.post("/account/balance/code", data={"code": code.lower()}).status_code
+            == 303
+        )
+        again = browser.client.post("/account/balance/code", data={"code": code})
+        assert again.status_code == 422 and "used that code already" in again.text
+        before = balance_of(app, charlie).granted_nanos
+        browser_of(app, charlie).client.post(
+            "/account/balance/code", data={"code": code.replace("-", " ")}
+        )
+        assert balance_of(app, bob).granted_nanos == parse_usd("7")
+        assert balance_of(app, charlie).granted_nanos == before + parse_usd("7")
+        third = browser_of(app, operator).client.post("/account/balance/code", data={"code": code})
+        assert third.status_code == 422 and "used up" in third.text
+
+    def test_an_ended_code_gives_nothing(self, app: Flask, bob: Person) -> None:
+        with app.app_context():
+            code = codes.make(parse_usd("7"), actor="test")
+            codes.end(codes.list_of()[0].public_id, actor="test")
+        answer = browser_of(app, bob).client.post("/account/balance/code", data={"code": code})
+        assert answer.status_code == 422
+
+    def test_guessing_is_slow(self, app: Flask, bob: Person) -> None:
+        client = browser_of(app, bob).client
+        answers = [
+            client.post("/account/balance/code", data={"code": f"SR-{number}"}).text
+            for number in range(12)
+        ]
+        assert "not known here" in answers[0]
+        assert "not known here" not in answers[-1]
+
+
+class TestStatements:
+    def test_page_and_csv_agree_with_the_ledger(self, app: Flask, bob: Person) -> None:
+        with app.app_context():
+            for number in range(3):
+                pay_in(bob.account_id, parse_usd("1.5") + number)
+            payments.grant(bob.account_id, parse_usd("2"), actor="test", note="=1+1")
+            [month] = statements.months_of(bob.account_id)
+            statement = statements.of_month(bob.account_id, month)
+        posted = balance_of(app, bob).posted_nanos
+        assert (statement.opening_nanos, statement.closing_nanos) == (0, posted)
+        browser = browser_of(app, bob)
+        assert "Closing balance" in browser.get("/account/statements").text
+        answer = browser.client.get(f"/account/statements/{month}.csv")
+        rows = [line.split(",") for line in answer.text.strip().splitlines()]
+        assert rows[0][4] == "amount_usd"
+        assert rows[1][1] == "closing balance" and rows[1][5] == "6.500000003"
+        assert rows[-1][1] == "opening balance" and rows[-1][5] == "0"
+        assert len(rows) == 7
+        assert "'=1+1" in answer.text
+
+    def test_each_month_opens_where_the_last_closed(self, app: Flask, bob: Person) -> None:
+        with app.app_context():
+            pay_in(bob.account_id, parse_usd("3"))
+            [month] = statements.months_of(bob.account_id)
+            year, number = map(int, month.split("-"))
+            following = f"{year + number // 12}-{number % 12 + 1:02d}"
+            after = statements.of_month(bob.account_id, following)
+            assert after.opening_nanos == after.closing_nanos == parse_usd("3")
+            assert list(statements.entries(bob.account_id, following)) == []
+
+    @pytest.mark.parametrize("month", ["2026", "2026-13", "0001-01", "9999-12", "x"])
+    def test_what_is_no_month(self, app: Flask, bob: Person, month: str) -> None:
+        client = browser_of(app, bob).client
+        assert client.get(f"/account/statements?month={month}").status_code == 404
+        assert client.get(f"/account/statements/{month}.csv").status_code == 404
+
+
+def test_a_frozen_account_says_so(app: Flask, bob: Person, operator: Person) -> None:
+    browser = browser_of(app, bob)
+    address = pay_by_test(browser)
+    with app.app_context():
+        payment = payments.find(address.rsplit("/", 1)[1])
+        dispute = DisputeNews("dp_1", parse_usd("25"), True, False, False)
+        payments.take(payment.id, Finding(disputes=(dispute,)))
+    assert "This account is frozen." in browser.get("/account/balance").text
+    assert "It is disputed at the bank." in browser.get(address).text
+    answer = app.test_client().post(
+        "/v1/chat/completions",
+        json={"model": "demo/echo", "messages": [{"role": "user", "content": "Hi"}]},
+        headers=bob.bearer,
+    )
+    assert answer.status_code == 403 and answer.json["error"]["code"] == "frozen"
+    page = browser_of(app, operator).get(f"/admin/accounts/{bob.account_public_id}")
+    assert "Has had disputes" in page.text

@@ -1,0 +1,196 @@
+"""Automatic top-ups: one at a time, never above the cap, off after three failures, told by mail."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from flask import Flask
+from sqlalchemy import select, update
+
+from solrouter import database
+from solrouter.errors import Refused
+from solrouter.models import AutoTopUp, OutgoingMail, Payment
+from solrouter.models.columns import db_now
+from solrouter.money import parse_usd
+from solrouter.services import billing, payments
+from solrouter.services.payments import auto, standing
+from solrouter.services.payments.auto import Terms
+from tests.edge.test_stripe_webhooks import last, send
+from tests.factories import Person, make_person
+from tests.fakes.stripe import FakeStripe
+
+TEN, TWENTY_FIVE = parse_usd("10"), parse_usd("25")
+
+
+@pytest.fixture
+def shop(make_app: Callable[..., Flask], database_url: str, stripe: FakeStripe) -> Flask:
+    return make_app(database_url, **stripe.settings())
+
+
+@pytest.fixture
+def saver(shop: Flask, stripe: FakeStripe) -> Person:
+    """Somebody who has paid ten dollars and saved the card."""
+    person = make_person(shop, "pat@example.com")
+    with shop.app_context():
+        wish = payments.Wish(
+            person.account_id,
+            person.user_id,
+            "stripe",
+            "card",
+            TEN,
+            details={"saves_card": True},
+        )
+        order = payments.begin(wish)
+        stripe.books.pay(str(order.payment.order_id))
+        assert payments.check(order.payment).state == "paid"
+    return person
+
+
+def turn_on(person: Person, **more: int) -> None:
+    terms = {
+        "threshold_nanos": parse_usd("20"),
+        "amount_nanos": TWENTY_FIVE,
+        "monthly_cap_nanos": parse_usd("60"),
+        **more,
+    }
+    auto.turn_on(Terms(person.account_id, person.user_id, **terms))
+
+
+def automatic(person: Person) -> list[payments.Payment]:
+    found = payments.of_account(person.account_id, limit=50)
+    return [payment for payment in found if payment.is_automatic]
+
+
+def try_now(person: Person) -> None:
+    """The time of waiting is over."""
+    over = update(AutoTopUp).where(AutoTopUp.account_id == person.account_id)
+    database.transact(lambda connection: connection.execute(over.values(next_try_at=None)))
+
+
+def mails() -> list[str]:
+    with database.read() as connection:
+        return list(
+            connection.execute(select(OutgoingMail.kind).order_by(OutgoingMail.id)).scalars()
+        )
+
+
+def test_a_low_balance_is_topped_up_once(shop: Flask, stripe: FakeStripe, saver: Person) -> None:
+    with shop.app_context():
+        turn_on(saver)
+        assert payments.run_automatic() == 1
+        assert payments.run_automatic() == 0
+        assert billing.balance(saver.account_id).paid_nanos == TEN + TWENTY_FIVE
+        [payment] = automatic(saver)
+        assert (payment.state, payment.details["paid_with"]) == ("paid", "Visa ending 4242")
+        assert list(billing.audit()) == []
+
+
+def test_many_at_the_same_time_charge_once(shop: Flask, stripe: FakeStripe, saver: Person) -> None:
+    with shop.app_context():
+        turn_on(saver)
+        order = standing.find(saver.account_id)
+        assert order is not None
+
+    def cross(_: int) -> bool:
+        with shop.app_context():
+            return auto.top_up(order)
+
+    with ThreadPoolExecutor(20) as pool:
+        begun = list(pool.map(cross, range(100)))
+    assert sum(begun) == 1
+    charges = [
+        path for method, path in stripe.calls if (method, path) == ("POST", "/v1/payment_intents")
+    ]
+    assert len(charges) == 1
+    with shop.app_context():
+        assert billing.balance(saver.account_id).paid_nanos == TEN + TWENTY_FIVE
+
+
+def test_never_above_the_cap_of_a_month(shop: Flask, stripe: FakeStripe, saver: Person) -> None:
+    with shop.app_context():
+        turn_on(saver, threshold_nanos=parse_usd("500"))
+        for _ in range(4):
+            payments.run_automatic()
+            try_now(saver)
+        assert len(automatic(saver)) == 2
+        order = standing.find(saver.account_id)
+        assert order is not None and "The most in a month, $60.00, is reached." in order.problem
+
+
+def test_off_after_three_failures(shop: Flask, stripe: FakeStripe, saver: Person) -> None:
+    stripe.books.saved_card = "declined"
+    with shop.app_context():
+        turn_on(saver)
+        assert payments.run_automatic() == 1
+        # Not again at once.
+        assert payments.run_automatic() == 0
+        for _ in range(4):
+            try_now(saver)
+            payments.run_automatic()
+        order = standing.find(saver.account_id)
+        assert order is not None
+        assert (order.is_on, order.failures) == (False, 3)
+        assert {payment.state for payment in automatic(saver)} == {"failed"}
+        assert len(automatic(saver)) == 3
+        assert mails() == ["top_up_failed", "top_up_failed", "top_up_off"]
+        assert billing.balance(saver.account_id).paid_nanos == TEN
+
+
+def test_the_bank_wants_the_person(shop: Flask, stripe: FakeStripe, saver: Person) -> None:
+    stripe.books.saved_card = "authentication_required"
+    with shop.app_context():
+        turn_on(saver)
+        payments.run_automatic()
+        assert mails() == ["top_up_needs_you"]
+        stripe.books.saved_card = "ok"
+        try_now(saver)
+        payments.run_automatic()
+        order = standing.find(saver.account_id)
+        assert order is not None and order.failures == 0 and order.problem == ""
+        assert billing.balance(saver.account_id).paid_nanos == TEN + TWENTY_FIVE
+
+
+def test_a_lost_answer_charges_once(shop: Flask, stripe: FakeStripe, saver: Person) -> None:
+    with shop.app_context():
+        turn_on(saver)
+        stripe.forgets = 10
+        assert payments.run_automatic() == 1
+        assert payments.run_automatic() == 0
+        stripe.forgets = 0
+        due = update(Payment).values(due_at=db_now(-1))
+        database.transact(lambda connection: connection.execute(due))
+        payments.check_due()
+        assert len(stripe.books.of_kind("payment_intent")) == 2
+        assert billing.balance(saver.account_id).paid_nanos == TEN + TWENTY_FIVE
+        assert list(billing.audit()) == []
+
+
+def test_without_a_card_there_is_nothing_to_order(shop: Flask) -> None:
+    person = make_person(shop, "bob@example.com")
+    with shop.app_context(), pytest.raises(Refused, match="no saved card"):
+        turn_on(person)
+
+
+def test_a_card_that_is_gone_is_forgotten(shop: Flask, stripe: FakeStripe, saver: Person) -> None:
+    [card] = [each for each in stripe.books.objects if each.startswith("pm_")]
+    stripe.books.detach(card)
+    assert send(shop.test_client(), last(stripe, "payment_method.detached")) == 200
+    with shop.app_context():
+        assert auto.card_of(saver.account_id) is None
+
+
+@pytest.mark.parametrize(
+    ("more", "param"),
+    [
+        ({"amount_nanos": parse_usd("1")}, "amount"),
+        ({"monthly_cap_nanos": parse_usd("24")}, "cap"),
+        ({"threshold_nanos": -1}, "threshold"),
+    ],
+    ids=["amount", "cap", "threshold"],
+)
+def test_what_cannot_be_ordered(
+    shop: Flask, saver: Person, more: dict[str, int], param: str
+) -> None:
+    with shop.app_context(), pytest.raises(Refused) as refused:
+        turn_on(saver, **more)
+    assert refused.value.param == param
