@@ -20,6 +20,7 @@ from solrouter.commands import keys as key_commands
 from solrouter.commands import payments as payment_commands
 from solrouter.commands import people as people_commands
 from solrouter.commands import root_secrets as root_secrets_commands
+from solrouter.commands import solana as solana_commands
 from solrouter.commands.basics import OPERATOR, USD, say, told, user_row
 from solrouter.money import display_usd
 from solrouter.services import accounts, billing, catalogue, keys, payments, plans, second_factors
@@ -60,6 +61,7 @@ GROUPS = (
     *payment_commands.GROUPS,
     *people_commands.GROUPS,
     *root_secrets_commands.GROUPS,
+    *solana_commands.GROUPS,
 )
 users.add_command(people_commands.invite)
 users.add_command(people_commands.confirm)

@@ -17,9 +17,12 @@ from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 
-from solrouter import apps
+from solrouter import apps, base58
+from solrouter.base58 import NotBase58
 from solrouter.money import NotMoney, parse_usd
+from solrouter.rpc_endpoint import RpcEndpoint
 from solrouter.smtp_address import SmtpServer
+from solrouter.solana_clusters import Cluster
 
 SECRET_KEY_BYTES_MIN = 32
 TOKEN_CHARACTERS_MIN = 16
@@ -145,6 +148,23 @@ def sender(value: str) -> str:
     if trimmed and (address.count("@") != 1 or not trimmed.isprintable()):
         raise ValueError("must look like SolRouter <hello@example.com>")
     return trimmed
+
+
+def solana_address(value: str) -> str:
+    trimmed = value.strip()
+    try:
+        if trimmed:
+            base58.decode(trimmed, length_bytes=32)
+    except NotBase58:
+        raise ValueError("is no address on Solana") from None
+    return trimmed
+
+
+def rpc_endpoints(value: str) -> tuple[RpcEndpoint, ...]:
+    found = tuple(RpcEndpoint.parse(part) for part in names(value))
+    if len({endpoint.name for endpoint in found}) < len(found):
+        raise ValueError("the same node stands there twice")
+    return found
 
 
 def argon2_memory(value: str) -> int:
@@ -734,6 +754,14 @@ SETTINGS: tuple[Setting, ...] = (
         "Accounts",
     ),
     Setting(
+        "SOLROUTER_CONTENT_DAYS_MAX",
+        "30",
+        whole,
+        "How many days an account that asks for it may have its prompts and answers kept, at most. "
+        "0: nobody's are kept, and what was is deleted.",
+        "Accounts",
+    ),
+    Setting(
         "SOLROUTER_KEYS_PER_ACCOUNT_MAX",
         "200",
         whole,
@@ -781,6 +809,63 @@ SETTINGS: tuple[Setting, ...] = (
         text,
         "Shown where people need to reach the operator.",
         "Accounts",
+    ),
+    # — payments in USDC on Solana
+    Setting(
+        "SOLROUTER_SOLANA_WALLET",
+        "",
+        solana_address,
+        "The wallet that people pay USDC to: its address and nothing else, since the server needs "
+        "no private key. It must have received USDC once. Unset: no payments on Solana.",
+        "USDC on Solana",
+    ),
+    Setting(
+        "SOLROUTER_SOLANA_RPC_URLS",
+        "",
+        rpc_endpoints,
+        "The nodes that are asked about payments, separated by commas: your own or a provider's. "
+        "Two of different owners are better than one. Unset: the network's public node, which "
+        "limits how often it may be asked.",
+        "USDC on Solana",
+        secret=True,
+    ),
+    Setting(
+        "SOLROUTER_SOLANA_CLUSTER",
+        "mainnet",
+        Cluster.parse,
+        "`mainnet`; or, outside production, `devnet` or the genesis hash of a network of your own. "
+        "A node of another network is not believed.",
+        "USDC on Solana",
+    ),
+    Setting(
+        "SOLROUTER_SOLANA_MINT",
+        "",
+        solana_address,
+        "The token that is taken, by its mint. It must be worth a dollar, have six decimals and "
+        "belong to the classic token program. Unset: Circle's USDC.",
+        "USDC on Solana",
+    ),
+    Setting(
+        "SOLROUTER_SOLANA_LIFETIME_S",
+        "3600",
+        seconds,
+        "How long a payment's page asks for the money. What comes later is credited all the same.",
+        "USDC on Solana",
+    ),
+    Setting(
+        "SOLROUTER_SOLANA_LEAST",
+        "0.01",
+        dollars,
+        "A transaction that brings less is not credited, in USD.",
+        "USDC on Solana",
+    ),
+    Setting(
+        "SOLROUTER_SOLANA_AGREE_FROM",
+        "",
+        dollars_or_none,
+        "A transaction that brings so much or more, in USD, is credited only when two nodes tell "
+        "the same of it. Unset: 100 where there are two nodes; with one node it is believed.",
+        "USDC on Solana",
     ),
     # — mail
     Setting(
@@ -830,6 +915,7 @@ def load(environ: Mapping[str, str], *, instance_path: Path) -> dict[str, Any]:
     config["SOLROUTER_BASE_URL"] = config["SOLROUTER_BASE_URL"] or _guessed_base_url(environ)
     config["PUBLIC_URL"] = _public_url(config)
     _refuse_mail_without_links(config)
+    _complete_solana(config)
     _refuse_half_a_stripe(config)
     _refuse_impossible_top_ups(config)
     config["SOLROUTER_MAIL_FROM"] = config["SOLROUTER_MAIL_FROM"] or _own_sender(config)
@@ -893,6 +979,50 @@ def _refuse_mail_without_links(config: Mapping[str, Any]) -> None:
             "SMTP_URL is set and SOLROUTER_BASE_URL is not, so the links in mails would have no "
             "address. Set SOLROUTER_BASE_URL to the address that people reach the server at."
         )
+
+
+def _complete_solana(config: dict[str, Any]) -> None:
+    """The network's own node and token where none are named. Raises UnsafeConfiguration."""
+    cluster: Cluster = config["SOLROUTER_SOLANA_CLUSTER"]
+    if not config["SOLROUTER_SOLANA_RPC_URLS"] and cluster.rpc_url:
+        config["SOLROUTER_SOLANA_RPC_URLS"] = (RpcEndpoint.parse(cluster.rpc_url),)
+    config["SOLROUTER_SOLANA_MINT"] = config["SOLROUTER_SOLANA_MINT"] or cluster.mint
+    if config["SOLROUTER_SOLANA_WALLET"]:
+        _refuse_worthless_tokens(config, cluster)
+        _refuse_too_few_nodes(config, cluster)
+
+
+def _refuse_worthless_tokens(config: Mapping[str, Any], cluster: Cluster) -> None:
+    if config["SOLROUTER_ENV"] == "production" and not cluster.is_main:
+        raise UnsafeConfiguration(
+            "SOLROUTER_SOLANA_CLUSTER is not mainnet. Tokens of other networks cost nothing, and "
+            "in production they would buy credits. Set it to mainnet, or unset "
+            "SOLROUTER_SOLANA_WALLET."
+        )
+    if not config["SOLROUTER_SOLANA_MINT"]:
+        raise UnsafeConfiguration(
+            "SOLROUTER_SOLANA_MINT is not set, and a network of your own has no token that we know."
+        )
+    if config["SOLROUTER_SOLANA_MINT"] == config["SOLROUTER_SOLANA_WALLET"]:
+        raise UnsafeConfiguration("SOLROUTER_SOLANA_WALLET is the token's mint, not a wallet.")
+
+
+def _refuse_too_few_nodes(config: Mapping[str, Any], cluster: Cluster) -> None:
+    nodes: tuple[RpcEndpoint, ...] = config["SOLROUTER_SOLANA_RPC_URLS"]
+    if not nodes:
+        raise UnsafeConfiguration("SOLROUTER_SOLANA_RPC_URLS is not set.")
+    if config["SOLROUTER_SOLANA_AGREE_FROM"] is not None and len(nodes) < 2:
+        raise UnsafeConfiguration(
+            "SOLROUTER_SOLANA_AGREE_FROM asks two nodes, and SOLROUTER_SOLANA_RPC_URLS has one. "
+            "Add another one."
+        )
+    if config["SOLROUTER_ENV"] == "production":
+        for node in nodes:
+            if not node.is_safe:
+                raise UnsafeConfiguration(
+                    f"SOLROUTER_SOLANA_RPC_URLS: {node} is asked over plain http, so whoever sits "
+                    "in between could make up payments. Use https."
+                )
 
 
 def _refuse_half_a_stripe(config: Mapping[str, Any]) -> None:

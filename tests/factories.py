@@ -12,7 +12,9 @@ from solrouter.models.columns import db_now
 from solrouter.money import parse_usd
 from solrouter.services import accounts, admission, catalogue, keys, payments
 from solrouter.services.catalogue import OfferTerms
-from solrouter.services.payments import rows
+from solrouter.services.payments import orders, rows
+from solrouter.services.payments.methods import Started
+from solrouter.services.payments.solana import addresses, quotes
 
 DEFAULT_CREDIT = "5.00"
 PASSWORD = "correct horse battery staple"
@@ -84,6 +86,39 @@ def pay_in(account_id: int, amount_nanos: int, *, evidence: str = "") -> int:
         return payment_id
 
     return database.transact(verb)
+
+
+def solana_payment(app: Flask, person: Person, amount: str = "10") -> str:
+    """A payment in USDC as it is when it was begun, without any node; its public id."""
+    wallet, mint = addresses.new_reference(), addresses.new_reference()
+    new = insert(Payment).values(
+        public_id=rows.new_public_id(),
+        account_id=person.account_id,
+        provider="solana",
+        method="usdc",
+        is_live=False,
+        amount_nanos=parse_usd(amount),
+        currency="usd",
+        state="created",
+        details={},
+        created_at=db_now(),
+        updated_at=db_now(),
+    )
+    with app.app_context():
+        payment_id = database.transact(
+            lambda connection: connection.execute(new.returning(Payment.id)).scalar_one()
+        )
+        asked = quotes.quote(payment_id, parse_usd(amount))
+        details = {
+            "reference": asked.reference,
+            "amount_units": asked.amount_units,
+            "is_exact": asked.is_exact,
+            "wallet": wallet,
+            "mint": mint,
+            "token_account": addresses.associated_token_account(wallet, mint),
+            "genesis_hash": mint,
+        }
+        return orders.started(payment_id, Started(asked.reference, details=details)).public_id
 
 
 def make_offer(

@@ -61,6 +61,8 @@ MEMBERS: Mapping[str, frozenset[str]] = {
     "account.show_activity": EVERY_MEMBER,
     "account.show_receipt": EVERY_MEMBER,
     "account.show_balance": KEEPERS_OF_MONEY,
+    "account.show_solana_payment": KEEPERS_OF_MONEY,
+    "account.claim_solana_transaction": KEEPERS_OF_MONEY,
     "account.show_figures": KEEPERS_OF_MONEY,
     "account.show_quote": KEEPERS_OF_MONEY,
     "account.begin_payment": KEEPERS_OF_MONEY,

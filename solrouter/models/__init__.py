@@ -53,9 +53,11 @@ from solrouter.models.requests import (
     Hold,
     IdempotencyKey,
     Keepsake,
+    KeptContent,
     Lease,
     Worker,
 )
+from solrouter.models.solana import SolanaOrder
 
 __all__ = [
     "Account",
@@ -71,6 +73,7 @@ __all__ = [
     "IdempotencyKey",
     "Identity",
     "Keepsake",
+    "KeptContent",
     "KeyDay",
     "LanguageModel",
     "Lease",
@@ -96,6 +99,7 @@ __all__ = [
     "SecretFingerprint",
     "Session",
     "SignupInvitation",
+    "SolanaOrder",
     "TeamInvitation",
     "Transfer",
     "User",

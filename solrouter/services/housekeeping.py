@@ -1,7 +1,7 @@
 """Periodic work of each web process: its lease renewed, the holds of the dead released, yesterday's
-usage summed up, mails sent, writes made that were due while the database did not answer, news of
-the offers' health shared with the others, and the last streams ended when the server is told to
-stop.
+usage summed up, mails sent, prompts and answers kept for who wants that, payments looked for,
+writes made that were due while the database did not answer, news of the offers' health shared with
+the others, and the last streams ended when the server is told to stop.
 """
 
 import atexit
@@ -9,6 +9,7 @@ import contextvars
 import logging
 import threading
 import time
+from functools import partial
 
 from solrouter import config, database, interruptions, process, tokens
 from solrouter.clock import monotonic_s
@@ -16,6 +17,7 @@ from solrouter.errors import SolRouterError
 from solrouter.interruptions import ServerStopping
 from solrouter.services import (
     admission,
+    contents,
     delivery,
     email_tokens,
     health,
@@ -26,6 +28,7 @@ from solrouter.services import (
     refusals,
     sessions,
 )
+from solrouter.services.payments import solana
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +36,10 @@ ROUNDS_PER_LEASE = 3
 LOOK_EVERY_S = 0.5
 # A mail that this process orders is sent at once; others and second tries wait so long.
 MAIL_EVERY_S = 10.0
+# A content is written at once; one that the database did not take waits so long.
+CONTENTS_EVERY_S = 10.0
+# Each payment says itself when it is due; mostly none is.
+CHAIN_EVERY_S = 1.0
 # How soon a balance below its threshold is topped up, and a payment that is due asked about.
 PAYMENTS_EVERY_S = 5.0
 # A process that ends owes the database its late settlements; gunicorn allows it about so long.
@@ -51,6 +58,7 @@ def tick() -> None:
         released = admission.expire()
         sessions.forget_expired()
         keepsakes.forget_expired()
+        contents.forget_expired()
         key_usage.roll_up()
         outbox.forget_old()
         database.transact(email_tokens.forget_expired, durable=False)
@@ -69,7 +77,9 @@ def run_for_ever() -> None:
     works = (
         ("health", share_health_for_ever),
         ("mail", carry_mail_for_ever),
+        ("contents", write_contents_for_ever),
         ("payments", watch_payments_for_ever),
+        ("solana", watch_chain_for_ever),
     )
     for name, work in works:
         in_context = contextvars.copy_context()
@@ -142,6 +152,34 @@ def carry_mail() -> None:
         log.exception("mails could not be sent")
 
 
+def write_contents_for_ever() -> None:
+    """Writes prompts and answers that are to be kept, soon after their requests have ended."""
+    while True:
+        contents.wait_for_some(CONTENTS_EVERY_S)
+        contents.write_waiting()
+
+
+def watch_chain_for_ever() -> None:
+    """Looks for payments on the chain. Apart: its nodes may be slow to answer."""
+    while solana.is_set_up():
+        watch_chain()
+        time.sleep(CHAIN_EVERY_S)
+
+
+def watch_chain() -> None:
+    """Asks the nodes whether they can be believed, and about what is due; what fails is for later.
+
+    A payment that is due is taken by one process, whichever comes first.
+    """
+    try:
+        solana.look_if_due()
+        payments.check_due((solana.PROVIDER,))
+    except SolRouterError as error:
+        log.debug("payments on Solana have to wait: %s", error.message)
+    except Exception:
+        log.exception("payments on Solana could not be looked for")
+
+
 def watch_payments_for_ever() -> None:
     """Asks payment providers for what they have not told. Apart: they may be slow to answer."""
     while True:
@@ -152,7 +190,8 @@ def watch_payments_for_ever() -> None:
 def watch_payments() -> None:
     """One look at all that is under way; what fails is for the next."""
     for work in (
-        payments.check_due,
+        # Those on a chain are looked for apart.
+        partial(payments.check_due, payments.METHODS.keys() - {solana.PROVIDER}),
         payments.send_waiting_refunds,
         payments.run_automatic,
         payments.reconcile_daily,
@@ -171,6 +210,7 @@ def finish() -> None:
     while admission.late_writes() and monotonic_s() < until_s:
         admission.catch_up()
         time.sleep(0.1)
+    contents.write_waiting()
 
 
 class _Rounds:

@@ -107,6 +107,22 @@ class TestCard:
         assert "Total paid   $42.20" in receipt.text
         assert receipt.headers["Content-Disposition"].startswith("attachment")
 
+    def test_stripes_stablecoins_go_the_same_way(self, make_app: Make, stripe: FakeStripe) -> None:
+        """Also with the box for cards ticked, which is beside it in the form."""
+        app = make_app(**stripe.settings(), SOLROUTER_STRIPE_CRYPTO="1")
+        pat = make_person(app, "pat@example.com")
+        browser = browser_of(app, pat)
+        assert "Stablecoin" in browser.get("/account/balance").text
+        form = {"preset": "$10.00", "method": "stripe:stablecoin", "save_card": "1"}
+        answer = browser.client.post("/account/payments", data=form)
+        assert answer.headers["Location"].startswith(f"{stripe.url}/c/pay/")
+        [session] = stripe.books.of_kind("checkout.session")
+        assert session["payment_method_types"] == ["crypto"]
+        stripe.books.pay(session["id"])
+        page = browser.get(f"/account/payments/{session['client_reference_id']}")
+        assert "The credits are in your balance." in page.text
+        assert balance_of(app, pat).paid_nanos == parse_usd("10")
+
     @pytest.mark.parametrize(
         ("form", "words"),
         [

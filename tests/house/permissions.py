@@ -5,7 +5,7 @@ A new route with objects in its address says in ARGUMENTS, QUERIES or BODIES how
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ from solrouter.services.identities import ProvenIdentity
 from solrouter.services.payments import codes, refunds
 from tests.edge.conftest import visitor_of
 from tests.edge.signed_in import ask
-from tests.factories import DEFAULT_CREDIT, Person, make_person
+from tests.factories import DEFAULT_CREDIT, Person, make_person, solana_payment
 
 TABLE = Path(__file__).resolve().parents[1] / "data" / "permissions.txt"
 COLUMNS = (
@@ -65,8 +65,12 @@ ARGUMENTS: Mapping[str, str] = {
     "account.resend_team_invitation public_id": "{team_invitation}",
     "account.revoke_team_invitation public_id": "{team_invitation}",
     "account.change_member_role public_id": "{member}",
+    "account.show_member_budget public_id": "{member}",
+    "account.set_member_budget public_id": "{member}",
     "account.show_remove_member public_id": "{member}",
     "account.remove_member public_id": "{member}",
+    "account.show_solana_payment public_id": "{solana_payment}",
+    "account.claim_solana_transaction public_id": "{solana_payment}",
     "admin.confirm_email public_id": "{user}",
     "admin.revoke_invitation public_id": "{invitation}",
     "account.end_session public_id": "{session}",
@@ -77,6 +81,7 @@ ARGUMENTS: Mapping[str, str] = {
     "account.refund_payment public_id": "{payment}",
     "admin.show_payment public_id": "{payment}",
     "admin.refund_payment public_id": "{payment}",
+    "admin.accept_transaction public_id": "{solana_payment}",
     "admin.finish_refund public_id": "{refund}",
     "admin.reject_refund public_id": "{refund}",
     "admin.end_code public_id": "{code}",
@@ -222,11 +227,18 @@ def make_place(app: Flask) -> Place:
         "account": alice.account_public_id,
         "receipt": ask(app, alice),
         "key": spare_key(app, alice, alice),
+        "solana_payment": solana_payment(app, alice),
         **team_objects(app, alice, people["member"]),
         **personal_objects(app, alice),
         **money_objects(app, alice),
     }
-    return Place(app, people, objects, {"key": spare_key(app, alice, people["developer"])})
+    own = {"key": spare_key(app, alice, people["developer"])}
+    with app.app_context():
+        developers = keys.create(
+            alice.account_id, user_id=people["developer"].user_id, name="That asks"
+        )
+    own["receipt"] = ask(app, replace(people["developer"], key_text=developers.text))
+    return Place(app, people, objects, own)
 
 
 def team_objects(app: Flask, owner: Person, member: Person) -> dict[str, str]:

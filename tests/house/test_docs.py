@@ -86,7 +86,7 @@ def test_every_command_has_help(app: Flask) -> None:
         for name, child in getattr(command, "commands", {}).items():
             walk(child, f"{path} {name}")
 
-    groups = "users keys credits providers models catalogue ledger plans secrets demo mails"
+    groups = "users keys credits providers models catalogue ledger plans secrets demo mails solana"
     for name in groups.split():
         walk(app.cli.commands[name], name)
 

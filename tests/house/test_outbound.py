@@ -14,8 +14,12 @@ ADVICE = (
 )
 # Catalogues, from a file or an address that an operator names on the command line.
 CALLERS_OF_FETCH = {"solrouter/services/catalogue/sync.py"}
-# Providers, whose base URLs are the operator's word.
-CALLERS_OF_OPEN_STREAM = {"solrouter/providers/exchange.py"}
+# Providers, whose base URLs are the operator's word; nodes of a blockchain, likewise.
+CALLERS_OF_OPEN_STREAM = {
+    "solrouter/providers/exchange.py",
+    "solrouter/transport/json_rpc.py",
+}
+CALLERS_OF_JSON_RPC = {"solrouter/services/payments/solana/chain.py"}
 # Authlib's OAuth client, whose addresses are settings.
 CALLERS_OF_AUTHLIB = {
     f"solrouter/blueprints/oauth/{name}.py" for name in ("__init__", "provider", "github", "google")
@@ -30,6 +34,7 @@ FOREIGN_CLIENTS = ("requests", "urllib3", "httpx", "aiohttp", "http.client", "ur
 def test_the_unguarded_doors_have_few_callers() -> None:
     assert importers("solrouter.transport.fetch") == CALLERS_OF_FETCH, ADVICE
     assert importers("solrouter.transport.http", of="open_stream") == CALLERS_OF_OPEN_STREAM, ADVICE
+    assert importers("solrouter.transport.json_rpc") == CALLERS_OF_JSON_RPC, ADVICE
     assert importers("stripe") == CALLERS_OF_STRIPE, ADVICE
     assert importers("authlib.integrations.flask_client") == CALLERS_OF_AUTHLIB, ADVICE
 

@@ -11,6 +11,7 @@ from solrouter.blueprints.account import (
     overview,
     payments,
     settings,
+    solana,
     statements,
     team,
 )
@@ -28,6 +29,7 @@ __all__ = [
     "overview",
     "payments",
     "settings",
+    "solana",
     "statements",
     "team",
 ]

@@ -17,6 +17,8 @@ KEY_PAGES = (
     "account.show_revoke_key",
 )
 BALANCE_PAGES = (
+    "account.show_solana_payment",
+    "account.claim_solana_transaction",
     "account.begin_payment",
     "account.show_payment",
     "account.answer_test_payment",
@@ -37,6 +39,10 @@ SETTINGS_PAGES = (
     "account.change_password",
     "account.show_delete_account",
     "account.delete_account",
+    "account.keep_content",
+    "account.keep_no_content",
+    "account.show_delete_content",
+    "account.delete_content",
     "account.ask_email_change",
     "account.show_confirm_email",
     "account.confirm_email",
@@ -49,6 +55,8 @@ TEAM_PAGES = (
     "account.invite_member",
     "account.resend_team_invitation",
     "account.change_member_role",
+    "account.show_member_budget",
+    "account.set_member_budget",
     "account.show_remove_member",
     "account.remove_member",
     "account.show_leave_team",

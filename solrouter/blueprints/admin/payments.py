@@ -10,10 +10,11 @@ from flask_login import current_user
 
 from solrouter.blueprints import hx, top_ups
 from solrouter.blueprints.admin.room import admin, dollars
-from solrouter.errors import Refused, SolRouterError
+from solrouter.errors import Refused, SolRouterError, Unavailable
 from solrouter.money import decimal_usd, display_usd
 from solrouter.services import accounts, billing, payments
-from solrouter.services.payments import Payment, refund_rows, refunds
+from solrouter.services.payments import Payment, refund_rows, refunds, solana
+from solrouter.services.payments.solana import progress
 
 PAGE_SIZE = 50
 
@@ -66,11 +67,22 @@ def refund_payment(public_id: str) -> ResponseReturnValue:
     return hx.go_to(url_for("admin.show_payment", public_id=public_id))
 
 
+@admin.post("/payments/<public_id>/accept")
+def accept_transaction(public_id: str) -> ResponseReturnValue:
+    payment = payments.find(public_id)
+    try:
+        nanos = solana.accept(payment, request.form.get("signature", ""), actor=_actor())
+    except (Refused, Unavailable) as refused:
+        return _page(payment, errors={"signature": refused.message}, form=request.form)
+    flash(f"Credited {display_usd(nanos)}.", "success")
+    return hx.go_to(url_for("admin.show_payment", public_id=public_id))
+
+
 @admin.post("/refunds/<public_id>/paid")
 def finish_refund(public_id: str) -> ResponseReturnValue:
     try:
         refunds.finish_by_hand(public_id, request.form.get("proof", ""), actor=_actor())
-    except Refused as refused:
+    except (Refused, Unavailable) as refused:
         flash(refused.message, "error")
     else:
         flash("The refund is noted as paid.", "success")
@@ -86,6 +98,10 @@ def reject_refund(public_id: str) -> ResponseReturnValue:
     else:
         flash("The refund is declined, and its credits are back.", "success")
     return hx.go_to(url_for("admin.show_payments"))
+
+
+def _is_on_chain(payment: Payment) -> bool:
+    return payment.provider == solana.PROVIDER and payment.order_id is not None
 
 
 def _actor() -> str:
@@ -110,6 +126,7 @@ def _page(
         terms=terms,
         most=decimal_usd(terms.amount_nanos),
         words=top_ups.STATES,
+        transactions=progress.transactions_of(payment) if _is_on_chain(payment) else None,
         errors=errors or {},
         form=form or {},
     )

@@ -143,5 +143,18 @@ class Method(Protocol):
         """Gives money back, once for each public id. Raises ProviderUnavailable."""
 
 
+class ByHand(Protocol):
+    """What holds where an operator pays refunds by hand."""
+
+    # The part of a dollar that can still be paid.
+    smallest_nanos: int
+
+    def require_address(self, payment: Payment, text: str) -> None:
+        """Raises Refused (`pay_to`) for where the money cannot go."""
+
+    def require_proof(self, payment: Payment, pay_to: str, amount_nanos: int, proof: str) -> None:
+        """Raises Refused (`proof`) for what does not prove it, and ProviderUnavailable."""
+
+
 # For readers of this file: what `Finding.state` may be.
 TOLD_STATES = (states.PENDING, states.FAILED, states.EXPIRED)

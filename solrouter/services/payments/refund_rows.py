@@ -109,6 +109,12 @@ def get(connection: Connection, public_id: str) -> Refund:
     return found
 
 
+def is_known(connection: Connection, provider: str, refund_id: str) -> bool:
+    """Whether a refund bears this name of the provider's."""
+    names = (PaymentRefund.provider == provider, PaymentRefund.refund_id == refund_id)
+    return _one(connection, *names) is not None
+
+
 def of_payment(payment_id: int) -> list[Refund]:
     """The payment's refunds, oldest first."""
     query = select(*COLUMNS).where(PaymentRefund.payment_id == payment_id)

@@ -38,6 +38,8 @@ class Terms:
     amount_nanos: int
     reason: str = ""
     needs_address: bool = False
+    # The part of a dollar that can still be paid.
+    smallest_nanos: int = CENT_NANOS
 
 
 def terms_for(payment: rows.Payment, balance: Balance, *, is_operator: bool = False) -> Terms:
@@ -54,12 +56,12 @@ def terms_for(payment: rows.Payment, balance: Balance, *, is_operator: bool = Fa
         return Terms(0, f"A refund is possible within {days} days." if days else "Ask for it.")
     left = payment.received_nanos - payment.refunded_nanos
     unused = max(balance.paid_nanos - balance.held_nanos, 0)
-    amount = min(left, unused)
-    if method.refunds_itself:
-        amount = amount // CENT_NANOS * CENT_NANOS
+    by_hand = registry.BY_HAND.get(payment.provider)
+    smallest = CENT_NANOS if by_hand is None else by_hand.smallest_nanos
+    amount = min(left, unused) // smallest * smallest
     if amount <= 0:
         return Terms(0, "All of it is used or given back." if left else "All of it is given back.")
-    return Terms(amount, needs_address=not method.refunds_itself)
+    return Terms(amount, needs_address=not method.refunds_itself, smallest_nanos=smallest)
 
 
 def ask(
@@ -85,6 +87,8 @@ def ask(
         terms = terms_for(present, balance, is_operator=is_operator)
         amount = terms.amount_nanos if amount_nanos is None else amount_nanos
         _refuse(terms, amount, pay_to)
+        if terms.needs_address and (rules := registry.BY_HAND.get(payment.provider)):
+            rules.require_address(present, pay_to)
         return refund_rows.take_out(connection, present, amount, actor=actor, pay_to=pay_to)
 
     refund = database.transact(verb)
@@ -123,13 +127,23 @@ def send_waiting() -> int:
 
 
 def finish_by_hand(public_id: str, proof: str, *, actor: str) -> None:
-    """Notes that an operator has paid a refund, and what proves it. Raises Refused and NotFound."""
+    """Notes that an operator has paid a refund, and what proves it.
+
+    Raises Refused, NotFound and ProviderUnavailable.
+    """
     proof = proof.strip()
     if not 0 < len(proof) <= PROOF_CHARACTERS_MAX:
         raise Refused("Enter the signature of the transaction that paid it.", param="proof")
+    with database.read() as connection:
+        asked = refund_rows.get(connection, public_id)
+        of_payment = rows.get(connection, asked.payment_id)
+    if asked.state == refund_rows.ASKED and (rules := registry.BY_HAND.get(asked.provider)):
+        rules.require_proof(of_payment, asked.pay_to, asked.amount_nanos, proof)
 
     def verb(connection: Connection) -> None:
         payment, refund = _by_hand(connection, public_id)
+        if refund_rows.is_known(connection, payment.provider, proof):
+            raise Refused("This transaction has paid another refund already.", param="proof")
         refund_rows.mark(connection, refund.id, state=refund_rows.DONE, refund_id=proof)
         connection.execute(_paid_by_hand(payment, refund, proof, actor))
 
@@ -165,8 +179,9 @@ def _refuse(terms: Terms, amount_nanos: int, pay_to: str) -> None:
     if not 0 < amount_nanos <= terms.amount_nanos:
         most = display_usd(terms.amount_nanos)
         raise Refused(f"At most {most} of this payment can be refunded.", param="amount")
-    if not terms.needs_address and amount_nanos % CENT_NANOS:
-        raise Refused("An amount is in dollars and whole cents.", param="amount")
+    if amount_nanos % terms.smallest_nanos:
+        parts = "whole cents" if terms.smallest_nanos == CENT_NANOS else "six decimals at most"
+        raise Refused(f"An amount is in dollars and {parts}.", param="amount")
     if terms.needs_address and not 0 < len(pay_to) <= PAY_TO_CHARACTERS_MAX:
         raise Refused("Enter the address that the money shall go to.", param="pay_to")
 

@@ -2,11 +2,17 @@
 
 from collections.abc import Mapping
 
-from solrouter.services.payments.methods import Method, Offer
+from solrouter.services.payments import solana
+from solrouter.services.payments.methods import ByHand, Method, Offer
+from solrouter.services.payments.solana import Solana
 from solrouter.services.payments.stripe import StripeMethod
 from solrouter.services.payments.trial import Trial
 
-METHODS: Mapping[str, Method] = {method.provider: method for method in (StripeMethod(), Trial())}
+METHODS: Mapping[str, Method] = {
+    method.provider: method for method in (StripeMethod(), Solana(), Trial())
+}
+# Those whose refunds an operator pays.
+BY_HAND: Mapping[str, ByHand] = {solana.PROVIDER: solana.ByHand()}
 
 
 def of(provider: str) -> Method | None:

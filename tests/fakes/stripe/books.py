@@ -83,6 +83,7 @@ class Books:
             client_reference_id=terms.get("client_reference_id"),
             metadata=terms.get("metadata", {}),
             mode=terms["mode"],
+            payment_method_types=terms.get("payment_method_types", ["card"]),
             currency=terms["line_items"][0]["price_data"]["currency"],
             amount_subtotal=subtotal,
             amount_total=subtotal,

@@ -147,6 +147,10 @@ class FakeStripe:
             return 400, _error("invalid_request_error", "this fake wants adaptive pricing off")
         if form["line_items"][0]["price_data"]["currency"] != "usd":
             return 400, _error("invalid_request_error", "one currency")
+        kinds = form.get("payment_method_types", [])
+        if "crypto" in kinds and form.get("payment_intent_data", {}).get("setup_future_usage"):
+            message = "The payment method `crypto` cannot be used with `setup_future_usage`."
+            return 400, _error("invalid_request_error", message)
         if "customer" in form and form["customer"] not in self.books.objects:
             error = _error("invalid_request_error", "No such customer", code="resource_missing")
             error["error"]["param"] = "customer"

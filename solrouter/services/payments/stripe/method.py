@@ -185,7 +185,7 @@ class StripeMethod:
         settings = config.current()
         name = {"payment": payment.public_id}
         intent: dict[str, Any] = {"metadata": name}
-        if payment.details.get("saves_card"):
+        if payment.details.get("saves_card") and payment.method == CARD:
             intent["setup_future_usage"] = "off_session"
         terms: dict[str, Any] = {
             "mode": "payment",
