@@ -10,7 +10,7 @@ from typing import Any
 from flask import Flask, Request
 from werkzeug.routing import MapAdapter
 
-from solrouter import blueprints, cli, config, database, extensions, logs, secrets
+from solrouter import blueprints, cli, config, database, extensions, logs, secrets, tracebacks
 from solrouter.blueprints import mounts
 from solrouter.services import housekeeping, startup
 
@@ -64,6 +64,7 @@ def create_app(environ: Mapping[str, str] | None = None, *, is_server: bool = Fa
 
 
 def _begin_serving(app: Flask) -> None:
+    tracebacks.take_over()
     with app.app_context():
         startup.begin()
 

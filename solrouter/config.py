@@ -754,6 +754,14 @@ SETTINGS: tuple[Setting, ...] = (
         "Accounts",
     ),
     Setting(
+        "SOLROUTER_CONTENT_DAYS_MAX",
+        "30",
+        whole,
+        "How many days an account that asks for it may have its prompts and answers kept, at most. "
+        "0: nobody's are kept, and what was is deleted.",
+        "Accounts",
+    ),
+    Setting(
         "SOLROUTER_KEYS_PER_ACCOUNT_MAX",
         "200",
         whole,

@@ -10,6 +10,7 @@ SolRouterError                      message for people, code for programs
 │  ├─ IdempotencyMismatch  RequestInProgress  AnswerNotKept
 ├─ InsufficientCredit               the balance cannot pay
 │  └─ KeyLimitReached               the key's own budget cannot
+│     └─ MemberLimitReached         that of whoever made the key cannot
 ├─ RateLimited(retry_after_s)       later, please
 │  └─ BalanceInUse                  the account's own running requests hold the balance
 ├─ NoProviderAvailable(attempts)    every offer failed
@@ -170,6 +171,12 @@ class KeyLimitReached(InsufficientCredit):
     """The key's own spend limit cannot pay for it."""
 
     code = "key_limit_reached"
+
+
+class MemberLimitReached(KeyLimitReached):
+    """What the maker of the key may spend in the account cannot pay for it."""
+
+    code = "member_limit_reached"
 
 
 class RateLimited(SolRouterError):

@@ -20,10 +20,11 @@ from solrouter.smtp_address import SmtpServer
 
 STAMP = "%Y-%m-%d %H:%M:%S"
 LINE = "%(asctime)s %(levelname)s %(name)s %(message)s"
-# gunicorn tells the line that it could not read, and the query of what failed.
+# gunicorn tells the line that it could not read, and the query of what failed, or the token in it.
 QUOTED = (
     (re.compile(r"(Invalid request from ip=[^\s:]*(?::[^\s:]*)*): .*", re.DOTALL), r"\1"),
     (re.compile(r"(Error handling request [^?\s]*(?: [^?\s]*)?)\?\S*"), r"\1"),
+    (re.compile(r"(Error handling request [^?\s]*(?: [^?\s]*)?/)[\w-]{36,}"), r"\1-token-"),
 )
 
 
@@ -34,7 +35,7 @@ class Redaction(logging.Formatter):
         return redaction.redacted(super().format(record))
 
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802 (the base's)
-        return _stamped(record.created)
+        return _stamped(int(record.created), int(record.msecs))
 
 
 class _Second:
@@ -43,12 +44,11 @@ class _Second:
     number, text = -1, ""
 
 
-def _stamped(at_s: float) -> str:
-    """A moment in UTC, to the millisecond."""
-    second = int(at_s)
+def _stamped(second: int, milliseconds: int) -> str:
+    """A moment in UTC."""
     if second != _Second.number:
         _Second.number, _Second.text = second, time.strftime(STAMP, time.gmtime(second))
-    return f"{_Second.text}.{int((at_s - second) * 1000):03d}Z"
+    return f"{_Second.text}.{milliseconds:03d}Z"
 
 
 def tell(log: logging.Logger, message: str, *, is_ours: bool) -> None:
@@ -58,7 +58,7 @@ def tell(log: logging.Logger, message: str, *, is_ours: bool) -> None:
     With `is_ours` every word of it is our own, so there is nothing to blank.
     """
     if log.isEnabledFor(logging.INFO):
-        line = f"{_stamped(time.time())} INFO {log.name} {message}\n"
+        line = f"{_stamped(*divmod(time.time_ns() // 1_000_000, 1000))} INFO {log.name} {message}\n"
         sys.stderr.write(line if is_ours else redaction.redacted(line))
 
 

@@ -18,7 +18,7 @@ from flask_login import current_user
 from werkzeug.datastructures import ImmutableMultiDict
 
 from solrouter import clock
-from solrouter.blueprints import hx, oauth, redirects, sealed, sessions
+from solrouter.blueprints import hx, oauth, redirects, request_ids, sealed, sessions
 from solrouter.blueprints.contexts import request_itself
 from solrouter.blueprints.oauth.provider import Provider
 from solrouter.errors import Refused
@@ -35,10 +35,13 @@ NEEDS_PROOF: Mapping[str, str] = {
     "account.begin_second_factor": "set up a second factor",
     "account.renew_recovery_codes": "make new recovery codes",
     "account.export_data": "download your data",
+    "account.keep_content": "have prompts and answers kept",
+    "account.delete_content": "delete prompts and answers",
     "account.unlink": "remove a way to sign in",
     "account.invite_member": "invite somebody to your account",
     "account.resend_team_invitation": "invite somebody to your account",
     "account.change_member_role": "change a member’s role",
+    "account.set_member_budget": "change what a member may spend",
     "account.remove_member": "remove a member",
     "account.refund_payment": "refund a payment",
     "account.set_auto_top_up": "let your card be charged by itself",
@@ -107,10 +110,11 @@ def prove(form: Mapping[str, str]) -> None:
     For the acts that ask themselves. Raises Refused (`current`, `code`) and RateLimited.
     """
     user, network = sessions.signed_in(), request.remote_addr or ""
-    if user.has_password:
-        _prove_password(user.user_id, form.get("current", ""), network)
-    if user.has_second_factor:
-        second_factors.prove(user.user_id, form.get("code", ""), network=network)
+    with request_ids.noting_refusals():
+        if user.has_password:
+            _prove_password(user.user_id, form.get("current", ""), network)
+        if user.has_second_factor:
+            second_factors.prove(user.user_id, form.get("code", ""), network=network)
 
 
 def prove_once(form: Mapping[str, str]) -> None:
@@ -118,12 +122,13 @@ def prove_once(form: Mapping[str, str]) -> None:
     user, network = sessions.signed_in(), request.remote_addr or ""
     if is_recent():
         return
-    if user.has_password:
-        _prove_password(user.user_id, form.get("current", ""), network)
-    elif user.has_second_factor:
-        second_factors.prove(user.user_id, form.get("code", ""), network=network)
-    else:
-        raise Refused("Confirm by signing in once more.")
+    with request_ids.noting_refusals():
+        if user.has_password:
+            _prove_password(user.user_id, form.get("current", ""), network)
+        elif user.has_second_factor:
+            second_factors.prove(user.user_id, form.get("code", ""), network=network)
+        else:
+            raise Refused("Confirm by signing in once more.")
     sessions.prove()
 
 

@@ -4,7 +4,10 @@ The line holds ids, never a query or a body. Other rooms add what they learn wit
 """
 
 import logging
+import re
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from urllib.parse import quote
 
 from flask import Flask, Request, Response
@@ -12,12 +15,16 @@ from flask import Flask, Request, Response
 from solrouter import clock, logs
 from solrouter.blueprints import answers
 from solrouter.blueprints.contexts import notes_itself, request_itself
+from solrouter.errors import Refused
 from solrouter.services import audit
 
 log = logging.getLogger("solrouter.access")
 
 HEADER = "X-Request-Id"
 ID_BYTES = 12
+TOKEN = "-token-"
+# 32 bytes as a mail's link spells them have 43 characters.
+LIKE_A_TOKEN = re.compile(r"[\w-]{36,}", re.ASCII)
 
 
 def init_app(app: Flask) -> None:
@@ -30,6 +37,16 @@ def init_app(app: Flask) -> None:
 def note(**ids: str) -> None:
     """Adds ids, such as `account` or `key`, to this request's line in the access log."""
     notes_itself().setdefault("log_ids", {}).update(ids)
+
+
+@contextmanager
+def noting_refusals() -> Iterator[None]:
+    """Around a proof of who somebody is: that it was refused stands in the access log, too."""
+    try:
+        yield
+    except Refused:
+        note(proof="refused")
+        raise
 
 
 def begin() -> None:
@@ -63,7 +80,10 @@ def _path_to_log(asked: Request) -> str:
     token = (asked.view_args or {}).get("token")
     if token:
         # A link of a mail: whoever has it gets in.
-        path = path.replace(token, "-token-")
+        path = path.replace(token, TOKEN)
+    elif asked.url_rule is None:
+        # Nor when it leads to no page: asked for in another way, or not copied whole.
+        path = LIKE_A_TOKEN.sub(TOKEN, path)
     # Quoted, since a path may hold any character, line ends included.
     return quote(path)
 

@@ -53,6 +53,7 @@ from solrouter.models.requests import (
     Hold,
     IdempotencyKey,
     Keepsake,
+    KeptContent,
     Lease,
     Worker,
 )
@@ -72,6 +73,7 @@ __all__ = [
     "IdempotencyKey",
     "Identity",
     "Keepsake",
+    "KeptContent",
     "KeyDay",
     "LanguageModel",
     "Lease",

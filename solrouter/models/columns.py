@@ -107,3 +107,25 @@ def _sqlite_now_us(element: db_now_us, compiler: SQLCompiler, **kw: Any) -> str:
         "(CAST(strftime('%s', 'now') AS INTEGER) * 1000000"
         " + CAST(substr(strftime('%f', 'now'), 4, 3) AS INTEGER) * 1000)"
     )
+
+
+class days_after(expression.FunctionElement[datetime]):  # noqa: N801 (reads as the SQL function it is)
+    """A column's time and so many days."""
+
+    type = UtcDateTime()
+    inherit_cache = True
+
+    def __init__(self, moment: Any, days: int) -> None:
+        super().__init__(moment, expression.literal(days, Integer))
+
+
+@compiles(days_after, "postgresql")
+def _postgresql_later(element: days_after, compiler: SQLCompiler, **kw: Any) -> str:
+    moment, days = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"({moment} + make_interval(days => {days}))"
+
+
+@compiles(days_after, "sqlite")
+def _sqlite_later(element: days_after, compiler: SQLCompiler, **kw: Any) -> str:
+    moment, days = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"strftime('%Y-%m-%d %H:%M:%f000', {moment}, ({days}) || ' days')"

@@ -86,6 +86,12 @@ class Account(Base):
         UtcDateTime, comment="when a payment of it was first disputed"
     )
     keys_frozen_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    content_days: Mapped[int | None] = mapped_column(
+        comment="how long prompts and answers are kept; null: they are not"
+    )
+    content_cleared_at: Mapped[datetime | None] = mapped_column(
+        UtcDateTime, comment="what was asked before this is not kept any more"
+    )
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 

@@ -21,7 +21,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, mapped_column
 
 from solrouter.extensions import Base
-from solrouter.models.columns import SEALED_BRIEFLY, Json, TimeOrderedId, UtcDateTime
+from solrouter.models.columns import SEALED, SEALED_BRIEFLY, Json, TimeOrderedId, UtcDateTime
 
 
 class Hold(Base):
@@ -130,6 +130,24 @@ class Keepsake(Base):
     account_id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
     digest: Mapped[bytes] = mapped_column(LargeBinary(32), primary_key=True)
     value: Mapped[bytes] = mapped_column(LargeBinary, info=SEALED_BRIEFLY)
+    expires_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class KeptContent(Base):
+    """A request's prompt and answer, where its account wants them kept: encrypted, with the
+    completion's id inside.
+    """
+
+    __tablename__ = "kept_contents"
+    __table_args__ = (
+        Index("ix_kept_contents_account_id_completion_id", "account_id", "completion_id"),
+        Index("ix_kept_contents_expires_at", "expires_at"),
+    )
+
+    completion_id: Mapped[uuid.UUID] = mapped_column(TimeOrderedId, primary_key=True)
+    account_id: Mapped[int] = mapped_column(BigInteger)
+    content: Mapped[bytes] = mapped_column(LargeBinary, info=SEALED)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     expires_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, Select, func, select
+from sqlalchemy import ColumnElement, Row, Select, func, select
 
 from solrouter import database
 from solrouter.clock import first_id_at, start_of_day, utcnow
@@ -88,19 +88,24 @@ def parse_id(text: str) -> uuid.UUID:
         raise NotFound("There is no such request.") from None
 
 
-def recent(account_id: int, *, limit: int, before: str | None = None) -> list[Receipt]:
-    """The account's requests that have ended, newest first; `before` is the last id seen."""
-    query = _query().where(Completion.account_id == account_id).limit(limit)
+def recent(
+    account_id: int, *, limit: int, before: str | None = None, maker_id: int | None = None
+) -> list[Receipt]:
+    """The account's requests that have ended, newest first; `before` is the last id seen.
+
+    With `maker_id` those of the keys that this person made.
+    """
+    query = _query().where(*_is_of(account_id, maker_id)).limit(limit)
     if before is not None:
         query = query.where(Completion.id < parse_id(before))
     rows = database.read_apart(lambda connection: connection.execute(query).all())
     return [_receipt(row) for row in rows]
 
 
-def find(account_id: int, identifier: str) -> Receipt:
+def find(account_id: int, identifier: str, *, maker_id: int | None = None) -> Receipt:
     """One request of the account. Raises NotFound, also for somebody else's."""
     wanted = parse_id(identifier)
-    query = _query().where(Completion.account_id == account_id, Completion.id == wanted)
+    query = _query().where(*_is_of(account_id, maker_id), Completion.id == wanted)
     with database.read() as connection:
         row = connection.execute(query).one_or_none()
     if row is None:
@@ -147,8 +152,8 @@ def usual_output_tokens(account_id: int, model: str) -> int | None:
     return None if average is None else max(round(average), 1)
 
 
-def summary(account_id: int) -> Summary:
-    """What the account has spent today and this month."""
+def summary(account_id: int, *, maker_id: int | None = None) -> Summary:
+    """What the account, or one person's keys in it, have spent today and this month."""
     today = start_of_day(utcnow())
     month = today.replace(day=1)
     is_today = Completion.id >= first_id_at(today)
@@ -157,9 +162,14 @@ def summary(account_id: int) -> Summary:
         func.coalesce(func.sum(Completion.charge_nanos), 0),
         func.count().filter(is_today),
         func.count(),
-    ).where(Completion.account_id == account_id, Completion.id >= first_id_at(month))
+    ).where(*_is_of(account_id, maker_id), Completion.id >= first_id_at(month))
     row = database.read_apart(lambda connection: connection.execute(query).one())
     return Summary(int(row[0]), int(row[1]), row[2], row[3])
+
+
+def _is_of(account_id: int, maker_id: int | None) -> list[ColumnElement[bool]]:
+    of_account = [Completion.account_id == account_id]
+    return of_account if maker_id is None else [*of_account, Completion.user_id == maker_id]
 
 
 def _query() -> Select[*tuple[Any, ...]]:

@@ -1,4 +1,4 @@
-"""Budgets in money: when a period begins, what is spent in it, and the row behind a key's limit.
+"""Budgets in money, of keys and of members: when a period begins, what is spent in it, the rows.
 
 Builds statements; verbs of others run them in their transactions. A period passes without a job:
 whoever reads or charges a budget compares `period_start` with the calendar of the database's clock,
@@ -18,6 +18,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Select,
+    bindparam,
     case,
     delete,
     func,
@@ -29,7 +30,8 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.expression import FunctionElement
 
-from solrouter.clock import first_id_at
+from solrouter import config, database
+from solrouter.clock import first_id_at, utcnow
 from solrouter.models import Budget, Completion, Hold
 from solrouter.models.columns import UtcDateTime
 
@@ -38,6 +40,8 @@ NEVER = "never"
 # What people, commands and OpenRouter's clients call the periods.
 PERIODS = {NEVER: LIFETIME, "daily": DAY, "weekly": WEEK, "monthly": MONTH}
 RESETS = {period: word for word, period in PERIODS.items()}
+# A request older than its deadline and this has been settled: what it cost changes no more.
+SETTLED_AFTER = timedelta(hours=1)
 # A lifetime began before every hold, whichever machine's clock wrote the hold down.
 EVER = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -130,9 +134,67 @@ def period_end(period: str | None, start: datetime | None) -> datetime | None:
     return start + timedelta(days=7 if period == WEEK else 1)
 
 
+@dataclass(frozen=True, slots=True)
+class OfKey:
+    """A key's budget, and which requests count for it."""
+
+    account_id: int
+    key_id: int
+
+    @property
+    def subject(self) -> str:
+        """Its name in the table."""
+        return subject(self.key_id)
+
+    def counts(self, table: type[Completion] | type[Hold]) -> tuple[ColumnElement[bool], ...]:
+        """The conditions for the requests that count for it."""
+        return table.account_id == self.account_id, table.key_id == self.key_id
+
+
+@dataclass(frozen=True, slots=True)
+class OfMember:
+    """The budget of a member in an account, for all keys that they have made there."""
+
+    account_id: int
+    user_id: int
+
+    @property
+    def subject(self) -> str:
+        """Its name in the table."""
+        return member_subject(self.account_id, self.user_id)
+
+    def counts(self, table: type[Completion] | type[Hold]) -> tuple[ColumnElement[bool], ...]:
+        """The conditions for the requests that count for it."""
+        return table.account_id == self.account_id, table.user_id == self.user_id
+
+
+Owner = OfKey | OfMember
+
+
 def subject(key_id: int) -> str:
     """The name of a key in the budgets table."""
     return f"key:{key_id}"
+
+
+def member_subject(account_id: int, user_id: int) -> str:
+    """The name of an account's member in the budgets table."""
+    return f"member:{account_id}:{user_id}"
+
+
+def subjects_of(row: Any) -> dict[str, str]:
+    """The names of the budgets that a request counts for, as `bind` wants them.
+
+    Of whatever says its `key_id`, `account_id` and `user_id`.
+    """
+    return {
+        "key_subject": subject(row.key_id),
+        "member_subject": member_subject(row.account_id, row.user_id),
+    }
+
+
+def is_counted() -> ColumnElement[bool]:
+    """The condition for the budgets of `subjects_of`, for a prepared statement."""
+    return Budget.subject.in_([bindparam("key_subject"), bindparam("member_subject")])
 
 
 def calendar(connection: Connection) -> Calendar:
@@ -140,41 +202,77 @@ def calendar(connection: Connection) -> Calendar:
     return Calendar(*connection.execute(select(day_start(), week_start(), month_start())).one())
 
 
-def charged(key_id: int, *, since: datetime, before: datetime | None = None) -> Select[int]:
-    """The query for what the key's requests of this time have been charged."""
+def charged(whose: Owner, *, since: datetime, before: datetime | None = None) -> Select[int]:
+    """The query for what the requests of this time have been charged that count."""
     query = select(func.coalesce(func.sum(Completion.charge_nanos), 0)).where(
-        Completion.key_id == key_id, Completion.id >= first_id_at(since)
+        *whose.counts(Completion), Completion.id >= first_id_at(since)
     )
     return query if before is None else query.where(Completion.id < first_id_at(before))
 
 
-def held(account_id: int, key_id: int, *, since: datetime) -> Select[int]:
-    """The query for what the key's running requests hold that began in this time.
+def held(whose: Owner, *, since: datetime) -> Select[int]:
+    """The query for what the running requests hold that count and began in this time.
 
     Their settlement gives back what they hold too much to the same budgets, by the same condition.
     """
     return select(func.coalesce(func.sum(Hold.amount_nanos), 0)).where(
-        Hold.account_id == account_id, Hold.key_id == key_id, Hold.created_at >= since
+        *whose.counts(Hold), Hold.created_at >= since
     )
 
 
-def put(connection: Connection, key_id: int, limit: Limit, *, start: datetime, spent: int) -> None:
-    """Gives a key this limit in place of any other, with what has been spent since `start`."""
-    remove(connection, key_id)
-    row = {"limit_nanos": limit.nanos, "spent_nanos": spent, "period_start": start}
-    connection.execute(insert(Budget).values(subject=subject(key_id), period=limit.period, **row))
+@dataclass(frozen=True, slots=True)
+class Past:
+    """When a period began, what was charged in it for good, and until when that is counted."""
+
+    start: datetime
+    charged_nanos: int
+    until: datetime
 
 
-def change_amount(connection: Connection, key_id: int, limit: Limit) -> bool:
-    """Changes what the key may spend in each period, and what is spent stands.
+def past(whose: Owner, period: str) -> Past:
+    """What was spent of a period that nobody counted until now.
 
-    False when it has no limit of this period.
+    Summed outside of any transaction, which a long history would keep open for too long; what may
+    still change is counted within it (`begin`).
     """
-    changed = update(Budget).where(Budget.subject == subject(key_id))
-    changed = changed.where(Budget.period == limit.period)
+    settled_after = SETTLED_AFTER + timedelta(seconds=config.current()["SOLROUTER_TOTAL_S"])
+
+    def query(connection: Connection) -> Past:
+        start = calendar(connection).start(period)
+        until = max(start, utcnow() - settled_after)
+        found = connection.execute(charged(whose, since=start, before=until)).scalar_one()
+        return Past(start, int(found), until)
+
+    return database.read_apart(query)
+
+
+def begin(connection: Connection, whose: Owner, limit: Limit, before: Past) -> None:
+    """Gives this limit in place of any other, with all that was spent in its period.
+
+    For whoever has the account's lock, so that no request is counted half.
+    """
+    recent = connection.execute(charged(whose, since=before.until)).scalar_one()
+    running = connection.execute(held(whose, since=before.start)).scalar_one()
+    spent = before.charged_nanos + int(recent) + int(running)
+    put(connection, whose, limit, start=before.start, spent=spent)
+
+
+def put(connection: Connection, whose: Owner, limit: Limit, *, start: datetime, spent: int) -> None:
+    """Gives this limit in place of any other, with what has been spent since `start`."""
+    remove(connection, whose)
+    row = {"limit_nanos": limit.nanos, "spent_nanos": spent, "period_start": start}
+    connection.execute(insert(Budget).values(subject=whose.subject, period=limit.period, **row))
+
+
+def change_amount(connection: Connection, whose: Owner, limit: Limit) -> bool:
+    """Changes what may be spent in each period, and what is spent stands.
+
+    False when there is no limit of this period.
+    """
+    changed = update(Budget).where(Budget.subject == whose.subject, Budget.period == limit.period)
     return connection.execute(changed.values(limit_nanos=limit.nanos)).rowcount == 1
 
 
-def remove(connection: Connection, key_id: int) -> None:
-    """Takes a key's limit away."""
-    connection.execute(delete(Budget).where(Budget.subject == subject(key_id)))
+def remove(connection: Connection, whose: Owner) -> None:
+    """Takes the limit away."""
+    connection.execute(delete(Budget).where(Budget.subject == whose.subject))

@@ -5,6 +5,7 @@
 | the user                              | a row without address, name, password or ways in         |
 | an account that is theirs alone       | emptied into the ledger's `forfeited`, frozen, nameless  |
 | its keys                              | revoked, nameless                                        |
+| its kept prompts and answers          | deleted                                                  |
 | its saved card and automatic top-ups  | forgotten; where refunds were to go, too                 |
 | their keys in others' accounts        | disabled, for the owner to see                           |
 | transfers, receipts, the audit trail  | stay                                                     |
@@ -29,7 +30,15 @@ from solrouter.models import (
     User,
 )
 from solrouter.models.columns import db_now
-from solrouter.services import admission, audit, key_rows, members, payments, team_invitations
+from solrouter.services import (
+    admission,
+    audit,
+    contents,
+    key_rows,
+    members,
+    payments,
+    team_invitations,
+)
 
 NAMELESS = "Deleted"
 
@@ -125,6 +134,7 @@ def _close(connection: Connection, closing: Closing, actor: str) -> None:
     count = connection.execute(revoked).rowcount
     connection.execute(of_account.values(name=NAMELESS))
     team_invitations.remove_all(connection, closing.account_id)
+    contents.close(connection, closing.account_id)
     payments.forget(connection, closing.account_id)
     named = update(Account).where(Account.id == closing.account_id)
     connection.execute(named.values(name=NAMELESS))

@@ -1,7 +1,7 @@
 """Periodic work of each web process: its lease renewed, the holds of the dead released, yesterday's
-usage summed up, mails sent, payments on a chain looked for, writes made that were due while the
-database did not answer, news of the offers' health shared with the others, and the last streams
-ended when the server is told to stop.
+usage summed up, mails sent, prompts and answers kept for who wants that, payments looked for,
+writes made that were due while the database did not answer, news of the offers' health shared with
+the others, and the last streams ended when the server is told to stop.
 """
 
 import atexit
@@ -17,6 +17,7 @@ from solrouter.errors import SolRouterError
 from solrouter.interruptions import ServerStopping
 from solrouter.services import (
     admission,
+    contents,
     delivery,
     email_tokens,
     health,
@@ -35,6 +36,8 @@ ROUNDS_PER_LEASE = 3
 LOOK_EVERY_S = 0.5
 # A mail that this process orders is sent at once; others and second tries wait so long.
 MAIL_EVERY_S = 10.0
+# A content is written at once; one that the database did not take waits so long.
+CONTENTS_EVERY_S = 10.0
 # Each payment says itself when it is due; mostly none is.
 CHAIN_EVERY_S = 1.0
 # How soon a balance below its threshold is topped up, and a payment that is due asked about.
@@ -55,6 +58,7 @@ def tick() -> None:
         released = admission.expire()
         sessions.forget_expired()
         keepsakes.forget_expired()
+        contents.forget_expired()
         key_usage.roll_up()
         outbox.forget_old()
         database.transact(email_tokens.forget_expired, durable=False)
@@ -73,6 +77,7 @@ def run_for_ever() -> None:
     works = (
         ("health", share_health_for_ever),
         ("mail", carry_mail_for_ever),
+        ("contents", write_contents_for_ever),
         ("payments", watch_payments_for_ever),
         ("solana", watch_chain_for_ever),
     )
@@ -147,6 +152,13 @@ def carry_mail() -> None:
         log.exception("mails could not be sent")
 
 
+def write_contents_for_ever() -> None:
+    """Writes prompts and answers that are to be kept, soon after their requests have ended."""
+    while True:
+        contents.wait_for_some(CONTENTS_EVERY_S)
+        contents.write_waiting()
+
+
 def watch_chain_for_ever() -> None:
     """Looks for payments on the chain. Apart: its nodes may be slow to answer."""
     while solana.is_set_up():
@@ -198,6 +210,7 @@ def finish() -> None:
     while admission.late_writes() and monotonic_s() < until_s:
         admission.catch_up()
         time.sleep(0.1)
+    contents.write_waiting()
 
 
 class _Rounds:

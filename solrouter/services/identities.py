@@ -20,7 +20,7 @@ from sqlalchemy.exc import IntegrityError
 
 from solrouter import clock, database, models
 from solrouter.errors import AddressKnown, NotFound, Refused
-from solrouter.services import addresses, audit, invitations, outbox, people, throttles
+from solrouter.services import addresses, audit, invitations, notices, outbox, people, throttles
 from solrouter.services.people import DEFAULT_PLAN, User
 
 T = TypeVar("T")
@@ -165,8 +165,10 @@ def unlink(user_id: int, provider: str) -> str:
         if not _ways_in(connection, user_id):
             raise Refused(LAST_WAY_IN)
         _note(connection, user_id, "sign_in.removed", provider)
+        notices.put(connection, "sign_in_removed", user_id, provider=name)
 
     database.transact(write)
+    outbox.ring()
     return name
 
 
@@ -303,10 +305,8 @@ def _verify_email(connection: Connection, user_id: int, proven_email: str) -> No
 
 def _tell(connection: Connection, user_id: int, profile: ProvenIdentity) -> None:
     """Tells the owner of the address, who may not be the one who did it."""
-    user = people.find(connection, models.User.id == user_id)
-    if user is not None and user.is_verified:
-        facts = {"provider": profile.provider_name, "login": people.as_name(profile.login)}
-        outbox.put(connection, "sign_in_added", user.email, user_id=user_id, facts=facts)
+    facts = {"provider": profile.provider_name, "login": people.as_name(profile.login)}
+    notices.put(connection, "sign_in_added", user_id, **facts)
 
 
 def _note(connection: Connection, user_id: int, action: str, provider: str) -> None:

@@ -5,7 +5,6 @@
 
 import secrets as random
 from collections.abc import Callable
-from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import (
@@ -31,7 +30,7 @@ from solrouter.errors import Forbidden, KeyInvalid, KeyRevoked, Refused
 from solrouter.models import Account, ApiKey, FormerSecret, Membership, Plan, User
 from solrouter.models.columns import db_now
 from solrouter.services import budgets, key_rows, key_rules, principals
-from solrouter.services.budgets import Limit
+from solrouter.services.budgets import Limit, OfKey
 from solrouter.services.key_rules import Rules
 from solrouter.services.key_text import hint, is_well_formed, make_text
 from solrouter.services.principals import Proof
@@ -40,8 +39,6 @@ LAST_USED_EVERY_S = 60
 SCOPE_INFERENCE = key_rules.INFERENCE
 INVALID = "Invalid API key provided."
 LIFETIME = budgets.LIFETIME
-# A request older than its deadline and this has been settled: what it cost changes no more.
-SETTLED_AFTER = timedelta(hours=1)
 
 Key = key_rows.Key
 NewKey = key_rows.NewKey
@@ -106,7 +103,8 @@ def create(
         ).scalar_one()
         if limit is not None:
             start = budgets.calendar(connection).start(limit.period)
-            budgets.put(connection, key_id, limit, start=start, spent=0)
+            whose = OfKey(account_id, key_id)
+            budgets.put(connection, whose, limit, start=start, spent=0)
         connection.execute(
             key_rows.event("created", account_id, key_id, actor or f"user:{user_id}", facts)
         )
@@ -174,7 +172,9 @@ def change(
     changes = _changes(row, name, limit, rules)
     columns = {"name": name, **key_rows.rule_columns(rules)}
     values = {column: value for column, value in columns.items() if column in changes}
-    past = _past(row.id, limit) if limit is not None and limit.period != row.period else None
+    whose, past = OfKey(account_id, row.id), None
+    if limit is not None and limit.period != row.period:
+        past = budgets.past(whose, limit.period)
 
     def verb(connection: Connection) -> None:
         # Admissions and settlements of the account wait here, so that none is counted half.
@@ -183,14 +183,10 @@ def change(
         if connection.execute(named.values(updated_at=utcnow(), **values)).rowcount != 1:
             raise Refused(key_rows.IS_REVOKED, param="name")
         if limit is None:
-            budgets.remove(connection, row.id)
+            budgets.remove(connection, whose)
         elif past is not None:
-            start, settled, until = past
-            recent = connection.execute(budgets.charged(row.id, since=until)).scalar_one()
-            held = connection.execute(budgets.held(account_id, row.id, since=start)).scalar_one()
-            spent = settled + int(recent) + int(held)
-            budgets.put(connection, row.id, limit, start=start, spent=spent)
-        elif not budgets.change_amount(connection, row.id, limit):
+            budgets.begin(connection, whose, limit, past)
+        elif not budgets.change_amount(connection, whose, limit):
             raise Refused("The limit was changed meanwhile. Please try again.", param="limit")
         connection.execute(key_rows.event("changed", account_id, row.id, actor, changes))
 
@@ -229,7 +225,7 @@ def recall(text: str, *, address: str = "") -> Principal | None:
     """Who this key spoke for a moment ago: no proof before an admission has made it one."""
     if not is_well_formed(text):
         return None
-    return principals.recalled(secrets.current().newest.digest(text), address)
+    return principals.memory().recalled(secrets.current().newest.digest(text), address)
 
 
 def authenticate(text: str, *, address: str = "") -> Principal:
@@ -269,9 +265,10 @@ def authenticate(text: str, *, address: str = "") -> Principal:
         limits=limits_in(row),
         networks_allowed=None if row.networks_allowed is None else tuple(row.networks_allowed),
         address=address,
+        content_days=row.content_days,
     )
     if row.is_own:
-        principals.remember(principal, Proof(digest, row.terms))
+        principals.memory().remember(principal, Proof(digest, row.terms))
     return principal
 
 
@@ -290,6 +287,7 @@ def _find_by_digest(_dialect: str) -> Executable:
         secret.c.is_own,
         secret.c.has_ended,
         secret.c.was_seldom_seen,
+        Account.content_days,
         *state_columns(),
         *limit_columns(),
         User.disabled_at.label("user_disabled_at"),
@@ -414,19 +412,3 @@ def _changes(
         **{what: [before[what], after[what]] for what in before},
     }
     return {what: pair for what, pair in pairs.items() if pair[0] != pair[1]}
-
-
-def _past(key_id: int, limit: Limit) -> tuple[datetime, int, datetime]:
-    """When the period began, what was charged in it for good, and until when that is counted.
-
-    Summed outside of the transaction, which a long history would keep open for too long.
-    """
-    ages = SETTLED_AFTER + timedelta(seconds=config.current()["SOLROUTER_TOTAL_S"])
-
-    def query(connection: Connection) -> tuple[datetime, int, datetime]:
-        start = budgets.calendar(connection).start(limit.period)
-        until = max(start, utcnow() - ages)
-        charged = budgets.charged(key_id, since=start, before=until)
-        return start, int(connection.execute(charged).scalar_one()), until
-
-    return database.read_apart(query)

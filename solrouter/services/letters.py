@@ -70,7 +70,11 @@ def _paragraph(part: str) -> _Paragraph:
 
 
 def _as_text(paragraph: _Paragraph) -> str:
-    return paragraph.text if paragraph.is_link else textwrap.fill(paragraph.text, COLUMNS)
+    return (
+        paragraph.text
+        if paragraph.is_link
+        else textwrap.fill(paragraph.text, COLUMNS, break_on_hyphens=False)
+    )
 
 
 @cache

@@ -11,6 +11,8 @@ CHANGE_EMAIL = "/account/change-email/{token}"
 RESET_PASSWORD = "/password/reset/{token}"
 FORGOT_PASSWORD = "/password/forgot"
 SETTINGS = "/account/settings"
+OVERVIEW = "/account"
+TEAM = "/account/team"
 INVITATION = "/signup?invitation={token}"
 JOIN_TEAM = "/account/team/join/{token}"
 BALANCE = "/account/balance"
@@ -21,6 +23,8 @@ ALL = (
     RESET_PASSWORD,
     FORGOT_PASSWORD,
     SETTINGS,
+    OVERVIEW,
+    TEAM,
     INVITATION,
     JOIN_TEAM,
     BALANCE,

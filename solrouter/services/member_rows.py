@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import ColumnElement, Connection, String, cast, func, literal, select
 
 from solrouter.errors import NotFound
-from solrouter.models import Account, ApiKey, Membership, User
-from solrouter.services import people
+from solrouter.models import Account, ApiKey, Budget, Membership, User
+from solrouter.services import budgets, people
 
 NOBODY = "There is no such member."
 
@@ -26,6 +26,11 @@ class Member:
     role: str
     joined_at: datetime
     live_keys: int
+    # What their keys may spend here in each period, and have; None without such a budget.
+    limit_nanos: int | None = None
+    spent_nanos: int = 0
+    resets: str = budgets.NEVER
+    resets_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,15 +90,47 @@ def members(connection: Connection, account_id: int, user_id: int | None = None)
     )
     query = (
         select(
-            User.public_id, User.email, User.name, Membership.role, Membership.created_at, live_keys
+            User.public_id,
+            User.email,
+            User.name,
+            Membership.role,
+            Membership.created_at,
+            live_keys.label("live_keys"),
+            Budget.limit_nanos,
+            func.coalesce(budgets.spent_now(), 0).label("spent_nanos"),
+            Budget.period,
+            budgets.period_start().label("period_start"),
         )
         .join(Membership, Membership.user_id == User.id)
+        .outerjoin(Budget, Budget.subject == _subject())
         .where(Membership.account_id == account_id)
         .order_by(Membership.created_at, User.id)
     )
     if user_id is not None:
         query = query.where(User.id == user_id)
-    return [Member(*row) for row in connection.execute(query)]
+    return [
+        Member(
+            row.public_id,
+            row.email,
+            row.name,
+            row.role,
+            row.created_at,
+            row.live_keys,
+            row.limit_nanos,
+            int(row.spent_nanos),
+            budgets.RESETS[row.period or budgets.LIFETIME],
+            budgets.period_end(row.period, row.period_start),
+        )
+        for row in connection.execute(query)
+    ]
+
+
+def _subject() -> ColumnElement[str]:
+    """`budgets.member_subject` of a membership's row."""
+    account_id, user_id = (
+        cast(column, String) for column in (Membership.account_id, Membership.user_id)
+    )
+    return literal("member:") + account_id + ":" + user_id
 
 
 def left_keys(connection: Connection, account_id: int) -> list[LeftKey]:

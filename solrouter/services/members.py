@@ -5,6 +5,7 @@
 | keys in the account         | disabled in the same transaction, and marked for its owners       |
 | browsers that act for it    | act for their own account; for a new one, if this was their own   |
 | what they invited           | taken back                                                        |
+| their budget                | gone with their membership                                        |
 
 Every verb waits for the account's lock first and looks then, so that of two owners who leave at
 once one stays.
@@ -21,14 +22,17 @@ from solrouter.models import Account, ApiKey, Membership, Session, User
 from solrouter.models.columns import db_now
 from solrouter.services import (
     audit,
+    budgets,
     key_rows,
     links,
     member_rows,
+    notices,
     outbox,
     people,
     team_invitations,
     throttles,
 )
+from solrouter.services.budgets import OfMember
 from solrouter.services.member_rows import Belonging, LeftKey, Member
 from solrouter.services.team_invitations import Pending
 
@@ -190,6 +194,38 @@ def change_role(account_id: int, public_id: str, role: str, *, by: int) -> Membe
         _give_own_account(connection, account_id, user_id)
         subject = f"user:{user_id}"
         _note(connection, account_id, "member.role", subject, by=by, role=[before, role])
+        if user_id != by:
+            notices.put(connection, "role_changed", user_id, by=_email(connection, by), role=role)
+
+    database.transact(write)
+    outbox.ring()
+    return find(account_id, public_id)
+
+
+def set_budget(
+    account_id: int, public_id: str, *, limit_nanos: int | None, resets: str, by: int
+) -> Member:
+    """Gives a member a budget for all keys that they have made here, from the next request on.
+
+    None takes it away. What is spent in the period counts, whatever the budget was before.
+    Raises Refused (`limit`, `resets`), NotFound and Forbidden.
+    """
+    limit = key_rows.limited(limit_nanos, resets)
+    with database.read() as connection:
+        user_id, _ = member_rows.find(connection, account_id, public_id)
+    whose = OfMember(account_id, user_id)
+    past = None if limit is None else budgets.past(whose, limit.period)
+
+    def write(connection: Connection) -> None:
+        _lock_as_owner(connection, account_id, by)
+        member_rows.find(connection, account_id, public_id)
+        (before,) = member_rows.members(connection, account_id, user_id)
+        if limit is None or past is None:
+            budgets.remove(connection, whose)
+        else:
+            budgets.begin(connection, whose, limit, past)
+        details = {"limit_nanos": [before.limit_nanos, limit_nanos], "resets": resets}
+        _note(connection, account_id, "member.budget", f"user:{user_id}", by=by, **details)
 
     database.transact(write)
     return find(account_id, public_id)
@@ -206,9 +242,13 @@ def remove(account_id: int, public_id: str, *, by: int) -> Member:
         user_id, _ = member_rows.find(connection, account_id, public_id)
         (gone,) = member_rows.members(connection, account_id, user_id)
         _part(connection, account_id, user_id, by=by)
+        if user_id != by:
+            notices.put(connection, "member_removed", user_id, by=_email(connection, by))
         return gone
 
-    return database.transact(write)
+    gone = database.transact(write)
+    outbox.ring()
+    return gone
 
 
 def leave(account_id: int, user_id: int) -> None:
@@ -250,6 +290,7 @@ def end(connection: Connection, account_id: int, user_id: int) -> int:
     For callers who have the account's lock and have looked whether it may end.
     """
     connection.execute(delete(Membership).where(*member_rows.is_of(account_id, user_id)))
+    budgets.remove(connection, OfMember(account_id, user_id))
     team_invitations.remove_by(connection, account_id, user_id)
     stopped = (
         update(ApiKey)
@@ -288,6 +329,12 @@ def _give_own_account(connection: Connection, account_id: int, user_id: int) -> 
     name = user.name or user.email.partition("@")[0]
     plan: str = config.current()["SOLROUTER_DEFAULT_PLAN"]
     return people.give_account(connection, user_id, name, plan)
+
+
+def _email(connection: Connection, user_id: int) -> str:
+    user = people.find(connection, User.id == user_id)
+    assert user is not None, "whoever acts is a user"
+    return user.email
 
 
 def _as_role(text: str) -> str:

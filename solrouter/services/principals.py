@@ -6,7 +6,6 @@ transaction, that everything which is remembered still holds. So a key that was 
 elsewhere gets no further with its next request.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -17,7 +16,6 @@ from solrouter.services import key_rules
 
 REMEMBERED_S = 5.0
 REMEMBERED_MAX = 4096
-MEMORY = "principals"
 # What of a key's row decides what its requests may do, as one text; SQL for both databases.
 TERMS = (
     "api_keys.scopes || '/' || coalesce(CAST(api_keys.models_allowed AS TEXT), '') || '/' || "
@@ -66,6 +64,9 @@ class Principal:
     networks_allowed: tuple[str, ...] | None = None
     # Whence it was asked, as far as our proxies know.
     address: str = ""
+    # How long its account wants prompts and answers kept; None: not at all. What is remembered of
+    # this is proven when a content is written (`contents`).
+    content_days: int | None = None
     proof: Proof | None = None
 
     def require(self, scope: str, *others: str) -> None:
@@ -82,29 +83,36 @@ class Principal:
         return replace(self, proof=None) == replace(other, proof=None)
 
 
-# By the secret's digest and the address, since a principal says both.
-_Memory = dict[tuple[bytes, str], tuple[float, Principal]]
+class Memory:
+    """Whom secrets spoke for a moment ago, the oldest forgotten first."""
+
+    def __init__(self, *, most: int = REMEMBERED_MAX, seconds: float = REMEMBERED_S) -> None:
+        self._most = most
+        self._seconds = seconds
+        # By the secret's digest and the address, since a principal says both.
+        self._known: dict[tuple[bytes, str], tuple[float, Principal]] = {}
+
+    def recalled(self, digest: bytes, address: str) -> Principal | None:
+        """Whom this secret spoke for, if that is not too long ago."""
+        found = self._known.get((digest, address))
+        return None if found is None or found[0] < monotonic_s() else found[1]
+
+    def remember(self, principal: Principal, proof: Proof) -> None:
+        """Remembers from now on who the secret speaks for."""
+        place = (proof.digest, principal.address)
+        # Put at the end again, so that the oldest comes first.
+        self._known.pop(place, None)
+        while len(self._known) >= self._most:
+            self._known.pop(next(iter(self._known)))
+        self._known[place] = (monotonic_s() + self._seconds, replace(principal, proof=proof))
+
+    def forget(self, account_id: int) -> None:
+        """Forgets the account's keys, in this process: for what no admission proves."""
+        for place, (_, principal) in list(self._known.items()):
+            if principal.account_id == account_id:
+                self._known.pop(place, None)
 
 
-def recalled(digest: bytes, address: str) -> Principal | None:
-    """Whom this secret spoke for a moment ago, if anybody."""
-    found = _memory().get((digest, address))
-    if found is None or found[0] < monotonic_s():
-        return None
-    return found[1]
-
-
-def remember(principal: Principal, proof: Proof) -> None:
-    """Remembers for some seconds who the secret speaks for."""
-    memory = _memory()
-    place = (proof.digest, principal.address)
-    # Put at the end again, so that the oldest comes first.
-    memory.pop(place, None)
-    while len(memory) >= REMEMBERED_MAX:
-        memory.pop(next(iter(memory)))
-    memory[place] = (monotonic_s() + REMEMBERED_S, replace(principal, proof=proof))
-
-
-def _memory() -> _Memory:
-    new: Callable[[], _Memory] = dict
-    return database.current().remembered(MEMORY, new)
+def memory() -> Memory:
+    """That of this process for the current app's database."""
+    return database.current().remembered("principals", Memory)

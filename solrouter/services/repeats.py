@@ -1,7 +1,7 @@
 """Repetitions of a request under one `Idempotency-Key`: taken, answered again, freed.
 
 It builds and runs the statements within the admission's and the settlement's transactions. The kept
-answer is one of two exceptions to “answers are not stored” (the other is `keepsakes`): sealed
+answer is one of the exceptions to “answers are not stored” (`keepsakes`, `contents`): sealed
 (AES-256-GCM, RFC 5116) under a key that is derived from the caller's API key and the idempotency
 key, neither of which is kept, at most IDEMPOTENT_ANSWER_BYTES_MAX long, deleted after a day.
 """

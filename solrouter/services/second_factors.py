@@ -27,7 +27,7 @@ from sqlalchemy import Connection, Insert, Row, Select, delete, func, insert, se
 from solrouter import clock, database, secrets
 from solrouter.errors import Refused
 from solrouter.models import RecoveryCode, SecondFactor, Session, User
-from solrouter.services import audit, people, throttles
+from solrouter.services import audit, notices, outbox, people, throttles
 from solrouter.services.throttles import Allowance
 
 log = logging.getLogger(__name__)
@@ -71,9 +71,7 @@ class Enrolment:
 
 def state_of(user_id: int) -> State:
     """How it stands with the user's second factor."""
-    codes = select(func.count()).where(
-        RecoveryCode.user_id == user_id, RecoveryCode.used_at.is_(None)
-    )
+    codes = _unused_codes(user_id)
     with database.read() as connection:
         confirmed_at = connection.execute(
             select(SecondFactor.confirmed_at).where(SecondFactor.user_id == user_id)
@@ -147,8 +145,10 @@ def confirm(
         others = (Session.user_id == user_id, Session.id != keep_session)
         connection.execute(delete(Session).where(*others))
         connection.execute(_event(user_id, "second_factor.on"))
+        notices.put(connection, "second_factor_on", user_id)
 
     database.transact(verb)
+    outbox.ring()
     return codes
 
 
@@ -181,8 +181,10 @@ def renew_codes(user_id: int) -> list[str]:
             raise Refused("Set up a second factor first.")
         _replace_codes(connection, user_id, codes)
         connection.execute(_event(user_id, "second_factor.codes_renewed"))
+        notices.put(connection, "recovery_codes_renewed", user_id)
 
     database.transact(verb)
+    outbox.ring()
     return codes
 
 
@@ -198,9 +200,13 @@ def turn_off(user_id: int, *, actor: str | None = None) -> bool:
         connection.execute(delete(RecoveryCode).where(RecoveryCode.user_id == user_id))
         if was_on is not None:
             connection.execute(_event(user_id, "second_factor.off", actor=actor))
+            by_operator = "yes" if actor else "no"
+            notices.put(connection, "second_factor_off", user_id, by_operator=by_operator)
         return was_on is not None
 
-    return database.transact(verb)
+    was_on = database.transact(verb)
+    outbox.ring()
+    return was_on
 
 
 def ask_once(user_id: int) -> bool:
@@ -216,6 +222,11 @@ def ask_once(user_id: int) -> bool:
 def _of(user_id: int) -> Select[bytes, datetime | None, datetime]:
     columns = (SecondFactor.secret_encrypted, SecondFactor.confirmed_at, SecondFactor.created_at)
     return select(*columns).where(SecondFactor.user_id == user_id)
+
+
+def _unused_codes(user_id: int) -> Select[int]:
+    of_user = (RecoveryCode.user_id == user_id, RecoveryCode.used_at.is_(None))
+    return select(func.count()).where(*of_user)
 
 
 def _is_being_set_up(row: Row[bytes, datetime | None, datetime]) -> bool:
@@ -277,8 +288,11 @@ def _take_recovery_code(user_id: int, code: str) -> None:
         if connection.execute(used).rowcount != 1:
             raise Refused("That recovery code is wrong or was used already.", param="code")
         connection.execute(_event(user_id, "second_factor.recovery_code_used"))
+        left = connection.execute(_unused_codes(user_id)).scalar_one()
+        notices.put(connection, "recovery_code_used", user_id, codes_left=str(left))
 
     database.transact(verb)
+    outbox.ring()
 
 
 def _make_codes() -> list[str]:

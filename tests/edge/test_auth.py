@@ -153,6 +153,18 @@ def test_sign_out_asks_first_and_ends_the_session(
     assert sessions_in(app) == 0
 
 
+@pytest.mark.parametrize("headers", [{}, HTMX], ids=["browser", "htmx"])
+def test_the_browser_forgets_at_sign_out_and_at_no_other_time(
+    visitor: FlaskClient, ada: User, headers: dict[str, str]
+) -> None:
+    for answer in (visitor.post("/login", data=FORM), visitor.get("/account")):
+        assert "Clear-Site-Data" not in answer.headers
+    left = visitor.post("/logout", headers=headers)
+    assert left.headers["Clear-Site-Data"] == '"cache", "storage"'
+    # Nothing of what stands beside us under the same domain.
+    assert "cookies" not in left.headers["Clear-Site-Data"]
+
+
 @pytest.mark.parametrize("path", ["/login", "/signup"])
 def test_who_is_signed_in_is_led_on(visitor: FlaskClient, path: str) -> None:
     sign_up(visitor)

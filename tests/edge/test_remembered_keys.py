@@ -12,6 +12,7 @@ from flask.testing import FlaskClient
 
 from solrouter.services import accounts, billing, key_switches, keys, principals, rotations
 from solrouter.services.key_rules import READ, Rules
+from solrouter.services.principals import Proof
 from tests.factories import Person, make_offer, make_person
 from tests.fakes.upstream import FakeUpstream
 
@@ -147,21 +148,18 @@ def test_a_former_secret_is_not_remembered(house: House) -> None:
     assert house.ask() == (200, "")
 
 
-def test_memory_is_bounded_and_forgets(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(principals, "REMEMBERED_MAX", 2)
-    texts = [
-        make_person(house.server, f"{name}@example.com").key_text for name in ("bob", "cyd", "dan")
-    ]
+def test_memory_is_bounded_and_forgets(house: House) -> None:
     with house.server.app_context():
-        for text in texts:
-            keys.authenticate(text, address=LOCAL)
-        known = [keys.recall(text, address=LOCAL) is not None for text in texts]
-        assert known == [False, True, True]
-        assert keys.recall(texts[2], address="192.0.2.1") is None, "another address"
-    monkeypatch.setattr(principals, "REMEMBERED_S", -1.0)
-    with house.server.app_context():
-        keys.authenticate(texts[2], address=LOCAL)
-        assert keys.recall(texts[2], address=LOCAL) is None
+        who = keys.authenticate(house.person.key_text, address=LOCAL)
+    memory = principals.Memory(most=2)
+    for digest in (b"one", b"two", b"three"):
+        memory.remember(who, Proof(digest, ""))
+    known = [memory.recalled(digest, LOCAL) is not None for digest in (b"one", b"two", b"three")]
+    assert known == [False, True, True]
+    assert memory.recalled(b"three", "192.0.2.1") is None, "another address"
+    short = principals.Memory(seconds=-1.0)
+    short.remember(who, Proof(b"one", ""))
+    assert short.recalled(b"one", LOCAL) is None
 
 
 def test_who_is_remembered_is_as_whom_the_database_tells(house: House) -> None:

@@ -2,6 +2,7 @@
 
 import logging
 import re
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,9 +10,13 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+from tests.authenticator import set_up_in
 from tests.edge.conftest import sign_up, visitor_of
 from tests.edge.pages import FormPage
+from tests.edge.test_recent_proof import let_time_pass
+from tests.factories import Person
 
+NEW = "another horse entirely"
 HTTPS = {"wsgi.url_scheme": "https"}
 REQUEST_ID = re.compile(r"req_[0-9a-f]{24}")
 
@@ -182,6 +187,51 @@ def test_what_looks_like_a_key_in_a_path_is_blanked(
     client.get("/x/sr_0123456789abcdef0123456789abcdef")
     (line,) = access_log()
     assert "/x/[redacted] 404 " in line and "sr_" not in line
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "OPTIONS"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/password/reset/{}",
+        "/password/reset/{}/",
+        "/en/password/reset/{}",
+        "/account/confirm-email/{}x/y",
+        "/{}",
+        "/signup?invitation={}",
+    ],
+)
+def test_a_link_of_a_mail_is_not_logged_wherever_it_leads(
+    client: FlaskClient, access_log: Callable[[], list[str]], method: str, path: str
+) -> None:
+    token = secrets.token_urlsafe(32)
+    client.open(path.format(token), method=method)
+    (line,) = access_log()
+    assert token not in line and f"{method} /" in line
+
+
+def test_a_refused_proof_of_who_somebody_is_stands_in_the_access_log(
+    app: Flask, visitor: FlaskClient, bob: Person, access_log: Callable[[], list[str]]
+) -> None:
+    wrong = "not the password of anybody"
+
+    def said(path: str, **form: str) -> str:
+        answer = visitor.post(path, data=form)
+        (line,) = access_log()
+        assert wrong not in line and bob.email not in line and answer.status_code < 500
+        return line
+
+    access_log()
+    assert "proof=refused" in said("/login", email=bob.email, password=wrong)
+    assert "proof" not in said("/login", email=bob.email, password=bob.password)
+    let_time_pass(app)
+    assert "proof=refused" in said("/account/confirm", current=wrong)
+    assert "proof=refused" in said("/account/settings/password", current=wrong, password=NEW)
+    phone = set_up_in(app, bob.user_id)
+    visitor.delete_cookie("solrouter")
+    assert "proof" not in said("/login", email=bob.email, password=bob.password)
+    assert "proof=refused" in said("/login/code", code=phone.wrong_code())
+    assert "proof" not in said("/login/code", code=phone.code())
 
 
 # What people see of errors.

@@ -205,8 +205,10 @@ def test_the_export_holds_all_that_is_kept_and_no_secret(
         "transfers",
         "payments",
         "receipts",
+        "contents",
         "audit",
     }
+    assert files["contents"] == []
     assert files["profile"][0]["email"] == alice.email
     assert [row["id"] for row in files["receipts"]] == [asked]
     assert {row["kind"] for row in files["transfers"]} >= {"grant"}
@@ -232,7 +234,8 @@ def test_deleting_asks_for_the_amount_the_address_and_the_password(
     assert wrong.status_code == 422 and is_signed_in(here)
     kept = FormPage(here.post("/account/settings/delete", data=whole | {"current": "no"}))
     assert kept.value("email") == alice.email
-    assert here.post("/account/settings/delete", data=whole).location == "/"
+    gone = here.post("/account/settings/delete", data=whole)
+    assert gone.location == "/" and gone.headers["Clear-Site-Data"] == '"cache", "storage"'
     assert not is_signed_in(here)
     with app.app_context():
         assert accounts.find_user(alice.email) is None

@@ -5,7 +5,7 @@ A new route with objects in its address says in ARGUMENTS, QUERIES or BODIES how
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -65,6 +65,8 @@ ARGUMENTS: Mapping[str, str] = {
     "account.resend_team_invitation public_id": "{team_invitation}",
     "account.revoke_team_invitation public_id": "{team_invitation}",
     "account.change_member_role public_id": "{member}",
+    "account.show_member_budget public_id": "{member}",
+    "account.set_member_budget public_id": "{member}",
     "account.show_remove_member public_id": "{member}",
     "account.remove_member public_id": "{member}",
     "account.show_solana_payment public_id": "{solana_payment}",
@@ -88,7 +90,11 @@ ARGUMENTS: Mapping[str, str] = {
     "provider": "github",
     "token": "a-token-of-no-mail",
 }
-QUERIES: Mapping[str, Mapping[str, str]] = {"api.show_generation": {"id": "{receipt}"}}
+QUERIES: Mapping[str, Mapping[str, str]] = {
+    "api.show_generation": {"id": "{receipt}"},
+    # Nothing is kept of it: tests/edge/test_kept_contents.py tries what is.
+    "api.show_generation_content": {"id": "{receipt}"},
+}
 
 GITHUB_OF_ALICE = ProvenIdentity("github", "1", "alice", "Alice", "alice@example.com")
 
@@ -230,7 +236,13 @@ def make_place(app: Flask) -> Place:
         **personal_objects(app, alice),
         **money_objects(app, alice),
     }
-    return Place(app, people, objects, {"key": spare_key(app, alice, people["developer"])})
+    own = {"key": spare_key(app, alice, people["developer"])}
+    with app.app_context():
+        developers = keys.create(
+            alice.account_id, user_id=people["developer"].user_id, name="That asks"
+        )
+    own["receipt"] = ask(app, replace(people["developer"], key_text=developers.text))
+    return Place(app, people, objects, own)
 
 
 def team_objects(app: Flask, owner: Person, member: Person) -> dict[str, str]:

@@ -158,8 +158,14 @@ def test_what_is_the_accounts_is_exported_by_its_owner_alone(place: Place, who: 
         answer = client.post("/account/settings/export")
     with zipfile.ZipFile(io.BytesIO(answer.data)) as archive:
         files = {name.removesuffix(".jsonl"): archive.read(name) for name in archive.namelist()}
-    of_account = {"transfers", "payments", "receipts", "audit"}
+    of_account = {"transfers", "payments", "audit"}
     assert files.keys() & of_account == (of_account if who == "owner" else set())
+    of_requests = {"receipts", "contents"}
+    assert files.keys() & of_requests == (set() if who == "billing" else of_requests)
+    if who != "billing":
+        asked = {json.loads(line)["id"] for line in files["receipts"].splitlines()}
+        assert place.own["receipt"] in asked
+        assert (place.objects["receipt"] in asked) == (who == "owner")
     makers = {json.loads(line)["name"] for line in files["keys"].splitlines()}
     assert ("Of alice@example.com" in makers) == (who == "owner")
     assert ("Of dora@example.com" in makers) == (who != "billing")

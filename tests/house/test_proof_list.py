@@ -26,6 +26,7 @@ FREE = {
     "account.disable_key": "stopping a key must never be hindered",
     "account.end_former": "ending a secret must never be hindered",
     "account.freeze_keys": "stopping keys must never be hindered",
+    "account.keep_no_content": "keeping less must never be hindered",
     "account.end_session": "ending a session must never be hindered",
     "account.end_other_sessions": "ending sessions must never be hindered",
     "account.revoke_team_invitation": "ending an invitation must never be hindered",

@@ -170,8 +170,8 @@ def test_a_request_from_before_the_period_gives_nothing_back_to_it(person: Perso
     running = admission.admit(ask(person))
     with database.read() as connection:
         tomorrow = budgets.calendar(connection).day + timedelta(days=1)
-        key_id = running.ask.principal.key_id
-        held = budgets.held(person.account_id, key_id, since=tomorrow)
+        whose = budgets.OfKey(person.account_id, running.ask.principal.key_id)
+        held = budgets.held(whose, since=tomorrow)
         assert connection.execute(held).scalar_one() == 0
     admission.settle(running, ending(running, 0))
 

@@ -263,10 +263,12 @@ def test_every_kind_has_a_letter(kind: str) -> None:
         "provider",
         "login",
         "invited_by",
+        "by",
         "amount",
         "problem",
     )
-    facts = {**dict.fromkeys(names, "x"), "role": "developer"}
+    facts = {**dict.fromkeys(names, "x"), "role": "developer", "codes_left": "9"}
+    facts["by_operator"] = "no"
     letter = letters.compose(kind, {**facts, "email": ADA, "contact": ""})
     assert letter.subject and ADA in letter.text
     assert all(len(line) <= letters.COLUMNS for line in letter.text.splitlines())

@@ -28,6 +28,7 @@ from solrouter.services import accounts, admission, billing, catalogue, keys
 from solrouter.services.admission import Admitted, Ask, Ending, admitting, lean, settling
 from solrouter.services.admission.allowance import Allowance
 from solrouter.services.billing import Charge
+from solrouter.services.budgets import OfKey, OfMember, subjects_of
 from tests.factories import fund, make_offer
 
 EXAMPLES = 60
@@ -54,6 +55,7 @@ class Terms:
     paid: int
     budget: tuple[int, int, str, bool] | None
     is_verified: bool
+    member_budget: tuple[int, int, str, bool] | None = None
 
 
 @dataclass
@@ -97,7 +99,7 @@ budgets = (
     )
 )
 is_verified = st.sampled_from([True, True, False])
-terms = st.builds(Terms, plans, key_limits, money, money, budgets, is_verified)
+terms = st.builds(Terms, plans, key_limits, money, money, budgets, is_verified, budgets | st.none())
 asks = st.fixed_dictionaries(
     {
         "prompt_bound": st.sampled_from([0, TOKENS, 2 * TOKENS]),
@@ -230,7 +232,10 @@ def settle_in(world: World, begin: Terms) -> None:
         ]
         key_id = keys.authenticate(text).key_id
         if begin.budget is not None:
-            statements.append(budget(key_id, *begin.budget))
+            statements.append(budget(OfKey(row.account_id, key_id), *begin.budget))
+        if begin.member_budget is not None:
+            whose = OfMember(row.account_id, row.user_id)
+            statements.append(budget(whose, *begin.member_budget))
         for statement in statements:
             database.transact(lambda connection, s=statement: connection.execute(s).rowcount)
     world.account_id, world.key_text = row.account_id, text
@@ -251,10 +256,12 @@ def paid_in(account_id: int, amount: int) -> list[Any]:
     ]
 
 
-def budget(key_id: int, limit_nanos: int, spent: int, period: str, is_over: bool) -> Any:
+def budget(
+    whose: OfKey | OfMember, limit_nanos: int, spent: int, period: str, is_over: bool
+) -> Any:
     start = utcnow() - timedelta(days=40) if is_over else utcnow()
     return insert(Budget).values(
-        subject=keys.budget_subject(key_id),
+        subject=whose.subject,
         period=period,
         limit_nanos=limit_nanos,
         spent_nanos=spent,
@@ -276,8 +283,8 @@ def act(world: World, verb: str, argument: Any) -> Any:
             pick, percent = argument
             return settle(world, world.ended, pick, percent, forget=False)
         principal = keys.authenticate(world.key_text)
-        of_key = update(Budget).where(Budget.subject == keys.budget_subject(principal.key_id))
-        lowered = of_key.values(limit_nanos=argument)
+        subjects = subjects_of(principal).values()
+        lowered = update(Budget).where(Budget.subject.in_(subjects)).values(limit_nanos=argument)
         return database.transact(lambda connection: connection.execute(lowered).rowcount)
 
 
@@ -387,7 +394,8 @@ def books(world: World) -> dict[str, Any]:
         def rows(query: Any) -> list[tuple[Any, ...]]:
             return sorted((tuple(row) for row in connection.execute(query)), key=repr)
 
-        [key_id] = connection.execute(select(ApiKey.id).where(ApiKey.account_id == own)).scalars()
+        of_own = select(ApiKey.id, ApiKey.user_id).where(ApiKey.account_id == own)
+        [(key_id, user_id)] = connection.execute(of_own).all()
         subjects = {f"account:{own}": "account", f"key:{key_id}": "key"}
         columns = (Account.paid_nanos, Account.granted_nanos, Account.held_nanos)
         moves = (Transfer.leg, Transfer.debit, Transfer.credit, Transfer.amount_nanos)
@@ -402,11 +410,14 @@ def books(world: World) -> dict[str, Any]:
                     select(*moves).where(Transfer.account_id == own)
                 )
             ],
-            "budgets": rows(
-                select(Budget.period, Budget.limit_nanos, Budget.spent_nanos).where(
-                    Budget.subject == keys.budget_subject(key_id)
+            "budgets": [
+                rows(
+                    select(Budget.period, Budget.limit_nanos, Budget.spent_nanos).where(
+                        Budget.subject == whose.subject
+                    )
                 )
-            ),
+                for whose in (OfKey(own, key_id), OfMember(own, user_id))
+            ],
             "was used": rows(select(ApiKey.last_used_at.is_(None)).where(ApiKey.id == key_id)),
             "buckets": {
                 (subjects[subject], kind): tat_us

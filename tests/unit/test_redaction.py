@@ -119,6 +119,10 @@ def test_a_traceback_and_its_causes_are_blanked() -> None:
         ),
         ("Error handling request GET /models?q=typed", "Error handling request GET /models"),
         ("Error handling request /models?q=typed", "Error handling request /models"),
+        (
+            f"Error handling request /password/reset/{'t' * 43}",
+            "Error handling request /password/reset/-token-",
+        ),
         ("Booting worker with pid: 7", "Booting worker with pid: 7"),
     ],
 )

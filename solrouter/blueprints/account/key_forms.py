@@ -97,7 +97,7 @@ def parse(form: Form, before: Rules) -> Parsed:
         )
     terms = {
         "name": form.get("name", ""),
-        "limit_nanos": read("limit", _usd),
+        "limit_nanos": read("limit", usd_of),
         "resets": form.get("resets", NEVER),
         "rules": rules,
     }
@@ -139,7 +139,8 @@ def _whole(text: str) -> int:
     return int(digits)
 
 
-def _usd(text: str) -> int:
+def usd_of(text: str) -> int:
+    """Nanodollars of an amount that a person typed. Raises Refused."""
     try:
         return parse_usd(text)
     except NotMoney:

@@ -10,10 +10,13 @@ from flask import Response, flash, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from solrouter.blueprints import hx
+from solrouter.blueprints.account import key_forms
 from solrouter.blueprints.account.room import account
 from solrouter.blueprints.sessions import signed_in
 from solrouter.errors import Refused
+from solrouter.money import decimal_usd
 from solrouter.services import members
+from solrouter.services.member_rows import Member
 from solrouter.services.members import Sent
 
 ROLES = (
@@ -66,6 +69,34 @@ def change_member_role(public_id: str) -> ResponseReturnValue:
         flash(done, "success")
         return hx.go_to(url_for("account.show_team"))
     return _again(done)
+
+
+@account.get("/team/<public_id>/budget")
+def show_member_budget(public_id: str) -> ResponseReturnValue:
+    member = members.find(signed_in().account_id, public_id)
+    limit = "" if member.limit_nanos is None else decimal_usd(member.limit_nanos)
+    return _budget_page(member, form={"limit": limit, "resets": member.resets})
+
+
+@account.post("/team/<public_id>/budget")
+def set_member_budget(public_id: str) -> ResponseReturnValue:
+    user, form = signed_in(), request.form
+    member = members.find(user.account_id, public_id)
+    typed = form.get("limit", "").strip()
+    try:
+        limit_nanos = key_forms.usd_of(typed) if typed else None
+        members.set_budget(
+            user.account_id,
+            public_id,
+            limit_nanos=limit_nanos,
+            resets=form.get("resets", ""),
+            by=user.user_id,
+        )
+    except Refused as refused:
+        return _budget_page(member, form=form, errors={refused.param or "limit": refused.message})
+    has = "has no budget of their own" if limit_nanos is None else "has a new budget"
+    flash(f"{member.email} {has}, from their next request on.", "success")
+    return hx.go_to(url_for("account.show_team"))
 
 
 @account.get("/team/<public_id>/remove")
@@ -151,6 +182,19 @@ def _page(
         sent=sent,
         done=done,
     )
+
+
+def _budget_page(
+    member: Member, *, form: Mapping[str, str], errors: Mapping[str | None, str] | None = None
+) -> ResponseReturnValue:
+    page = render_template(
+        "account/member_budget.html",
+        member=member,
+        form=form,
+        errors=errors or {},
+        resets=key_forms.RESETS,
+    )
+    return page, 422 if errors else 200
 
 
 def _remove_page(public_id: str, refusal: Refused | None = None) -> ResponseReturnValue:

@@ -1,4 +1,4 @@
-"""Everybody's requests, newest first, with whose they are. No prompt or answer is kept to show."""
+"""Everybody's requests, newest first, with whose they are; what was asked is not for operators."""
 
 from flask import request
 from flask.typing import ResponseReturnValue

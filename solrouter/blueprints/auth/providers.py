@@ -21,7 +21,7 @@ from flask.typing import ResponseReturnValue
 from flask_login import current_user
 
 from solrouter import clock
-from solrouter.blueprints import confirm, hx, oauth, redirects, sessions, welcome
+from solrouter.blueprints import confirm, hx, oauth, redirects, request_ids, sessions, welcome
 from solrouter.blueprints.auth.room import HOME, auth, let_in, login_page, next_page
 from solrouter.errors import AddressKnown, Refused
 from solrouter.services import identities
@@ -58,7 +58,8 @@ def connect_provider(provider: str) -> ResponseReturnValue:
 def return_from_provider(provider: str) -> Response:
     found = oauth.named(provider)
     try:
-        profile, kept = oauth.finish(found)
+        with request_ids.noting_refusals():
+            profile, kept = oauth.finish(found)
         target = redirects.own_path(kept.get("next", "")) or url_for(HOME)
         if "proves" in kept:
             return confirm.return_from_provider(profile, kept["proves"], target)

@@ -2,7 +2,7 @@
 
 from flask import Response, request, url_for
 
-from solrouter.blueprints import arrivals, half_way, hx, redirects, sessions
+from solrouter.blueprints import arrivals, half_way, hx, redirects, request_ids, sessions
 from solrouter.blueprints.auth import providers
 from solrouter.blueprints.auth.room import HOME, UNPROCESSABLE, auth
 from solrouter.errors import Refused
@@ -23,7 +23,8 @@ def take_second_step() -> Response:
         return _back_to_the_first()
     try:
         network = request.remote_addr or ""
-        second_factors.prove(user_id, request.form.get("code", ""), network=network)
+        with request_ids.noting_refusals():
+            second_factors.prove(user_id, request.form.get("code", ""), network=network)
     except Refused as refusal:
         return _page(refusal)
     sessions.enter(user_id)

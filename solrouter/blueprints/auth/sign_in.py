@@ -6,7 +6,7 @@ The other ways in are files of their own.
 from flask import Response, current_app, make_response, render_template, request, url_for
 from flask_login import current_user
 
-from solrouter.blueprints import half_way, hx, sessions
+from solrouter.blueprints import half_way, hx, request_ids, sessions
 from solrouter.blueprints.auth import providers
 from solrouter.blueprints.auth.room import auth, form, let_in, login_page, next_page, typed
 from solrouter.errors import Forbidden, Refused
@@ -47,7 +47,8 @@ def show_login() -> Response:
 @auth.post("/login")
 def sign_in() -> Response:
     try:
-        user = sign_ins.sign_in(typed("email"), typed("password"), request.remote_addr or "")
+        with request_ids.noting_refusals():
+            user = sign_ins.sign_in(typed("email"), typed("password"), request.remote_addr or "")
     except Refused as refusal:
         return login_page(refusal)
     answer = let_in(user.id, next_page())

@@ -64,7 +64,7 @@ from solrouter.services.limits import RateState
 from solrouter.services.principals import Principal
 
 # What ends an answer whose hold cannot grow.
-BALANCE, KEY_LIMIT = "balance", "key_limit"
+BALANCE, KEY_LIMIT, MEMBER_LIMIT = "balance", "key_limit", "member_limit"
 # Why an account is frozen that will thaw again.
 DISPUTE = "dispute"
 
@@ -75,6 +75,7 @@ __all__ = [
     "FINISHED",
     "INTERRUPTED",
     "KEY_LIMIT",
+    "MEMBER_LIMIT",
     "OUTPUT_TOKENS_ASSUMED",
     "OUTPUT_TOKENS_FLOOR",
     "STOPPED",
@@ -207,15 +208,21 @@ def _hold_more(admitted: Admitted) -> Admitted | None:
 
 
 def why_no_more(admitted: Admitted) -> str:
-    """What kept a hold from growing, the key's own limit or the balance: whichever has less left.
+    """What kept a hold from growing: the balance, the key's limit or its maker's budget.
 
-    Raises DatabaseUnavailable.
+    Whichever has the least left. Raises DatabaseUnavailable.
     """
     found = facts.money(admitted.ask)
-    if found is None or found.budget_left_nanos is None:
+    if found is None:
         return BALANCE
     free = Balance(found.paid_nanos, found.granted_nanos, found.held_nanos).available_nanos
-    return KEY_LIMIT if found.budget_left_nanos < free else BALANCE
+    left = {
+        BALANCE: free,
+        KEY_LIMIT: found.key_left_nanos,
+        MEMBER_LIMIT: found.member_left_nanos,
+    }
+    known = {reason: int(nanos) for reason, nanos in left.items() if nanos is not None}
+    return min(known, key=known.__getitem__)
 
 
 def count_request(principal: Principal) -> tuple[RateState, ...]:

@@ -21,7 +21,13 @@ from sqlalchemy import (
 
 from solrouter.clock import new_id
 from solrouter.database import prepared
-from solrouter.errors import BalanceInUse, Forbidden, InsufficientCredit, KeyLimitReached
+from solrouter.errors import (
+    BalanceInUse,
+    Forbidden,
+    InsufficientCredit,
+    KeyLimitReached,
+    MemberLimitReached,
+)
 from solrouter.models import Account, Budget, Hold
 from solrouter.models.columns import db_now
 from solrouter.money import decimal_usd
@@ -34,14 +40,25 @@ from solrouter.services.billing import Balance
 from solrouter.services.limits import RateLimit, RateState
 from solrouter.services.principals import Limits
 
+# Whose limit decides what may be spent.
+ACCOUNT, KEY, MEMBER = "account", "key", "member"
+KEY_SPENT = (
+    "This API key has reached its spend limit. Raise the limit or use another key, under "
+    "Account → API Keys."
+)
+MEMBER_SPENT = (
+    "You have reached what you may spend in this account. Ask an owner of it to raise your "
+    "budget, under Account → Team."
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Purse:
-    """What may be spent: all, and what running requests leave free; whether the key decides."""
+    """What may be spent: all, and what running requests leave free; whose limit decides."""
 
     all_nanos: int
     free_nanos: int
-    is_keys: bool
+    whose: str
 
 
 def admit(connection: Connection, ask: Ask) -> Admitted:
@@ -54,8 +71,8 @@ def admit(connection: Connection, ask: Ask) -> Admitted:
     output_limit, size = _size(ask, now, found)
     if not _take_money(connection, ask.principal.account_id, size.amount_nanos):
         raise _in_use(ask, now)
-    if found.budget_left_nanos is not None:
-        _hold_budget(connection, ask, size.amount_nanos)
+    if found.key_left_nanos is not None or found.member_left_nanos is not None:
+        _hold_budgets(connection, ask, size.amount_nanos)
     rates = _take_allowances(connection, ask, found, size.tokens(ask))
     _insert_hold.changes(connection, id=hold_id, **hold_values(ask, size))
     return Admitted(hold_id, ask, size.amount_nanos, output_limit, size.covered_tokens, rates)
@@ -109,7 +126,7 @@ def grow(connection: Connection, admitted: Admitted, more: int) -> None:
     facts.lock_account(connection, account_id)
     if not _take_money(connection, account_id, more):
         raise _in_use(ask, _balance(connection, account_id))
-    _hold_budget(connection, ask, more)
+    _hold_budgets(connection, ask, more)
     if _grow_hold.changes(connection, hold_id=admitted.id, more=more) != 1:
         # It has expired meanwhile: nothing may be held for it any more.
         raise _in_use(ask, _balance(connection, account_id))
@@ -123,7 +140,7 @@ def _size(ask: Ask, now: Balance, found: Facts) -> tuple[int, Size]:
     purse = _purse(now, found)
     affordable = min(ask.output_limit, ask.affordable(purse.all_nanos))
     if affordable < ask.floor:
-        raise _key_too_poor(ask, purse) if purse.is_keys else _too_poor(ask, now)
+        raise _too_poor(ask, now) if purse.whose == ACCOUNT else _limit_too_low(ask, purse)
     for size in sizes_of(ask, affordable, keys.limits_in(found)):
         if size.needs_nanos <= purse.free_nanos:
             return affordable, size
@@ -131,16 +148,18 @@ def _size(ask: Ask, now: Balance, found: Facts) -> tuple[int, Size]:
 
 
 def _purse(now: Balance, found: Facts) -> Purse:
-    """What the account has and what the key may spend of it, with and without what is running."""
-    left = found.budget_left_nanos
-    if left is None:
-        return Purse(now.posted_nanos, now.available_nanos, is_keys=False)
-    all_nanos = int(left) + int(found.held_by_key_nanos)
-    return Purse(
-        min(now.posted_nanos, all_nanos),
-        min(now.available_nanos, int(left)),
-        is_keys=all_nanos < now.posted_nanos,
-    )
+    """What the account has and what key and member may spend of it, with and without what runs."""
+    all_nanos, free_nanos, whose = now.posted_nanos, now.available_nanos, ACCOUNT
+    for name, left, held in (
+        (KEY, found.key_left_nanos, found.held_by_key_nanos),
+        (MEMBER, found.member_left_nanos, found.held_by_member_nanos),
+    ):
+        if left is None:
+            continue
+        free_nanos = min(free_nanos, int(left))
+        if int(left) + int(held) < all_nanos:
+            all_nanos, whose = int(left) + int(held), name
+    return Purse(all_nanos, free_nanos, whose)
 
 
 def _take_money(connection: Connection, account_id: int, amount: int) -> bool:
@@ -160,13 +179,13 @@ def _hold_money(_dialect: str) -> Executable:
     )
 
 
-def _hold_budget(connection: Connection, ask: Ask, amount: int) -> None:
-    """Takes the amount from every budget of the key, resetting those whose period has passed."""
-    subject = keys.budget_subject(ask.principal.key_id)
-    taken = _take_budgets.changes(connection, subject=subject, amount=amount)
-    [(all_of_them,)] = _count_budgets.rows(connection, subject=subject)
+def _hold_budgets(connection: Connection, ask: Ask, amount: int) -> None:
+    """Takes the amount from every budget of key and member, from its current period."""
+    names = budgets.subjects_of(ask.principal)
+    taken = _take_budgets.changes(connection, amount=amount, **names)
+    [(all_of_them,)] = _count_budgets.rows(connection, **names)
     if taken != all_of_them:
-        raise _key_limit_reached(amount)
+        raise _limit_reached(KEY, amount)
 
 
 @prepared
@@ -175,7 +194,7 @@ def _take_budgets(_dialect: str) -> Executable:
     carried, start = budgets.spent_now(), budgets.period_start()
     return (
         update(Budget)
-        .where(Budget.subject == bindparam("subject"), carried + amount <= Budget.limit_nanos)
+        .where(budgets.is_counted(), carried + amount <= Budget.limit_nanos)
         .values(
             spent_nanos=carried + amount,
             period_start=case((Budget.period_start < start, start), else_=Budget.period_start),
@@ -185,8 +204,7 @@ def _take_budgets(_dialect: str) -> Executable:
 
 @prepared
 def _count_budgets(_dialect: str) -> Executable:
-    of_key = Budget.subject == bindparam("subject")
-    return select(func.count().label("budgets")).select_from(Budget).where(of_key)
+    return select(func.count().label("budgets")).select_from(Budget).where(budgets.is_counted())
 
 
 @prepared
@@ -272,18 +290,17 @@ def _too_poor(ask: Ask, now: Balance) -> InsufficientCredit:
     )
 
 
-def _key_too_poor(ask: Ask, purse: Purse) -> KeyLimitReached:
-    error = _key_limit_reached(ask.cost_bound(ask.floor))
+def _limit_too_low(ask: Ask, purse: Purse) -> KeyLimitReached:
+    error = _limit_reached(purse.whose, ask.cost_bound(ask.floor))
     error.metadata["available"] = decimal_usd(max(purse.all_nanos, 0))
     return error
 
 
-def _key_limit_reached(amount: int) -> KeyLimitReached:
-    return KeyLimitReached(
-        "This API key has reached its spend limit. Raise the limit or use another key, "
-        "under Account → API Keys.",
-        metadata={"required": decimal_usd(amount)},
-    )
+def _limit_reached(whose: str, amount: int) -> KeyLimitReached:
+    metadata = {"required": decimal_usd(amount)}
+    if whose == MEMBER:
+        return MemberLimitReached(MEMBER_SPENT, metadata=metadata)
+    return KeyLimitReached(KEY_SPENT, metadata=metadata)
 
 
 def _in_use(ask: Ask, now: Balance) -> BalanceInUse:

@@ -49,8 +49,12 @@ def money(ask: Ask) -> Facts | None:
 
 
 def _names(ask: Ask) -> dict[str, Any]:
-    key_id = ask.principal.key_id
-    return {"key_id": key_id, "subject": keys.budget_subject(key_id)}
+    principal = ask.principal
+    return {
+        "key_id": principal.key_id,
+        "user_id": principal.user_id,
+        **budgets.subjects_of(principal),
+    }
 
 
 def _checked(ask: Ask, facts: Facts | None) -> Facts:
@@ -87,16 +91,12 @@ def _lock(_dialect: str) -> Executable:
 
 @prepared
 def _facts(_dialect: str) -> Executable:
-    left = Budget.limit_nanos - budgets.spent_now()
-    of_key = Budget.subject == bindparam("subject")
     running = select(func.count()).select_from(Hold)
     of_account = running.where(Hold.account_id == Account.id)
     of_key_too = of_account.where(Hold.key_id == ApiKey.id)
     of_free = of_account.where(Hold.amount_nanos == 0)
-    least_left = select(func.min(left)).where(of_key).scalar_subquery()
-    held = select(func.coalesce(func.sum(Hold.amount_nanos), 0, type_=BigInteger))
-    held = held.where(Hold.account_id == Account.id, Hold.key_id == ApiKey.id)
-    has_budgets = select(Budget.subject).where(of_key).exists()
+    is_keys = Hold.key_id == ApiKey.id
+    is_members = Hold.user_id == bindparam("user_id")
     statement = (
         select(
             *keys.state_columns(),
@@ -109,8 +109,8 @@ def _facts(_dialect: str) -> Executable:
             Account.held_nanos,
             User.email_verified_at,
             User.disabled_at.label("user_disabled_at"),
-            least_left.label("budget_left_nanos"),
-            _where(has_budgets, held).label("held_by_key_nanos"),
+            *_budget("key", is_keys),
+            *_budget("member", is_members),
             _where(Plan.concurrency.is_not(None), of_account).label("running"),
             _where(ApiKey.concurrency.is_not(None), of_key_too).label("running_of_key"),
             _where(Plan.free_concurrency.is_not(None), of_free).label("running_free"),
@@ -121,6 +121,19 @@ def _facts(_dialect: str) -> Executable:
         .join(User, User.id == ApiKey.user_id)
     )
     return statement.where(ApiKey.id == bindparam("key_id"))
+
+
+def _budget(whose: str, is_counted: ColumnElement[bool]) -> tuple[ColumnElement[Any], ...]:
+    """What is left of a budget, None where there is none, and what running requests hold of it."""
+    of_it = Budget.subject == bindparam(f"{whose}_subject")
+    left = select(func.min(Budget.limit_nanos - budgets.spent_now())).where(of_it)
+    held = select(func.coalesce(func.sum(Hold.amount_nanos), 0, type_=BigInteger))
+    held = held.where(Hold.account_id == Account.id, is_counted)
+    is_there = select(Budget.subject).where(of_it).exists()
+    return (
+        left.scalar_subquery().label(f"{whose}_left_nanos"),
+        _where(is_there, held).label(f"held_by_{whose}_nanos"),
+    )
 
 
 def _where(matters: ColumnElement[bool], sum_of_holds: Any) -> ColumnElement[int]:

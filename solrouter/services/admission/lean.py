@@ -12,7 +12,7 @@ import orjson
 
 from solrouter import database
 from solrouter.database import Step, array
-from solrouter.services import billing, keys, limits
+from solrouter.services import billing, budgets, limits
 from solrouter.services.admission import receipts
 from solrouter.services.admission.admitting import hold_values, rates_wanted, shown
 from solrouter.services.admission.asks import Admitted, Ask, Ending
@@ -53,7 +53,7 @@ class Admission:
             "key_terms": proof.terms if proof else None,
             "catalogue_version": ask.catalogue_version,
             "is_free": ask.offer.is_free,
-            "budget_subject": keys.budget_subject(ask.principal.key_id),
+            "budget_subjects": array(budgets.subjects_of(ask.principal).values()),
         }
         del values["amount_nanos"]
         self.step = Step(ADMIT, values, ask.principal.account_id)
@@ -108,7 +108,7 @@ def grow(admitted: Admitted, more: int) -> bool:
     values = {
         "id": admitted.id,
         "account_id": principal.account_id,
-        "budget_subject": keys.budget_subject(principal.key_id),
+        "budget_subjects": array(budgets.subjects_of(principal).values()),
         "more_nanos": more,
     }
     return bool(database.together(Step(GROW, values, principal.account_id), durable=False))
@@ -129,7 +129,8 @@ def settle(admitted: Admitted, ending: Ending) -> Charge | None:
         "granted": billing.customer(principal.account_id, "granted"),
         "paid": billing.customer(principal.account_id, "paid"),
         "account_subject": f"account:{principal.account_id}",
-        "budget_subject": keys.budget_subject(principal.key_id),
+        "key_subject": budgets.subject(principal.key_id),
+        "budget_subjects": array(budgets.subjects_of(principal).values()),
         "client_address": principal.address or None,
     }
     rows = database.together(Step(SETTLE, values, principal.account_id), durable=True)

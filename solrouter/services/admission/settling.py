@@ -24,7 +24,7 @@ from solrouter.clock import utcnow
 from solrouter.database import prepared
 from solrouter.models import Account, ApiKey, Budget, Completion, Hold, Plan
 from solrouter.models.columns import db_now
-from solrouter.services import billing, keys, limits, repeats
+from solrouter.services import billing, budgets, keys, limits, repeats
 from solrouter.services.admission import facts, receipts
 from solrouter.services.admission.allowance import Allowance
 from solrouter.services.admission.asks import FINISHED, INTERRUPTED, STOPPED, Admitted, Ending
@@ -63,8 +63,8 @@ def settle(
     if hold is None:
         _charge_budgets.changes(
             connection,
-            subject=keys.budget_subject(principal.key_id),
             charged_nanos=charge.total_nanos,
+            **budgets.subjects_of(principal),
         )
     else:
         correct_budget(connection, hold, charge.total_nanos)
@@ -182,9 +182,9 @@ def correct_budget(connection: Connection, hold: Any, charged: int) -> None:
     """Budgets were charged the whole hold; gives back what was not spent in its period."""
     _give_back_to_budgets.changes(
         connection,
-        subject=keys.budget_subject(hold.key_id),
         held_since=hold.created_at,
         unspent=hold.amount_nanos - charged,
+        **budgets.subjects_of(hold),
     )
 
 
@@ -193,7 +193,7 @@ def _give_back_to_budgets(_dialect: str) -> Executable:
     left = Budget.spent_nanos - bindparam("unspent", type_=BigInteger)
     return (
         update(Budget)
-        .where(Budget.subject == bindparam("subject"))
+        .where(budgets.is_counted())
         .where(Budget.period_start <= bindparam("held_since"))
         .values(spent_nanos=case((left < 0, 0), else_=left))
     )
@@ -201,10 +201,9 @@ def _give_back_to_budgets(_dialect: str) -> Executable:
 
 @prepared
 def _charge_budgets(_dialect: str) -> Executable:
-    """For a request whose hold has been given back to the key's budgets already."""
+    """For a request whose hold has been given back to its budgets already."""
     charged = Budget.spent_nanos + bindparam("charged_nanos", type_=BigInteger)
-    of_key = update(Budget).where(Budget.subject == bindparam("subject"))
-    return of_key.values(spent_nanos=charged)
+    return update(Budget).where(budgets.is_counted()).values(spent_nanos=charged)
 
 
 def correct_tokens(connection: Connection, hold: Any, used: int) -> None:

@@ -20,14 +20,14 @@ from solrouter.services.principals import TERMS
 CATALOGUE_VERSION = catalogue.version_statement().compile(compile_kwargs={"literal_binds": True})
 NOW_US = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 
-# A budget in its current period, which begins anew by itself.
+# The budgets of key and member in their current period, which begins anew by itself.
 BUDGETS = """
-    SELECT period, now.start, limit_nanos,
+    SELECT subject, period, now.start, limit_nanos,
            CASE WHEN period_start < now.start THEN 0 ELSE spent_nanos END AS carried_nanos
       FROM budgets,
            LATERAL (SELECT CASE WHEN period = 'lifetime' THEN period_start
                            ELSE date_trunc(period, clock_timestamp(), 'UTC') END) AS now (start)
-     WHERE subject = %(budget_subject)s
+     WHERE subject = ANY(%(budget_subjects)s::text[])
 """
 
 TAKE_BUDGETS = """
@@ -35,7 +35,7 @@ TAKE_BUDGETS = """
        SET spent_nanos = budget.carried_nanos + admitted.amount_nanos,
            period_start = GREATEST(budgets.period_start, budget.start)
       FROM budget, admitted
-     WHERE budgets.subject = %(budget_subject)s AND budgets.period = budget.period
+     WHERE (budgets.subject, budgets.period) = (budget.subject, budget.period)
 """
 
 # The sizes are tried in order, the first that the purse can pay decides; then every limit must
@@ -200,7 +200,7 @@ spent AS (
     UPDATE budgets
        SET spent_nanos = GREATEST(spent_nanos - (hold.amount_nanos - %(charge_nanos)s), 0)
       FROM hold
-     WHERE subject = %(budget_subject)s AND period_start <= hold.created_at
+     WHERE subject = ANY(%(budget_subjects)s::text[]) AND period_start <= hold.created_at
 ),
 counted AS (
     UPDATE buckets
@@ -214,7 +214,7 @@ counted AS (
            (SELECT %(account_subject)s::text, plans.tokens_per_minute
               FROM accounts JOIN plans ON plans.slug = plan_slug WHERE accounts.id = %(account_id)s
              UNION ALL
-            SELECT %(budget_subject)s::text, tokens_per_minute FROM api_keys WHERE id = %(key_id)s)
+            SELECT %(key_subject)s::text, tokens_per_minute FROM api_keys WHERE id = %(key_id)s)
            AS token_limit (subject, per_minute)
      WHERE buckets.subject = token_limit.subject AND kind = '{TOKENS}' AND per_minute > 0
 ),

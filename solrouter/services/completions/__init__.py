@@ -10,6 +10,7 @@ books' side of that is admission's, the reasons are here.
     by our total deadline, after content    our estimate                    stopped, total_deadline
     by the balance, no hold could grow      our estimate                    stopped, balance
     by the key's limit, in the same way     our estimate                    stopped, key_limit
+    by its maker's budget, in the same way  our estimate                    stopped, member_limit
     by a fault of the upstream or ours      nothing                         failed, its code
 
 `planning` says who could serve a request and what it may cost, `starting` has it admitted,

@@ -19,6 +19,7 @@ from solrouter.services.billing import Charge
 from solrouter.services.completions import planning
 from solrouter.services.completions.opening import Opening
 from solrouter.services.completions.tally import NONE, Limits, Tally
+from solrouter.services.contents import Keeping
 
 log = logging.getLogger(__name__)
 
@@ -38,13 +39,20 @@ class Books:
     `said` are the payloads to keep, with the tail, for a repetition of the request.
     """
 
-    def __init__(self, request: ChatRequest, opening: Opening, tally: Tally) -> None:
+    def __init__(
+        self,
+        request: ChatRequest,
+        opening: Opening,
+        tally: Tally,
+        keeping: Keeping | None = None,
+    ) -> None:
         self.usage: dict[str, Any] | None = None
         self.is_settled = False
         self.said: list[dict[str, Any]] = []
         self._request = request
         self._opening = opening
         self._tally = tally
+        self._keeping = keeping
         self._grows_from_s = 0.0
         # Settling needs the app's database, and a stream outlives the request that made it.
         self._context = contextvars.copy_context()
@@ -155,6 +163,8 @@ class Books:
         except DatabaseUnavailable:
             log.warning("request %s will be settled when the database answers", admitted.id)
         self.usage = usage_object(usage, charged_nanos)
+        if self._keeping is not None:
+            self._keeping.put(admitted.id, admitted.ask.at)
 
     def _ending(self, outcome: str, reason: str, usage: Usage, source: str) -> Ending:
         opening, tally, at = self._opening, self._tally, self.admitted.ask.at

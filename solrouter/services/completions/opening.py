@@ -359,7 +359,9 @@ class Opening:
 
     def _may_run(self) -> bool:
         asked = self._request
-        return asked.stream and asked.choices == 1 and self.admitted.ask.repeat is None
+        ask = self.admitted.ask
+        is_remembered = ask.repeat is not None or ask.principal.content_days is not None
+        return asked.stream and asked.choices == 1 and not is_remembered
 
     def _pause(self, seconds: float) -> Iterator[Chunk]:
         """Waits, ready to be called away."""

@@ -15,7 +15,7 @@ from solrouter.clock import monotonic_s
 from solrouter.errors import NoProviderAvailable, ShuttingDown, SolRouterError
 from solrouter.interruptions import ClientLeft, Interruption, ServerStopping, Wait
 from solrouter.providers.errors import ProviderError, UpstreamBroken, UpstreamTimedOut
-from solrouter.services import activity
+from solrouter.services import activity, contents
 from solrouter.services.admission import FINISHED, STOPPED, Admitted
 from solrouter.services.completions.books import Books
 from solrouter.services.completions.opening import Opening
@@ -66,8 +66,10 @@ class Completion:
         self._tally = tally
         self._quiet_s = quiet_s
         self._spoke_s = monotonic_s()
+        principal = admitted.ask.principal
+        self._keeping = contents.keeping(principal.account_id, principal.content_days, request)
         self._opening = Opening(plan, request, admitted, wait, tally, quiet_s=quiet_s)
-        self._books = Books(request, self._opening, tally)
+        self._books = Books(request, self._opening, tally, self._keeping)
         # An answer outlives the request that made it, and still needs the app's database.
         self._context = contextvars.copy_context()
         self._arrivals = self._arriving()
@@ -235,6 +237,8 @@ class Completion:
             for piece in self._payable(chunk):
                 if piece is not SILENCE:
                     self._tally.note(piece)
+                    if self._keeping is not None:
+                        self._keeping.take(piece)
                 if self._wait.has_left:
                     raise ClientLeft
                 if not piece.finish:

@@ -1,6 +1,7 @@
 """Account settings: one page of sections, a file for each, and the pages beneath it."""
 
 from solrouter.blueprints.account.settings import (
+    content,
     delete,
     email,
     export,
@@ -12,6 +13,7 @@ from solrouter.blueprints.account.settings import (
 )
 
 __all__ = [
+    "content",
     "delete",
     "email",
     "export",

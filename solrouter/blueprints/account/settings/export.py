@@ -1,10 +1,11 @@
 """All that is kept about a person and their account, as a ZIP that is written while it is sent.
 
-A member who is no owner gets what is their own: themselves, their sessions and their keys. Keys
-come without secrets, which are not kept. Prompts and answers are not kept either.
+A member who is no owner gets what is their own: themselves, their sessions, their keys, and what a
+developer's keys have asked. Keys come without secrets, which are not kept.
 """
 
 import json
+import uuid
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
@@ -14,21 +15,32 @@ from typing import Any
 from flask import Response, stream_with_context
 
 from solrouter import clock
-from solrouter.blueprints import devices, guards, own_keys, sessions
+from solrouter.blueprints import devices, guards, own_keys, own_requests, sessions
 from solrouter.blueprints.account.room import account
 from solrouter.blueprints.account.settings import page
-from solrouter.services import accounts, activity, billing, payments, second_factors, trail
+from solrouter.services import (
+    accounts,
+    activity,
+    billing,
+    contents,
+    payments,
+    second_factors,
+    trail,
+)
 from solrouter.services import sessions as session_rows
 from solrouter.services.payments import refund_rows
 from solrouter.services.sessions import SignedIn
 
 SECTION = "privacy"
 ROWS_AT_ONCE = 500
+CONTENTS_AT_ONCE = 20
+SENT_AT_ONCE_BYTES = 64 * 1024
 # Numbers of rows do not leave.
 INTERNAL = frozenset(("id", "account_id", "user_id", "checks"))
 Rows = Iterator[dict[str, Any]]
 ABOUT = """Exported from SolRouter. Amounts are nanodollars (1 USD = 1000000000), times are UTC.
-Prompts and answers are not kept, so they are not here. Keys are kept as digests only.
+Keys are kept as digests only. Prompts and answers are in contents.jsonl, if the account has had
+them kept; otherwise nobody has them.
 """
 
 
@@ -54,9 +66,16 @@ class _Outlet:
 
     def __init__(self) -> None:
         self._waiting: list[bytes] = []
+        self._bytes = 0
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it is time to send what waits."""
+        return self._bytes >= SENT_AT_ONCE_BYTES
 
     def write(self, data: bytes) -> int:
         self._waiting.append(bytes(data))
+        self._bytes += len(data)
         return len(data)
 
     def flush(self) -> None:
@@ -64,7 +83,7 @@ class _Outlet:
 
     def taken(self) -> bytes:
         """What was written since the last time."""
-        data, self._waiting = b"".join(self._waiting), []
+        data, self._waiting, self._bytes = b"".join(self._waiting), [], 0
         return data
 
 
@@ -74,9 +93,9 @@ def _archive(user: SignedIn) -> Iterator[bytes]:
         archive.writestr("about.txt", ABOUT)
         for name, rows in _files(user):
             with archive.open(f"{name}.jsonl", "w", force_zip64=True) as file:
-                for number, row in enumerate(rows):
+                for row in rows:
                     file.write(json.dumps(row, default=_plain, ensure_ascii=False).encode() + b"\n")
-                    if number % ROWS_AT_ONCE == 0:
+                    if outlet.is_full:
                         yield outlet.taken()
     yield outlet.taken()
 
@@ -86,6 +105,12 @@ def _files(user: SignedIn) -> Iterator[tuple[str, Rows]]:
     yield "profile", iter([_profile(user)])
     yield "keys", (asdict(key) for key in own_keys.visible())
     yield "sessions", _sessions(user)
+    if user.role in own_requests.READERS_OF_CONTENTS:
+        yield (
+            "receipts",
+            _all(lambda before: own_requests.recent(limit=ROWS_AT_ONCE, before=before)),
+        )
+        yield "contents", _contents(user.account_id, own_requests.maker_id())
     if user.role != guards.OWNER:
         return
     yield (
@@ -95,10 +120,6 @@ def _files(user: SignedIn) -> Iterator[tuple[str, Rows]]:
     yield (
         "payments",
         _all_payments(account_id),
-    )
-    yield (
-        "receipts",
-        _all(lambda before: activity.recent(account_id, limit=ROWS_AT_ONCE, before=before)),
     )
     yield (
         "audit",
@@ -127,6 +148,18 @@ def _profile(user: SignedIn) -> dict[str, Any]:
 def _sessions(user: SignedIn) -> Rows:
     for row in session_rows.sessions_of(user.user_id, present=user.session_id):
         yield asdict(row) | {"device": devices.name_of(row.user_agent)}
+
+
+def _contents(account_id: int, maker_id: int | None) -> Rows:
+    """Each request's prompt and answer. Few at a time: one may be half a megabyte."""
+    before: uuid.UUID | None = None
+    while found := contents.page(
+        account_id, limit=CONTENTS_AT_ONCE, before=before, maker_id=maker_id
+    ):
+        for identifier, content in found:
+            if content is not None:
+                yield asdict(content) | {"id": activity.public_id(identifier)}
+        before = found[-1][0]
 
 
 def _all(fetch: Callable[[str | None], list[Any]]) -> Rows:
