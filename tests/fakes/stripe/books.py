@@ -94,6 +94,7 @@ class Books:
             expires_at=int(terms["expires_at"]),
             success_url=terms["success_url"],
             cancel_url=terms["cancel_url"],
+            payment_method_types=terms.get("payment_method_types", ["card"]),
             automatic_tax=terms.get("automatic_tax", {"enabled": "false"}),
             invoice_creation=terms.get("invoice_creation", {"enabled": "false"}),
             _intent_data=terms.get("payment_intent_data", {}),
