@@ -24,7 +24,7 @@ SCRIPT = (ROOT / "solrouter" / "static" / "site.js").read_text()
 CALLS = {"eval", "exec", "compile", "__import__", "render_template_string"}
 MODULES = {"subprocess", "pty", "pickle", "marshal", "shelve", "dill", "yaml", "xml", "lxml"}
 METHODS = {"from_string", "system", "popen", "execv", "execvp", "spawnl", "spawnv"}
-GUESSABLE = {"random", "uuid1", "uuid3", "uuid4", "md5", "sha1"}
+GUESSABLE = {"random", "uuid1", "uuid3", "uuid5", "md5", "sha1"}
 IN_SCRIPTS = re.compile(
     r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\b|new Function"
     r"|localStorage|sessionStorage|indexedDB|document\.cookie|postMessage|__proto__"
