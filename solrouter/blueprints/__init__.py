@@ -26,9 +26,23 @@ from solrouter.blueprints.docs import docs
 from solrouter.blueprints.metrics import metrics
 from solrouter.blueprints.openapi import openapi
 from solrouter.blueprints.pages import pages
+from solrouter.blueprints.status import status
 from solrouter.blueprints.webhooks import webhooks
 
-ROOMS = (pages, auth, account, catalogue, docs, admin, api, openapi, metrics, webhooks, development)
+ROOMS = (
+    pages,
+    auth,
+    account,
+    catalogue,
+    status,
+    docs,
+    admin,
+    api,
+    openapi,
+    metrics,
+    webhooks,
+    development,
+)
 
 
 def init_app(app: Flask) -> None:

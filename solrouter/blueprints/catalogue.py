@@ -7,9 +7,18 @@ import orjson
 from flask import Blueprint, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from solrouter.blueprints import addresses, hx, model_search, samples
+from solrouter.blueprints import (
+    addresses,
+    docs,
+    hx,
+    model_search,
+    price_calculator,
+    samples,
+    uptime,
+)
 from solrouter.blueprints.api.schemas import refused_everywhere
 from solrouter.services import catalogue as shelves
+from solrouter.services import health
 from solrouter.services.catalogue import Model, parameters
 from solrouter.services.pricing import FALLBACK_CLASSES, PriceCard
 
@@ -97,14 +106,27 @@ def _wants_available() -> bool:
 
 
 @catalogue.get("/models/<author>/<path:name>")
-def show_model(author: str, name: str) -> str:
+def show_model(author: str, name: str) -> ResponseReturnValue:
+    """A model with its prices, offers, what they did lately, and what a use of it would cost."""
     model = shelves.find(f"{author}/{name}")
     served = shelves.find(model.replaced_by) if model.replaced_by else model
-    return render_template(
+    calculation = price_calculator.calculate(served, request.args)
+    if hx.is_htmx():
+        return hx.page_or_fragment(
+            "catalogue/model.html", "catalogue/_calculator.html", model=model, calc=calculation
+        )
+    offer_ids = [offer.id for offer in served.offers]
+    return hx.page_or_fragment(
         "catalogue/model.html",
+        "catalogue/_calculator.html",
         model=model,
         served=served,
+        calc=calculation,
+        conditions=health.conditions(),
+        uptimes=health.uptimes(offer_ids),
+        days=uptime.last_days(health.days(offer_ids).values()),
         prices=prices(model),
+        key_hint=docs.key_hint(),
         samples=samples.first_request(served.id, base_url=addresses.api_base_url()),
     )
 

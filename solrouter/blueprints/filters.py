@@ -1,6 +1,8 @@
 """How values look to people: money, counts, times; and what every template may know."""
 
+import math
 from datetime import UTC, datetime
+from email.utils import format_datetime
 from typing import Any
 
 from flask import Flask, current_app
@@ -13,6 +15,7 @@ SITE_NAME = "SolRouter"
 MINUTE_S, HOUR_S, DAY_S = 60, 3600, 86400
 DAYS_SHOWN_AS_AGO = 30
 NOTHING = "–"
+WHOLE = 100.0
 
 
 def init_app(app: Flask) -> None:
@@ -94,6 +97,20 @@ def ago(moment: datetime | None, now: datetime | None = None) -> str:
     return f"{number} {name}{'' if number == 1 else 's'} ago"
 
 
+def rfc822(moment: datetime) -> str:
+    """A time as feeds write it: `Sun, 22 Nov 2026 19:41:00 GMT`."""
+    return format_datetime(moment.astimezone(UTC), usegmt=True)
+
+
+def percent(share: float | None) -> str:
+    """A share in percent: `99.98 %`; never `100 %` of what was not whole."""
+    if share is None:
+        return NOTHING
+    if share >= WHOLE:
+        return "100 %"
+    return f"{math.floor(share * 100) / 100:.2f} %"
+
+
 FILTERS = {
     "usd": usd,
     "usd_exact": usd_exact,
@@ -103,4 +120,6 @@ FILTERS = {
     "iso": iso,
     "datetime": date_and_time,
     "ago": ago,
+    "rfc822": rfc822,
+    "percent": percent,
 }

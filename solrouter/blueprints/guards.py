@@ -162,6 +162,7 @@ GUARDS: Mapping[str | None, Guard] = {
     "pages": anyone,
     "auth": anyone,
     "catalogue": anyone,
+    "status": anyone,
     "docs": anyone,
     "openapi": anyone,
     "development": anyone,

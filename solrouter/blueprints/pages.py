@@ -5,7 +5,7 @@ shows them, and the question which pages a member may open, so that no link lead
 """
 
 from collections.abc import Callable, Iterable
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 from flask import Blueprint, abort, current_app, render_template
@@ -13,10 +13,12 @@ from flask.typing import ResponseReturnValue
 from flask_login import current_user
 
 from solrouter import clock
-from solrouter.blueprints import addresses, guards, samples
+from solrouter.blueprints import addresses, guards, samples, uptime
 from solrouter.errors import SolRouterError
 from solrouter.services import billing, catalogue, members
 from solrouter.services.catalogue import Model
+from solrouter.services.health import Traffic
+from solrouter.services.health.traffic import DAYS_SHOWN
 from solrouter.services.member_rows import Belonging
 
 FEATURED_MAX = 6
@@ -57,7 +59,20 @@ def show_patterns() -> str:
     if current_app.config["SOLROUTER_ENV"] == "production":
         abort(404)
     shown = samples.first_request("acme/tiny-1", base_url=addresses.api_base_url())
-    return render_template("patterns.html", samples=shown, moment=clock.utcnow())
+    moment = clock.utcnow()
+    return render_template("patterns.html", samples=shown, moment=moment, days=_days(moment.date()))
+
+
+def _days(today: date) -> list[uptime.Day]:
+    """Ninety days of every kind, as a strip shows them."""
+    failures = (0, 0, 0, 2, 0, 0, 9, 0)
+    return [
+        uptime.Day(
+            today - timedelta(days=back),
+            Traffic(100, failures[back % len(failures)]) if back < 60 else Traffic(),
+        )
+        for back in reversed(range(DAYS_SHOWN))
+    ]
 
 
 @pages.app_context_processor

@@ -8,7 +8,7 @@ from solrouter.models.catalogue import (
     Provider,
     Version,
 )
-from solrouter.models.health import OfferHealth
+from solrouter.models.health import Incident, IncidentNote, OfferHealth, OfferTraffic
 from solrouter.models.identity import (
     EmailToken,
     OutgoingMail,
@@ -72,6 +72,8 @@ __all__ = [
     "Hold",
     "IdempotencyKey",
     "Identity",
+    "Incident",
+    "IncidentNote",
     "Keepsake",
     "KeptContent",
     "KeyDay",
@@ -81,6 +83,7 @@ __all__ = [
     "ModelAlias",
     "Offer",
     "OfferHealth",
+    "OfferTraffic",
     "OutgoingMail",
     "Payment",
     "PaymentCustomer",

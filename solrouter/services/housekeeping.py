@@ -61,6 +61,7 @@ def tick() -> None:
         contents.forget_expired()
         key_usage.roll_up()
         outbox.forget_old()
+        health.forget_old_traffic()
         database.transact(email_tokens.forget_expired, durable=False)
     except SolRouterError as error:
         log.warning("housekeeping has to wait: %s", error.message)
