@@ -26,6 +26,7 @@ from solrouter.blueprints.docs import docs
 from solrouter.blueprints.metrics import metrics
 from solrouter.blueprints.openapi import openapi
 from solrouter.blueprints.pages import pages
+from solrouter.blueprints.policies import policies
 from solrouter.blueprints.status import status
 from solrouter.blueprints.webhooks import webhooks
 
@@ -35,6 +36,7 @@ ROOMS = (
     account,
     catalogue,
     status,
+    policies,
     docs,
     admin,
     api,

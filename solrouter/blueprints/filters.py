@@ -5,13 +5,15 @@ from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import Any
 
-from flask import Flask, current_app
+from flask import Flask, current_app, has_request_context, request
 
 from solrouter import clock, money
 from solrouter.blueprints import oauth
 from solrouter.services import outbox
 
 SITE_NAME = "SolRouter"
+THEME_COOKIE = "theme"
+THEMES = ("light", "dark")
 MINUTE_S, HOUR_S, DAY_S = 60, 3600, 86400
 DAYS_SHOWN_AS_AGO = 30
 NOTHING = "–"
@@ -33,7 +35,16 @@ def common() -> dict[str, Any]:
         "signup": config["SOLROUTER_SIGNUP"],
         "mail_is_on": outbox.is_on(),
         "contact_email": config["SOLROUTER_CONTACT_EMAIL"],
+        "theme": theme(),
     }
+
+
+def theme() -> str:
+    """`light` or `dark` as the reader has chosen; empty for what their system says."""
+    if not has_request_context():
+        return ""
+    chosen = request.cookies.get(THEME_COOKIE, "")
+    return chosen if chosen in THEMES else ""
 
 
 def usd(nanos: int | None) -> str:

@@ -162,6 +162,7 @@ GUARDS: Mapping[str | None, Guard] = {
     "pages": anyone,
     "auth": anyone,
     "catalogue": anyone,
+    "policies": anyone,
     "status": anyone,
     "docs": anyone,
     "openapi": anyone,
