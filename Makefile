@@ -41,7 +41,7 @@ dev: setup-dev ## Serve with fake upstreams and a fake GitHub beside, reloading
 test: setup-dev ## Run the whole suite; make test T=tests/services for a part
 	$(BIN)/python -m pytest -n auto --dist loadfile -m "not real and not mutants" $(T)
 
-test-real: setup-dev .venv-real/installed .venv-fuzz/installed ## Test against llama.cpp's own server (downloads 132 MB), and by schemathesis
+test-real: setup-dev .venv-real/installed .venv-fuzz/installed .venv-stripe/installed ## Test against llama.cpp's own server (downloads 132 MB), localstripe, and by schemathesis
 	$(BIN)/python -m pytest -m real $(T)
 
 mutants: setup-dev ## Plant bugs in a copy of the ledger: the tests must notice each
@@ -79,9 +79,10 @@ lock: ## Pin every requirements*.in with hashes (needs uv)
 	uv pip compile --quiet --generate-hashes --no-annotate --no-header --python-version 3.11 --no-deps requirements-real.in -o requirements-real.txt
 	uv pip compile --quiet --generate-hashes --no-annotate --no-header --python-version 3.11 requirements-bench.in -o requirements-bench.txt
 	uv pip compile --quiet --generate-hashes --no-annotate --no-header --python-version 3.11 requirements-fuzz.in -o requirements-fuzz.txt
+	uv pip compile --quiet --generate-hashes --no-annotate --no-header --python-version 3.11 requirements-stripe.in -o requirements-stripe.txt
 
 clean: ## Remove everything that was installed or built
-	rm -rf .venv .venv-real .venv-fuzz .node .bench-peers .mypy_cache .ruff_cache .pytest_cache htmlcov .coverage
+	rm -rf .venv .venv-real .venv-fuzz .venv-stripe .node .bench-peers .mypy_cache .ruff_cache .pytest_cache htmlcov .coverage
 
 .venv/installed: requirements.txt
 	$(PYTHON) -m venv .venv
@@ -95,6 +96,11 @@ clean: ## Remove everything that was installed or built
 .venv-real/installed: requirements-real.txt
 	$(PYTHON) -m venv .venv-real
 	.venv-real/bin/python -m pip install $(PIP_OPTIONS) --no-deps -r requirements-real.txt
+	@touch $@
+
+.venv-stripe/installed: requirements-stripe.txt
+	$(PYTHON) -m venv .venv-stripe
+	.venv-stripe/bin/python -m pip install $(PIP_OPTIONS) -r requirements-stripe.txt
 	@touch $@
 
 .venv-fuzz/installed: requirements-fuzz.txt

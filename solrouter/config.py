@@ -925,6 +925,7 @@ def load(environ: Mapping[str, str], *, instance_path: Path) -> dict[str, Any]:
     _refuse_mail_without_links(config)
     _complete_solana(config)
     _refuse_half_a_stripe(config)
+    _refuse_impossible_top_ups(config)
     config["SOLROUTER_MAIL_FROM"] = config["SOLROUTER_MAIL_FROM"] or _own_sender(config)
     config["SOLROUTER_DEMO"] = config["SOLROUTER_DEMO"] or config["SOLROUTER_ENV"] != "production"
     if config["SOLROUTER_FIRST_BYTE_S"] is None:
@@ -1061,6 +1062,13 @@ def _refuse_half_a_stripe(config: Mapping[str, Any]) -> None:
         raise UnsafeConfiguration(
             "STRIPE_SECRET_KEY is a test key, and with test cards anyone would get credit for "
             "nothing. Use the live key; for a rehearsal set SOLROUTER_STRIPE_TEST_MODE=1."
+        )
+
+
+def _refuse_impossible_top_ups(config: Mapping[str, Any]) -> None:
+    if config["SOLROUTER_TOP_UP_MIN"] > config["SOLROUTER_TOP_UP_MAX"]:
+        raise UnsafeConfiguration(
+            "SOLROUTER_TOP_UP_MIN is more than SOLROUTER_TOP_UP_MAX, so nobody could pay."
         )
 
 

@@ -184,6 +184,11 @@ def wait_for_some(timeout_s: float) -> None:
 
 def _write(waiting: _Waiting) -> None:
     sealed = waiting.secrets.encrypt(waiting.content.decode())
+    waiting.database.transact(lambda connection: _put(connection, waiting, sealed), durable=False)
+
+
+def _put(connection: Connection, waiting: _Waiting, sealed: bytes) -> None:
+    """Writes it, if its account still wants it."""
     wants_it = (
         select(Account.content_days)
         .where(Account.id == waiting.account_id, Account.content_days.is_not(None))
@@ -192,25 +197,18 @@ def _write(waiting: _Waiting) -> None:
         )
         .with_for_update(read=True, key_share=True)
     )
-
-    def verb(connection: Connection) -> None:
-        days = connection.execute(wants_it).scalar_one_or_none()
-        if days is None:
-            return
-        insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-        connection.execute(
-            insert(KeptContent)
-            .values(
-                completion_id=waiting.completion_id,
-                account_id=waiting.account_id,
-                content=sealed,
-                created_at=db_now(),
-                expires_at=db_now(days * DAY_S),
-            )
-            .on_conflict_do_nothing()
-        )
-
-    waiting.database.transact(verb, durable=False)
+    days = connection.execute(wants_it).scalar_one_or_none()
+    if days is None:
+        return
+    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    values = {
+        "completion_id": waiting.completion_id,
+        "account_id": waiting.account_id,
+        "content": sealed,
+        "created_at": db_now(),
+        "expires_at": db_now(days * DAY_S),
+    }
+    connection.execute(insert(KeptContent).values(**values).on_conflict_do_nothing())
 
 
 def terms_of(account_id: int) -> Terms:
@@ -262,8 +260,7 @@ def clear(account_id: int, *, actor: str) -> int:
     """Deletes all that is kept, and what running requests would keep; says how many there were."""
 
     def verb(connection: Connection) -> int:
-        _locked(connection, account_id)
-        count = _remove_all(connection, account_id)
+        count = remove_all(connection, account_id)
         _note(connection, account_id, "content.deleted", actor, {"requests": count})
         return count
 
@@ -272,17 +269,35 @@ def clear(account_id: int, *, actor: str) -> int:
 
 def close(connection: Connection, account_id: int) -> None:
     """Ends it with the account, in the caller's transaction."""
-    _locked(connection, account_id)
-    _remove_all(connection, account_id)
+    remove_all(connection, account_id)
     of_account = update(Account).where(Account.id == account_id)
     connection.execute(of_account.values(content_days=None))
 
 
+def remove_all(connection: Connection, account_id: int) -> int:
+    """Deletes all that is kept, in the caller's transaction, and says how many there were."""
+    _locked(connection, account_id)
+    of_account = update(Account).where(Account.id == account_id)
+    connection.execute(of_account.values(content_cleared_at=db_now()))
+    removed = delete(KeptContent).where(KeptContent.account_id == account_id)
+    return int(connection.execute(removed).rowcount)
+
+
 def find(
-    account_id: int, completion_id: uuid.UUID, *, maker_id: int | None = None
+    account_id: int,
+    completion_id: uuid.UUID,
+    *,
+    maker_id: int | None = None,
+    key_id: int | None = None,
 ) -> Content | None:
-    """What is kept of one request of the account; with `maker_id` only by that person's keys."""
+    """What is kept of one request of the account.
+
+    With `maker_id` only by that person's keys, with `key_id` only by that key.
+    """
     query = _query(account_id, maker_id).where(KeptContent.completion_id == completion_id)
+    if key_id is not None:
+        of_key = Completion.key_id == key_id
+        query = query.where(Completion.id == KeptContent.completion_id, of_key)
     with database.read() as connection:
         row = connection.execute(query).one_or_none()
     return None if row is None else _opened(row.completion_id, bytes(row.content), row.expires_at)
@@ -353,13 +368,6 @@ def _locked(connection: Connection, account_id: int) -> int | None:
     """The account's days; those who write contents wait until the transaction ends."""
     of_account = select(Account.content_days).where(Account.id == account_id)
     return connection.execute(of_account.with_for_update()).scalar_one()
-
-
-def _remove_all(connection: Connection, account_id: int) -> int:
-    of_account = update(Account).where(Account.id == account_id)
-    connection.execute(of_account.values(content_cleared_at=db_now()))
-    removed = delete(KeptContent).where(KeptContent.account_id == account_id)
-    return int(connection.execute(removed).rowcount)
 
 
 def _note(

@@ -11,11 +11,10 @@ import secrets
 import unicodedata
 from concurrent.futures import Executor
 from functools import cache
+from importlib import import_module
 
-import zxcvbn
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
-from zxcvbn.frequency_lists import FREQUENCY_LISTS
 
 from solrouter import config, native_threads
 from solrouter.errors import Refused
@@ -30,7 +29,6 @@ LOCAL_PART_CHARACTERS_MIN = 3
 # on the beginning, since counting takes longer than hashing where there is much to count.
 GUESSES_MIN = 300_000
 GUESSED_CHARACTERS_MAX = 48
-LEAKED = frozenset(FREQUENCY_LISTS["passwords"])
 
 # Compared without case, blanks and the digits and signs at the end: `Password2026!` is `password`.
 TRIVIAL_WORDS = """
@@ -121,7 +119,11 @@ def _bytes(password: str) -> bytes:
 
 def _is_guessable(folded: str, local_part: str) -> bool:
     """By our own list, by a list of leaks, or by the guesses that a program needs."""
-    if _is_trivial(folded) or folded in LEAKED:
+    if _is_trivial(folded):
+        return True
+    # 12 MB of words, in every worker: most of them never see a new password.
+    zxcvbn = import_module("zxcvbn")
+    if folded in zxcvbn.frequency_lists.FREQUENCY_LISTS["passwords"]:
         return True
     known = [part for part in (local_part, "solrouter") if part]
     found = zxcvbn.zxcvbn(folded[:GUESSED_CHARACTERS_MAX], user_inputs=known)

@@ -43,7 +43,8 @@ class Statement:
 
 def months_of(account_id: int) -> list[str]:
     """The months of which there is a statement, as `2026-11`, newest first."""
-    query = select(func.min(Transfer.created_at)).where(Transfer.account_id == account_id)
+    query = select(Transfer.created_at).where(Transfer.account_id == account_id)
+    query = query.order_by(Transfer.id).limit(1)
     first = database.read_apart(lambda connection: connection.execute(query).scalar())
     month, found = _first_of(clock.utcnow()), []
     until = _first_of(first) if first is not None else month

@@ -21,9 +21,10 @@ from solrouter import clock, database
 from solrouter.models import Payment, PaymentRefund
 from solrouter.models.columns import db_now
 from solrouter.services import billing, payments
-from solrouter.services.payments import refund_rows
+from solrouter.services.payments import Wish, auto, refund_rows
+from solrouter.services.payments.auto import Terms
 from tests.conftest import settings
-from tests.e2e.payer import AMOUNT, BACK
+from tests.e2e.payer import ALONE, AMOUNT, BACK, BY_HAND
 from tests.factories import Person, make_person
 from tests.fakes.stripe import FakeStripe
 
@@ -58,9 +59,16 @@ class Killer:
         self.stripe.before = self.stripe.after = None
 
 
-def pay(killer: Killer, environ: Mapping[str, str], person: Person) -> int:
+def pay(killer: Killer, environ: Mapping[str, str], person: Person, how: str = BY_HAND) -> int:
     """The exit code of a payer, negative when it was killed."""
-    command = [sys.executable, "-m", "tests.e2e.payer", str(person.account_id), str(person.user_id)]
+    command = [
+        sys.executable,
+        "-m",
+        "tests.e2e.payer",
+        how,
+        str(person.account_id),
+        str(person.user_id),
+    ]
     kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     payer = subprocess.Popen(command, cwd=ROOT, env={**kept, **environ}, stdout=subprocess.DEVNULL)
     killer.pid = payer.pid
@@ -121,3 +129,43 @@ def test_the_rest_is_found(
                 assert balance == AMOUNT - BACK
                 break
     assert ended and killed >= 5, f"the payer was killed {killed} times"
+
+
+@pytest.mark.parametrize("side", ["before", "after"])
+def test_a_saved_card_is_charged_once(
+    make_app: Callable[..., Flask], sqlite_url: str, tmp_path: Path, side: str
+) -> None:
+    killed, ended = 0, False
+    for at in range(1, CALLS_MAX):
+        with FakeStripe() as stripe:
+            app = make_app(sqlite_url, **stripe.settings())
+            person = make_person(app, f"pat-{at}@example.com")
+            with app.app_context():
+                save_card(person, stripe)
+            killer = Killer(stripe, at, side)
+            environ = settings(sqlite_url, tmp_path, **stripe.settings())
+            code = pay(killer, environ, person, ALONE)
+            killer.rest()
+            with app.app_context():
+                # Whoever comes next tops up, if that has not happened.
+                for _ in range(2):
+                    keep_house()
+                    payments.run_automatic()
+                assert_whole(person, stripe)
+                assert billing.balance(person.account_id).paid_nanos == 2 * AMOUNT
+                auto.turn_off(person.account_id, actor="test")
+            killed += code == -signal.SIGKILL
+            if code == 0:
+                ended = True
+                break
+    assert ended and killed >= 2, f"the payer was killed {killed} times"
+
+
+def save_card(person: Person, stripe: FakeStripe) -> None:
+    """Ten dollars by a card that may be charged again when they are too few."""
+    details = {"saves_card": True}
+    wish = Wish(person.account_id, person.user_id, "stripe", "card", AMOUNT, details=details)
+    payment = payments.begin(wish).payment
+    stripe.books.pay(str(payment.order_id))
+    assert payments.check(payment).state == "paid"
+    auto.turn_on(Terms(person.account_id, person.user_id, AMOUNT + 1, AMOUNT, 10 * AMOUNT))

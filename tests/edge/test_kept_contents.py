@@ -24,6 +24,7 @@ from tests.edge.test_recent_proof import let_time_pass
 from tests.edge.test_team_pages import joined
 from tests.factories import Person, make_offer, make_person
 from tests.fakes.upstream import FakeUpstream
+from tests.openapi import complaints
 
 PROMPT = "What is the meaning of life?"
 
@@ -208,6 +209,29 @@ def test_owners_see_all_of_it_and_developers_that_of_their_own_keys(
     assert "Spent by your keys today" in overview.text and owners not in overview.html
     assert "1 request" in overview.text
     assert owners in bill.get("/account/activity").html
+
+
+def test_a_key_reads_back_what_it_has_asked_and_nothing_else(
+    app: Flask, keeper: Person, charlie: Person
+) -> None:
+    identifier, client = ask(app, keeper), app.test_client()
+    written(app)
+    path = f"/v1/generation/content?id={identifier}"
+    answer = client.get(path, headers=keeper.bearer)
+    assert complaints("GenerationContent", answer.json, is_closed=True) == []
+    data = answer.json["data"]
+    assert data["id"] == identifier and data["input"]["messages"][0]["content"] == PROMPT
+    assert "42" in data["output"]["completion"] and len(data["output"]["choices"]) == 1
+    assert answer.headers["Cache-Control"] == "no-store"
+    with app.app_context():
+        other = keys.create(keeper.account_id, user_id=keeper.user_id, name="Other")
+    neighbours = replace(keeper, key_text=other.text)
+    opt_in(app, charlie)
+    for person in (neighbours, charlie):
+        assert client.get(path, headers=person.bearer).status_code == 404
+    for wrong, status in (("", 400), ("x", 404), (f"chatcmpl-{'0' * 32}", 404)):
+        answer = client.get(f"/v1/generation/content?id={wrong}", headers=keeper.bearer)
+        assert answer.status_code == status
 
 
 def test_an_outsider_finds_neither(app: Flask, keeper: Person, charlie: Person) -> None:

@@ -6,9 +6,10 @@ from collections.abc import Callable
 import pytest
 from flask import Flask
 
+from solrouter.errors import Refused
 from solrouter.money import parse_usd
 from solrouter.services import billing, payments, statements
-from solrouter.services.payments import codes, refunds
+from solrouter.services.payments import codes, refunds, standing
 from solrouter.services.payments.methods import DisputeNews, Finding
 from tests.browser import Browser
 from tests.edge.signed_in import browser_of
@@ -16,6 +17,7 @@ from tests.factories import Person, make_person, pay_in
 from tests.fakes.stripe import FakeStripe
 
 Make = Callable[..., Flask]
+STANDING = {"threshold": "5", "amount": "25", "cap": "100", "consent": "1"}
 
 
 @pytest.fixture
@@ -178,6 +180,92 @@ class TestCard:
         assert "between $5.00" in quote.text
 
 
+class TestSwitches:
+    def test_stripes_stablecoins_are_a_way_of_their_own(
+        self, make_app: Make, stripe: FakeStripe
+    ) -> None:
+        app = make_app(**stripe.settings(), SOLROUTER_STRIPE_CRYPTO="1")
+        pat = make_person(app, "pat@example.com")
+        browser = browser_of(app, pat)
+        assert "Stablecoin" in browser.get("/account/balance").text
+        browser.post("/account/payments", {"preset": "$10.00", "method": "stripe:stablecoin"})
+        [session] = stripe.books.of_kind("checkout.session")
+        assert session["payment_method_types"] == ["crypto"]
+        stripe.books.pay(session["id"])
+        browser.get(f"/account/payments/{session['client_reference_id']}")
+        assert balance_of(app, pat).paid_nanos == parse_usd("10")
+
+    def test_tax_comes_on_top_and_is_no_credit(self, make_app: Make, stripe: FakeStripe) -> None:
+        taxed = {"SOLROUTER_STRIPE_TAX": "1", "SOLROUTER_STRIPE_INVOICES": "1"}
+        app = make_app(**stripe.settings(), **taxed)
+        pat = make_person(app, "pat@example.com")
+        browser = browser_of(app, pat)
+        browser.post("/account/payments", {"preset": "$10.00", "method": "stripe:card"})
+        [session] = stripe.books.of_kind("checkout.session")
+        assert session["automatic_tax"] == session["invoice_creation"] == {"enabled": "true"}
+        session["total_details"]["amount_tax"] = 190
+        session["amount_total"] = 1190
+        stripe.books.pay(session["id"])
+        browser.get(f"/account/payments/{session['client_reference_id']}")
+        assert balance_of(app, pat).paid_nanos == parse_usd("10")
+
+    def test_who_sells_stands_on_receipts_and_statements(
+        self, make_app: Make, app: Flask, bob: Person
+    ) -> None:
+        address = pay_by_test(browser_of(app, bob))
+        words = ("Router Ltd", "1 High Street", "GB 123", "VAT is included.")
+        app = make_app(
+            SOLROUTER_SELLER="Router Ltd | 1 High Street",
+            SOLROUTER_SELLER_TAX_ID="GB 123",
+            SOLROUTER_TAX_NOTE="VAT is included.",
+        )
+        browser = browser_of(app, bob)
+        for path in (f"{address}/receipt", "/account/statements"):
+            text = browser.get(path).text
+            assert all(word in text for word in words), path
+        download = browser.client.get(f"{address}/receipt?download=1").text
+        assert all(word in download for word in words)
+
+
+class TestAutoTopUp:
+    def test_from_the_saved_card_to_the_end(self, make_app: Make, stripe: FakeStripe) -> None:
+        app = make_app(**stripe.settings())
+        pat = make_person(app, "pat@example.com")
+        browser = browser_of(app, pat)
+        assert "No card is saved yet." in browser.get("/account/auto-top-up").text
+        form = {"preset": "$10.00", "method": "stripe:card", "save_card": "1"}
+        browser.post("/account/payments", form)
+        [session] = stripe.books.of_kind("checkout.session")
+        stripe.books.pay(session["id"])
+        browser.get(f"/account/payments/{session['client_reference_id']}")
+        assert "Visa ending 4242" in browser.get("/account/auto-top-up").text
+        page = browser.post("/account/auto-top-up", {**STANDING, "consent": ""}, status=422)
+        assert "without asking you each time" in page.text
+        page = browser.post("/account/auto-top-up", {**STANDING, "amount": "x"}, status=422)
+        assert "Write an amount in US dollars" in page.text
+        browser.post("/account/auto-top-up", STANDING)
+        assert "Automatic top-ups: on" in browser.get("/account/balance").text
+        portal = browser.post("/account/auto-top-up/card")
+        assert portal.location.startswith(f"{stripe.url}/p/session/")
+        browser.post("/account/auto-top-up/stop")
+        with app.app_context():
+            order = standing.find(pat.account_id)
+        assert order is not None and not order.is_on
+
+    def test_a_card_that_is_not_saved_is_not_charged(
+        self, make_app: Make, stripe: FakeStripe
+    ) -> None:
+        app = make_app(**stripe.settings())
+        pat = make_person(app, "pat@example.com")
+        browser = browser_of(app, pat)
+        browser.post("/account/payments", {"preset": "$10.00", "method": "stripe:card"})
+        [session] = stripe.books.of_kind("checkout.session")
+        stripe.books.pay(session["id"])
+        browser.get(f"/account/payments/{session['client_reference_id']}")
+        assert "No card is saved yet." in browser.get("/account/auto-top-up").text
+        browser.post("/account/auto-top-up", STANDING, status=422)
+
+
 def test_nothing_configured_says_what_the_operator_must_set(
     make_app: Make, operator: Person, bob: Person
 ) -> None:
@@ -236,6 +324,7 @@ class TestRefund:
         answer = browser_of(app, bob).client.post(f"/account/payments/{gift.public_id}/refund")
         assert answer.status_code == 422
         assert "Gifts cannot be refunded." in answer.text
+        browser_of(app, bob).get(f"/account/payments/{gift.public_id}/receipt", status=404)
 
 
 def test_charlie_sees_nothing_of_it(app: Flask, bob: Person, charlie: Person) -> None:
@@ -350,6 +439,13 @@ def test_a_frozen_account_says_so(app: Flask, bob: Person, operator: Person) -> 
         payments.take(payment.id, Finding(disputes=(dispute,)))
     assert "This account is frozen." in browser.get("/account/balance").text
     assert "It is disputed at the bank." in browser.get(address).text
+    with app.app_context():
+        other = pay_in(bob.account_id, parse_usd("5"))
+        payment = next(
+            each for each in payments.of_account(bob.account_id, limit=5) if each.id == other
+        )
+        with pytest.raises(Refused, match="frozen"):
+            refunds.ask(payment, actor=f"user:{bob.user_id}")
     answer = app.test_client().post(
         "/v1/chat/completions",
         json={"model": "demo/echo", "messages": [{"role": "user", "content": "Hi"}]},

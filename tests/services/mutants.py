@@ -10,6 +10,8 @@ from pathlib import Path
 
 ADMITTING = "solrouter/services/admission/admitting.py"
 SETTLING = "solrouter/services/admission/settling.py"
+PAYING = "solrouter/services/payments/moving.py"
+MOVING = "solrouter/services/admission/__init__.py"
 RELEASING = "solrouter/services/admission/releasing.py"
 BILLING = "solrouter/services/billing.py"
 REPEATS = "solrouter/services/repeats.py"
@@ -72,10 +74,16 @@ MUTANTS = (
         "        where=is_free | ~is_free,\n",
     ),
     Mutant(
-        "a transfer's id is taken twice",
-        BILLING,
-        "return insert(Transfer).values(",
-        'return insert(Transfer).prefix_with("OR IGNORE").values(',
+        "an evidence is credited twice",
+        PAYING,
+        "if not _keep(connection, payment, terms, evidence_id, details or {}):",
+        "if _keep(connection, payment, terms, evidence_id, details or {}) is None:",
+    ),
+    Mutant(
+        "a refund is booked and not taken",
+        MOVING,
+        "changed.values({column: column + side.sign * terms.amount_nanos})",
+        "changed.values({column: column + max(side.sign, 0) * terms.amount_nanos})",
     ),
     Mutant(
         "the cached balance drifts",

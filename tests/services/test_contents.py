@@ -2,13 +2,16 @@
 when they are to be.
 """
 
+import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from typing import Self
 
 import pytest
 from flask import Flask
-from sqlalchemy import delete, select, update
+from sqlalchemy import Connection, delete, select, update
 
 from solrouter import clock, database
 from solrouter.chat import ChatRequest, Chunk
@@ -17,7 +20,7 @@ from solrouter.models import Account, KeptContent
 from solrouter.services import contents, departures, keys, root_secrets
 from solrouter.services.contents import Content, Keeping
 from tests.conftest import SECRET_KEY
-from tests.factories import Person, make_person
+from tests.factories import Person, fund, make_person
 
 SAID = "the meaning of life"
 
@@ -277,3 +280,87 @@ def test_pages_come_newest_first(ada: Person) -> None:
     assert [identifier for identifier, _ in (*first, *rest)] == made[::-1]
     database.transact(lambda connection: connection.execute(delete(KeptContent)).rowcount)
     assert contents.page(ada.account_id, limit=3) == []
+
+
+# Two at once, where the database lets them.
+
+
+@pytest.fixture
+def busy(make_app: Callable[..., Flask], postgresql_url: str) -> Iterator[Flask]:
+    """Beside it a thread may act, too."""
+    app = make_app(postgresql_url)
+    with app.app_context():
+        yield app
+
+
+class Meanwhile:
+    """A transaction that stays open, in a thread of its own, until it is told to end."""
+
+    def __init__(self, app: Flask, verb: Callable[[Connection], object]) -> None:
+        self._app, self._verb = app, verb
+        self._has_acted, self._may_end = threading.Event(), threading.Event()
+        self._pool = ThreadPoolExecutor(1)
+
+    def __enter__(self) -> Self:
+        self._running = self._pool.submit(self._run)
+        assert self._has_acted.wait(5)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
+        self._pool.shutdown()
+
+    def end(self, *, after_s: float = 0) -> None:
+        """Commits, and waits for that; or soon, while somebody waits for it."""
+        if after_s:
+            threading.Timer(after_s, self._may_end.set).start()
+            return
+        self._may_end.set()
+        self._running.result(5)
+
+    @property
+    def is_open(self) -> bool:
+        return not self._running.done()
+
+    def _run(self) -> None:
+        def act(connection: Connection) -> None:
+            self._verb(connection)
+            self._has_acted.set()
+            assert self._may_end.wait(5)
+
+        with self._app.app_context():
+            database.transact(act)
+
+
+def waiting_of(person: Person) -> contents._Waiting:
+    begun(person).put(clock.new_id(), clock.utcnow())
+    return contents._waiting.pop()
+
+
+@pytest.mark.postgresql
+def test_what_is_just_being_written_is_deleted_too(busy: Flask) -> None:
+    person = make_person(busy, "ada@example.com")
+    contents.keep_for(person.account_id, 30, actor="test")
+    waiting = waiting_of(person)
+    sealed = waiting.secrets.encrypt(waiting.content.decode())
+    with Meanwhile(busy, lambda connection: contents._put(connection, waiting, sealed)) as writing:
+        # No request of the account waits for it.
+        fund(person.account_id, "1")
+        assert writing.is_open
+        writing.end(after_s=0.3)
+        assert contents.clear(person.account_id, actor="test") == 1
+    assert ids() == []
+
+
+@pytest.mark.postgresql
+@pytest.mark.parametrize("act", [contents.close, contents.remove_all], ids=["end", "delete"])
+def test_what_is_to_be_written_while_all_is_deleted_is_not(
+    busy: Flask, act: Callable[[Connection, int], object]
+) -> None:
+    person = make_person(busy, "ada@example.com")
+    contents.keep_for(person.account_id, 30, actor="test")
+    contents._waiting.append(waiting_of(person))
+    with Meanwhile(busy, lambda connection: act(connection, person.account_id)) as deleting:
+        deleting.end(after_s=0.3)
+        assert contents.write_waiting() == 1
+    assert ids() == []

@@ -32,6 +32,7 @@ from solrouter.services.budgets import OfKey, OfMember, subjects_of
 from tests.factories import fund, make_offer
 
 EXAMPLES = 60
+EXAMPLES_OF_MEMBERS = 25
 PRICED, FREE = "acme/tiny", "acme/free"
 # How often the run must really have done each of these by the one statement.
 FLOORS = {"admitted": 40, "admitted for a start": 2, "grown": 3, "settled": 25}
@@ -99,7 +100,10 @@ budgets = (
     )
 )
 is_verified = st.sampled_from([True, True, False])
-terms = st.builds(Terms, plans, key_limits, money, money, budgets, is_verified, budgets | st.none())
+terms = st.builds(Terms, plans, key_limits, money, money, budgets, is_verified)
+terms_of_members = st.builds(
+    Terms, plans, key_limits, money, money, st.none() | budgets, is_verified, budgets
+)
 asks = st.fixed_dictionaries(
     {
         "prompt_bound": st.sampled_from([0, TOKENS, 2 * TOKENS]),
@@ -208,6 +212,30 @@ def test_the_lean_way_and_the_careful_way_do_the_same(worlds: list[World]) -> No
     floors = {f"lean: {name}": n for name, n in FLOORS.items()}
     floors |= {f"careful: {name}": n for name, n in CAREFUL_FLOORS.items()}
     assert {name: seen[name] for name, n in floors.items() if seen[name] < n} == {}, seen
+
+
+@pytest.mark.postgresql
+def test_a_members_budget_makes_no_difference_between_the_ways(worlds: list[World]) -> None:
+    @settings(
+        max_examples=EXAMPLES_OF_MEMBERS,
+        derandomize=True,
+        database=None,
+        deadline=None,
+        phases=(Phase.generate,),
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(terms_of_members, st.lists(acts, min_size=8, max_size=12))
+    def play(begin: Terms, life: list[tuple[str, Any]]) -> None:
+        for world in worlds:
+            settle_in(world, begin)
+        for verb, argument in life:
+            answers = [act(world, verb, argument) for world in worlds]
+            assert answers[0] == answers[1] == answers[2], (verb, argument)
+            assert_alike([books(world) for world in worlds])
+
+    play()
+    seen = worlds[2].seen
+    assert min(seen["lean: admitted"], seen["lean: settled"], seen["careful: refused"]) > 0, seen
 
 
 def settle_in(world: World, begin: Terms) -> None:

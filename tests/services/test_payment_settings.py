@@ -36,8 +36,19 @@ def load(tmp_path: Path, *settings: Mapping[str, str]) -> dict[str, object]:
         ({"SOLROUTER_BASE_URL": ""}, "SOLROUTER_BASE_URL is not"),
         ({"SOLROUTER_CARD_FEE_PERCENT": "101"}, "between 0 and 100"),
         ({"SOLROUTER_TOP_UP_PRESETS": "10,lots"}, "not an amount in USD"),
+        ({"SOLROUTER_TOP_UP_MIN": "2000"}, "nobody could pay"),
     ],
-    ids=["no secret", "no key", "public", "test key", "wrong secret", "no url", "fee", "presets"],
+    ids=[
+        "no secret",
+        "no key",
+        "public",
+        "test key",
+        "wrong secret",
+        "no url",
+        "fee",
+        "presets",
+        "limits",
+    ],
 )
 def test_production_refuses_half_a_stripe(
     tmp_path: Path, change: dict[str, str], words: str

@@ -247,3 +247,22 @@ def test_what_is_no_address_of_a_node_is_refused_and_not_repeated(text: str) -> 
     with pytest.raises(ValueError, match="address") as caught:
         RpcEndpoint.parse(text)
     assert not text or text not in str(caught.value)
+
+
+def test_a_silent_node_is_let_alone_for_a_while(network: Chain) -> None:
+    """It would hold up every payment in turn."""
+    with Node(network) as silent, Node(network) as well:
+        silent.fault = "slow"
+        nodes = [RpcEndpoint.parse(node.url) for node in (silent, well)]
+        assert chain.in_turn(nodes, 0) == nodes
+        assert chain.in_turn(nodes, 1) == [nodes[1], nodes[0]]
+        with pytest.raises(ChainUnavailable):
+            chain.genesis_hash(nodes[0])
+        for turn in range(3):
+            assert chain.in_turn(nodes, turn) == [nodes[1]]
+        chain.spare(nodes[0], 0.0)
+        assert len(chain.in_turn(nodes, 0)) == 2
+        well.fault = "down"
+        with pytest.raises(ChainUnavailable):
+            chain.genesis_hash(nodes[1])
+        assert len(chain.in_turn(nodes, 0)) == 2, "who fails at once keeps nobody waiting"

@@ -20,7 +20,7 @@ from solrouter import clock, database
 from solrouter.errors import RateLimited, Refused
 from solrouter.models import Payment, SolanaOrder
 from solrouter.money import parse_usd
-from solrouter.services import billing, payments
+from solrouter.services import billing, departures, payments
 from solrouter.services.payments import orders, states
 from solrouter.services.payments.methods import Finding, ProviderUnavailable
 from solrouter.services.payments.solana import (
@@ -596,6 +596,20 @@ def test_what_a_first_day_holds_back_is_credited_when_it_is_over(
         assert looked(held).state == states.PAID
         assert units_of(person) == asked_units(payment)
         assert list(billing.audit()) == []
+
+
+def test_an_account_does_not_end_while_money_for_it_is_on_its_way(
+    payer: Person, shop: Shop, customer: Wallet
+) -> None:
+    payment = begun(payer)
+    shop.chain.finalizes = False
+    customer.pay(link_of(payment))
+    looked(payment)
+    with pytest.raises(Refused, match="under way"):
+        departures.delete_user(payer.user_id, forfeit_nanos=0)
+    shop.chain.finalize()
+    brought = looked(payment).received_nanos
+    departures.delete_user(payer.user_id, forfeit_nanos=brought)
 
 
 # The time between looks (rule S12).

@@ -8,9 +8,10 @@ import pytest
 from flask import Flask
 from solders.keypair import Keypair
 
-from solrouter.config import UnsafeConfiguration
+from solrouter.config import SETTINGS, UnsafeConfiguration
 from solrouter.services import payments
 from solrouter.services.payments.solana import readiness
+from tests.conftest import ROOT
 from tests.fakes.solana import Node
 from tests.solana import Shop, open_shop
 
@@ -181,3 +182,13 @@ def test_a_node_of_the_own_network_needs_no_tls(make_app: Opened, url: str) -> N
     make_app(
         SOLROUTER_ENV="production", SOLROUTER_SOLANA_WALLET=WALLET, SOLROUTER_SOLANA_RPC_URLS=url
     )
+
+
+def test_the_server_has_no_key_of_the_wallet() -> None:
+    """Rule S11: nothing in it can sign, and no setting asks for what could."""
+    for path in (ROOT / "solrouter").rglob("*.py"):
+        source = path.read_text()
+        for word in ("solders", "Keypair", "ed25519.Ed25519PrivateKey", "sendTransaction"):
+            assert word not in source, f"{path.name}: {word}"
+    asked = [setting.name for setting in SETTINGS if "SOLANA" in setting.name]
+    assert asked and not [name for name in asked if "KEY" in name or "SEED" in name]

@@ -7,6 +7,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from solders.instruction import Instruction
 from solders.keypair import Keypair
 from solders.pubkey import Pubkey
@@ -228,6 +230,16 @@ def test_an_amount_that_the_balances_contradict_waits_for_a_person(scene: Scene)
     assert verdict.kind == REVIEW
 
 
+def test_a_transfer_of_another_program_is_none(scene: Scene) -> None:
+    """Whatever it is called: other programs have other rules."""
+    told = paid(scene)
+    told["transaction"]["message"]["instructions"][-1]["programId"] = str(programs.TOKEN_2022)
+    reading = transfers.read(told, scene.target)
+    assert reading.transfers == ()
+    verdict = transfers.judge(reading, reference=scene.reference, references_of_others=frozenset())
+    assert verdict.kind == REVIEW
+
+
 def _without_error_field(told: dict[str, Any]) -> None:
     del told["meta"]["err"]
 
@@ -313,3 +325,66 @@ def test_strangers_payments_are_not_believed(scene: Scene) -> None:
     assert scene.claim(another).kind == UNRELATED
     two = scene.chain.run([transfer(scene, FIVE - 1), transfer(scene, 1)], [scene.payer.keys])
     assert scene.claim(two).kind == UNRELATED
+
+
+# A node may answer anything.
+
+JUNK = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8) | st.floats(allow_nan=False),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner),
+    max_leaves=5,
+)
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Where something stands within a JSON value."""
+    steps: Any = ()
+    if isinstance(value, dict):
+        steps = value.items()
+    elif isinstance(value, list):
+        steps = enumerate(value)
+    for step, inner in steps:
+        yield (*path, step)
+        yield from places(inner, (*path, step))
+
+
+@settings(max_examples=400, deadline=None)
+@given(data=st.data())
+def test_whatever_a_node_makes_of_it_nothing_more_is_credited(
+    one_payment: tuple[Scene, dict[str, Any]], data: st.DataObject
+) -> None:
+    """Junk anywhere in a transaction is not read, or is read as no more than what was paid."""
+    scene, true = one_payment
+    told = copy.deepcopy(true)
+    for path in data.draw(st.lists(st.sampled_from(list(places(true))), min_size=1, max_size=2)):
+        place = told
+        try:
+            for step in path[:-1]:
+                place = place[step]
+            place[path[-1]] = data.draw(JUNK)
+        except (KeyError, IndexError, TypeError):
+            continue
+    try:
+        reading = transfers.read(told, scene.target)
+    except Unreadable:
+        return
+    verdict = transfers.judge(reading, reference=scene.reference, references_of_others=frozenset())
+    assert verdict.kind != PAID or verdict.amount_units == FIVE
+    transfers.judge_claim(
+        reading,
+        reference=scene.reference,
+        exact_units=FIVE,
+        not_before=LONG_AGO,
+        references_of_others=frozenset(),
+    )
+
+
+@pytest.fixture(scope="module")
+def one_payment() -> Iterator[tuple[Scene, dict[str, Any]]]:
+    """A payment, as a node tells it truly."""
+    chain = Chain()
+    usdc, shop = chain.make_token(), Keypair()
+    chain.give(usdc, shop.pubkey())
+    with Node(chain) as node:
+        scene = Scene(chain, node, usdc, shop, Wallet(chain, usdc), addresses.new_reference())
+        yield scene, scene.told(scene.payer.pay(scene.link))

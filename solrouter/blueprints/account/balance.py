@@ -1,5 +1,6 @@
 """What an account has, every transfer that made it so, and the ways to add to it."""
 
+import secrets
 import uuid
 from typing import Any
 
@@ -78,7 +79,7 @@ def page(
         presets=top_ups.presets(),
         limits=top_ups.limits(),
         quote=top_ups.quote(form),
-        form_id=uuid.uuid4().hex,
+        form_id=secrets.token_hex(16),
         form=form,
         errors=errors or {},
         auto_top_up=standing.find(account_id),

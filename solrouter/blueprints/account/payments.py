@@ -70,8 +70,8 @@ def answer_test_payment(public_id: str) -> ResponseReturnValue:
 @account.get("/payments/<public_id>/receipt")
 def show_payment_receipt(public_id: str) -> ResponseReturnValue:
     payment = _found(public_id)
-    if not payment.has_money:
-        raise NotFound("There is no receipt before the payment has arrived.")
+    if not payment.has_money or payment.is_gift:
+        raise NotFound("There is a receipt once a payment has arrived, and none for a gift.")
     page = render_template(
         "account/payment_receipt.html",
         payment=payment,

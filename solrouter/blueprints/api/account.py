@@ -1,4 +1,6 @@
-"""Who am I, what is left, and one receipt: GET /key, /credits and /generation."""
+"""Who am I, what is left, one receipt and what is kept beside it: GET /key, /credits, /generation
+and /generation/content.
+"""
 
 from typing import Any
 
@@ -9,8 +11,9 @@ from solrouter.blueprints.api import api, authenticate
 from solrouter.blueprints.api.key_objects import key_object
 from solrouter.errors import BadRequest, NotFound
 from solrouter.money import decimal_usd, float_usd
-from solrouter.services import activity, billing, key_rules, key_usage, keys, refusals
+from solrouter.services import activity, billing, contents, key_rules, key_usage, keys, refusals
 from solrouter.services.activity import Receipt
+from solrouter.services.contents import Content
 
 
 @api.get("/key")
@@ -54,9 +57,7 @@ def show_generation() -> Response:
     """One receipt, by the id of its answer."""
     principal = authenticate.bearer()
     principal.require(key_rules.INFERENCE, key_rules.READ)
-    identifier = request.args.get("id", "")
-    if not identifier:
-        raise BadRequest("Name the id: /generation?id=…", code="missing_parameter", param="id")
+    identifier = _identifier()
     # Looked for first among those that run: one that ends meanwhile is found in the second look.
     is_running = activity.is_running(principal.account_id, identifier)
     try:
@@ -66,6 +67,36 @@ def show_generation() -> Response:
             raise
         return _json({"data": {"id": identifier, "status": activity.PENDING}})
     return _json({"data": receipt_object(receipt)})
+
+
+@api.get("/generation/content")
+def show_generation_content() -> Response:
+    """What is kept of the prompt and the answer of a request that this very key has made."""
+    principal = authenticate.bearer()
+    principal.require(key_rules.INFERENCE, key_rules.READ)
+    wanted = activity.parse_id(_identifier())
+    content = contents.find(principal.account_id, wanted, key_id=principal.key_id)
+    if content is None:
+        raise NotFound("Nothing is kept of a request of this key by this id.")
+    return _json({"data": content_object(content)})
+
+
+def content_object(content: Content) -> dict[str, Any]:
+    """A kept content for programs, in OpenRouter's shape and with all that there is."""
+    choices = (content.answer or {}).get("choices") or []
+    first = choices[0].get("message") or {} if choices else {}
+    return {
+        "id": activity.public_id(content.id),
+        "expires_at": content.expires_at.isoformat(),
+        "input": content.request,
+        "output": {
+            "completion": first.get("content"),
+            "reasoning": first.get("reasoning") or first.get("reasoning_content"),
+            "choices": choices,
+        },
+        "messages_left_out": content.messages_left_out,
+        "is_cut": content.is_cut,
+    }
 
 
 def receipt_object(receipt: Receipt) -> dict[str, Any]:
@@ -100,6 +131,14 @@ def receipt_object(receipt: Receipt) -> dict[str, Any]:
         "latency": receipt.first_content_ms,
         "generation_time": receipt.duration_ms,
     }
+
+
+def _identifier() -> str:
+    """The id that is asked for. Raises BadRequest."""
+    identifier = request.args.get("id", "")
+    if not identifier:
+        raise BadRequest("Name the id: /generation?id=…", code="missing_parameter", param="id")
+    return identifier
 
 
 def _json(body: Any) -> Response:

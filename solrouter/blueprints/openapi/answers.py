@@ -252,6 +252,14 @@ _RECEIPT: dict[str, Any] = {
     "latency": nullable(COUNT),
     "generation_time": nullable(COUNT),
 }
+_CONTENT = record(
+    id=TEXT,
+    expires_at=TIME,
+    input={"type": "object"},
+    output=record(completion={}, reasoning={}, choices=some({"type": "object"})),
+    messages_left_out=COUNT,
+    is_cut=FLAG,
+)
 _PENDING = record(id=TEXT, status={"const": "pending"})
 
 ANSWERS: dict[str, Schema] = {
@@ -287,4 +295,5 @@ ANSWERS: dict[str, Schema] = {
     "ModelEndpoints": record(data=record(**_MODEL, endpoints=some(_ENDPOINT))),
     "Credits": record(data=_CREDITS),
     "Generation": record(data={"anyOf": [record(**_RECEIPT), _PENDING]}),
+    "GenerationContent": record(data=_CONTENT),
 }  # fmt: skip

@@ -63,6 +63,7 @@ MODEL_ID = (
     _parameter("path", "name", TEXT, required=True),
 )
 HASH = _parameter("path", "hash", TEXT, "The `hash` of the key, not its text.", required=True)
+OF_ANSWER = _parameter("query", "id", TEXT, "The `id` of the answer.", required=True)
 
 OPERATIONS = (
     Operation(
@@ -221,7 +222,18 @@ OPERATIONS = (
         "The receipt; only its status while the request runs",
         {JSON: "Generation"},
         errors=(400, 404, *OF_KEYS),
-        parameters=(_parameter("query", "id", TEXT, "The `id` of the answer.", required=True),),
+        parameters=(OF_ANSWER,),
+        scopes=(INFERENCE, READ),
+    ),
+    Operation(
+        "get",
+        "/generation/content",
+        "showGenerationContent",
+        "The prompt and the answer of a request of this key, where the account has them kept",
+        "What is kept",
+        {JSON: "GenerationContent"},
+        errors=(400, 404, *OF_KEYS),
+        parameters=(OF_ANSWER,),
         scopes=(INFERENCE, READ),
     ),
 )

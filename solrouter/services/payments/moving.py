@@ -53,7 +53,7 @@ def credit(
     if payment.held_until is not None and clock.utcnow() < payment.held_until:
         _hold(connection, payment)
         return False
-    kind = billing.GRANT if payment.provider in GIFTS else billing.TOP_UP
+    kind = billing.GRANT if payment.is_gift else billing.TOP_UP
     fee_nanos = 0 if payment.has_money else payment.fee_nanos
     return move(
         connection, payment, kind, amount_nanos, evidence_id, fee_nanos=fee_nanos, details=details
@@ -119,10 +119,6 @@ def has_open_dispute(connection: Connection, payment_id: int) -> bool:
     is_open = PaymentDispute.closed_at.is_(None)
     of_payment = exists().where(PaymentDispute.payment_id == payment_id, is_open)
     return bool(connection.execute(select(of_payment)).scalar())
-
-
-# Payments by which nobody has paid: an operator's word, a code.
-GIFTS = frozenset(("grant", "code"))
 
 
 def _hold(connection: Connection, payment: rows.Payment) -> None:

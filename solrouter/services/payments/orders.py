@@ -229,7 +229,7 @@ def _refuse_too_much(connection: Connection, wish: Wish) -> None:
     recent = select(func.coalesce(func.sum(Payment.amount_nanos), 0)).where(
         Payment.created_at > db_now(-DAY_S), Payment.state.not_in(ENDED_BADLY)
     )
-    recent = recent.where(Payment.provider.not_in(("grant", "code")))
+    recent = recent.where(Payment.provider.not_in(rows.GIFTS))
     of_account = settings["SOLROUTER_TOP_UP_ACCOUNT_DAY_MAX"]
     if of_account:
         mine = recent.where(Payment.account_id == wish.account_id)

@@ -9,10 +9,11 @@ import logging
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy import Connection, Insert
+from sqlalchemy import Connection, Insert, select
 
 from solrouter import clock, config, database
 from solrouter.errors import Refused, SolRouterError
+from solrouter.models import Account
 from solrouter.money import NANOS_PER_USD, display_usd
 from solrouter.services import admission, audit
 from solrouter.services.billing import Balance
@@ -44,7 +45,7 @@ class Terms:
 def terms_for(payment: rows.Payment, balance: Balance, *, is_operator: bool = False) -> Terms:
     """What of a payment is left to give back: never more than it brought, nor than is unused."""
     method = registry.of(payment.provider)
-    if payment.provider in moving.GIFTS or method is None:
+    if payment.is_gift or method is None:
         return Terms(0, "Gifts cannot be refunded.")
     if not payment.has_money:
         return Terms(0, "Nothing was paid.")
@@ -81,6 +82,8 @@ def ask(
     def verb(connection: Connection) -> Refund:
         balance = admission.lock(connection, payment.account_id)
         present = rows.get(connection, payment.id)
+        if not is_operator:
+            _refuse_frozen(connection, payment.account_id)
         terms = terms_for(present, balance, is_operator=is_operator)
         amount = terms.amount_nanos if amount_nanos is None else amount_nanos
         _refuse(terms, amount, pay_to)
@@ -181,6 +184,13 @@ def _refuse(terms: Terms, amount_nanos: int, pay_to: str) -> None:
         raise Refused(f"An amount is in dollars and {parts}.", param="amount")
     if terms.needs_address and not 0 < len(pay_to) <= PAY_TO_CHARACTERS_MAX:
         raise Refused("Enter the address that the money shall go to.", param="pay_to")
+
+
+def _refuse_frozen(connection: Connection, account_id: int) -> None:
+    """Who has contested one payment does not take back the others meanwhile."""
+    frozen_at = select(Account.frozen_at).where(Account.id == account_id)
+    if connection.execute(frozen_at).scalar() is not None:
+        raise Refused("This account is frozen. Please write to the operator.")
 
 
 def _is_in_time(payment: rows.Payment) -> bool:

@@ -13,6 +13,8 @@ from solrouter.errors import NotFound
 from solrouter.services import people
 from solrouter.services.payments import states
 
+# Payments by which nobody has paid: an operator's word, a code.
+GIFTS = frozenset(("grant", "code"))
 NO_SUCH = "There is no such payment."
 
 
@@ -55,6 +57,11 @@ class Payment:
     def has_money(self) -> bool:
         """Whether it has brought any."""
         return self.received_nanos > 0
+
+    @property
+    def is_gift(self) -> bool:
+        """Whether nobody has paid for it."""
+        return self.provider in GIFTS
 
     @property
     def is_open(self) -> bool:

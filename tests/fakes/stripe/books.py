@@ -83,7 +83,6 @@ class Books:
             client_reference_id=terms.get("client_reference_id"),
             metadata=terms.get("metadata", {}),
             mode=terms["mode"],
-            payment_method_types=terms.get("payment_method_types", ["card"]),
             currency=terms["line_items"][0]["price_data"]["currency"],
             amount_subtotal=subtotal,
             amount_total=subtotal,
@@ -95,6 +94,9 @@ class Books:
             expires_at=int(terms["expires_at"]),
             success_url=terms["success_url"],
             cancel_url=terms["cancel_url"],
+            payment_method_types=terms.get("payment_method_types", ["card"]),
+            automatic_tax=terms.get("automatic_tax", {"enabled": "false"}),
+            invoice_creation=terms.get("invoice_creation", {"enabled": "false"}),
             _intent_data=terms.get("payment_intent_data", {}),
             _makes_customer=terms.get("customer_creation") == "always",
         )

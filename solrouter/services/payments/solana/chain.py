@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+from solrouter.clock import monotonic_s
 from solrouter.rpc_endpoint import RpcEndpoint
 from solrouter.services.payments.solana import addresses
 from solrouter.transport import json_rpc
@@ -22,7 +23,12 @@ PAGE_MAX = 1000
 # More transactions than this with one reference are an attack; its owner may name the signature.
 PAGES_PER_LOOK_MAX = 50
 CONFIRMED, FINALIZED = "confirmed", "finalized"
+# Who takes longer to fail is let alone for a while.
+SLOW_S = 2.0
+SPARED_S = 30.0
 UNSUPPORTED_VERSION = -32015
+
+_spared_until_s: dict[RpcEndpoint, float] = {}
 
 
 class ChainUnavailable(Exception):
@@ -142,11 +148,14 @@ class _Refused(ChainUnavailable):
 
 
 def _ask(endpoint: RpcEndpoint, method: str, *parameters: Any) -> Any:
+    began_s = monotonic_s()
     try:
         return json_rpc.call(endpoint, method, parameters)
     except RpcRefused as error:
         raise _Refused(f"{endpoint}: {method} was refused ({error.code})", error.code) from error
     except TransportError as error:
+        if monotonic_s() - began_s > SLOW_S:
+            spare(endpoint)
         raise ChainUnavailable(f"{endpoint}: {error}") from error
 
 
@@ -200,6 +209,16 @@ def _not_usable(endpoint: RpcEndpoint, method: str) -> NoReturn:
 
 
 def in_turn(endpoints: Sequence[RpcEndpoint], turn: int) -> list[RpcEndpoint]:
-    """The nodes, beginning with another one at each turn: none is believed alone for ever."""
+    """The nodes, beginning with another one at each turn: none is believed alone for ever.
+
+    Without those that have lately kept somebody waiting for nothing.
+    """
     start = turn % len(endpoints)
-    return [*endpoints[start:], *endpoints[:start]]
+    now_s = monotonic_s()
+    turned = [*endpoints[start:], *endpoints[:start]]
+    return [endpoint for endpoint in turned if _spared_until_s.get(endpoint, 0.0) < now_s]
+
+
+def spare(endpoint: RpcEndpoint, seconds: float = SPARED_S) -> None:
+    """Lets a node alone for a while: one that is silent must not hold up every payment in turn."""
+    _spared_until_s[endpoint] = monotonic_s() + seconds

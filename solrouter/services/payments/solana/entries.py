@@ -83,6 +83,13 @@ def of(details: Mapping[str, Any]) -> dict[str, Entry]:
     return {entry.signature: entry for entry in _read(details)}
 
 
+def is_on_its_way(details: Mapping[str, Any]) -> bool:
+    """Whether money was seen that is neither final nor given up."""
+    return bool(details.get("seen")) or any(
+        entry.kind in (CHECKED, CLAIMED) for entry in of(details).values()
+    )
+
+
 def _read(details: Mapping[str, Any]) -> Iterator[Entry]:
     for key, facts in details.items():
         if key.startswith(KEY):

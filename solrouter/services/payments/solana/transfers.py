@@ -15,14 +15,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeGuard
 
+from solrouter.money import NANOS_MAX
 from solrouter.services.payments.solana.addresses import TOKEN_PROGRAM
 
 MEMO_PROGRAMS = (
     "MemoSq4gqABAXKb96qnH8TysNcWxMyWCqXgDLGmfcHr",
     "Memo1UhkJRfHyvLMcVucJwxXeuD728EqVDDwQDxFMNo",
 )
+# The year 2100, which no block's time has reached.
+SECONDS_MAX = 4_102_444_800
 PAID, UNRELATED, REVIEW = "paid", "unrelated", "review"
-UNITS_MAX = 2**63 - 1
+# What a balance in nanodollars can hold.
+UNITS_MAX = NANOS_MAX // 1_000
 
 
 class Unreadable(Exception):
@@ -81,19 +85,20 @@ class Verdict:
 
 def read(found: Mapping[str, Any], target: Target) -> Reading:
     """What the transaction did to our account. Raises Unreadable."""
-    meta, message = _mapping(found.get("meta")), _mapping(_mapping(found["transaction"])["message"])
+    meta = _mapping(found.get("meta"))
+    message = _mapping(_mapping(found.get("transaction")).get("message"))
     if "err" not in meta:
         raise Unreadable("the node does not say whether the transaction failed")
     accounts = [_account_key(key) for key in _sequence(message.get("accountKeys"))]
     instructions = list(_instructions(message, meta))
-    block_time, slot = found.get("blockTime"), found.get("slot")
+    slot = found.get("slot")
     return Reading(
         has_failed=meta["err"] is not None,
         transfers=tuple(_transfers(instructions, target)),
         gained_units=_gained_units(meta, accounts, target),
         accounts=frozenset(accounts),
         memos=tuple(_memos(instructions)),
-        block_time=datetime.fromtimestamp(block_time, UTC) if _is_count(block_time) else None,
+        block_time=_moment(found.get("blockTime")),
         slot=slot if _is_count(slot) else 0,
     )
 
@@ -231,6 +236,12 @@ def _memos(instructions: list[Mapping[str, Any]]) -> Iterator[str]:
         memo = instruction.get("parsed")
         if instruction.get("programId") in MEMO_PROGRAMS and isinstance(memo, str):
             yield memo
+
+
+def _moment(block_time: Any) -> datetime | None:
+    if not _is_count(block_time) or block_time > SECONDS_MAX:
+        return None
+    return datetime.fromtimestamp(block_time, UTC)
 
 
 def _account_key(key: Any) -> str:

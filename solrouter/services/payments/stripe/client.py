@@ -39,7 +39,9 @@ def client() -> stripe.StripeClient:
     """The library, for one act."""
     settings = config.current()
     key, url = settings["STRIPE_SECRET_KEY"], settings["SOLROUTER_STRIPE_API_URL"]
-    return _CLIENTS.setdefault((key, url), _made(key, url))
+    if (key, url) not in _CLIENTS:
+        _CLIENTS[key, url] = _made(key, url)
+    return _CLIENTS[key, url]
 
 
 @contextmanager
