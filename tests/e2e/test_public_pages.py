@@ -9,7 +9,7 @@ from typing import Literal
 
 import pytest
 from flask import Flask
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from solrouter.services import catalogue, health, incidents
 from solrouter.services.health import FAULT, OK
@@ -151,7 +151,7 @@ def test_going_back_brings_the_search_back(site: serving.Served) -> None:
         page.wait_for_url("**/models?author=openai&sort=newest")
         page.go_back()
         page.wait_for_url("**/models?author=openai")
-        page.wait_for_function("document.querySelector('#filter-sort').value === ''")
+        expect(page.locator("#filter-sort")).to_have_value("", timeout=PATIENCE_MS)
         assert page.input_value("#filter-author") == "openai"
 
 
