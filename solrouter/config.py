@@ -810,6 +810,14 @@ SETTINGS: tuple[Setting, ...] = (
         "Shown where people need to reach the operator.",
         "Accounts",
     ),
+    Setting(
+        "SOLROUTER_POLICIES_PATH",
+        "",
+        text,
+        "The folder with your own `terms.md`, `privacy.md`, `refunds.md` and `contact.md`. Unset: "
+        "`policies` in the instance folder.",
+        "Accounts",
+    ),
     # — payments in USDC on Solana
     Setting(
         "SOLROUTER_SOLANA_WALLET",

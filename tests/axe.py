@@ -27,12 +27,21 @@ def require_axe() -> None:
 
 def grave_violations(page: Page) -> list[str]:
     """What axe holds to be serious or critical on this page, in words."""
+    return _told(page, GRAVE)
+
+
+def violations(page: Page) -> list[str]:
+    """All that axe finds wrong with this page, however small, in words."""
+    return _told(page, ("minor", "moderate", *GRAVE))
+
+
+def _told(page: Page, impacts: tuple[str, ...]) -> list[str]:
     page.evaluate(_source())
     found = page.evaluate(RUN)
     return [
         f"{page.url}: {each['impact']}: {each['help']} ({each['id']}) at {each['where']}"
         for each in found
-        if each["impact"] in GRAVE
+        if each["impact"] in impacts
     ]
 
 

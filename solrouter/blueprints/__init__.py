@@ -27,6 +27,8 @@ from solrouter.blueprints.metrics import metrics
 from solrouter.blueprints.openapi import openapi
 from solrouter.blueprints.pages import pages
 from solrouter.blueprints.playground import playground
+from solrouter.blueprints.policies import policies
+from solrouter.blueprints.status import status
 from solrouter.blueprints.webhooks import webhooks
 
 ROOMS = (
@@ -35,6 +37,8 @@ ROOMS = (
     account,
     playground,
     catalogue,
+    status,
+    policies,
     docs,
     admin,
     api,

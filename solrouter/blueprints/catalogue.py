@@ -1,15 +1,24 @@
 """The models people can ask for: the list with its search, a page for each. Sale prices only."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import orjson
-from flask import Blueprint, render_template, request
+from flask import Blueprint, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from solrouter.blueprints import addresses, hx, samples
+from solrouter.blueprints import (
+    addresses,
+    docs,
+    hx,
+    model_search,
+    price_calculator,
+    samples,
+    uptime,
+)
 from solrouter.blueprints.api.schemas import refused_everywhere
 from solrouter.services import catalogue as shelves
+from solrouter.services import health
 from solrouter.services.catalogue import Model, parameters
 from solrouter.services.pricing import FALLBACK_CLASSES, PriceCard
 
@@ -39,18 +48,32 @@ catalogue = Blueprint("catalogue", __name__)
 @catalogue.get("/models")
 def show_models() -> ResponseReturnValue:
     everything = shelves.listing()
-    found = shelves.search(
-        request.args.get("q", ""),
-        author=request.args.get("author") or None,
-        available_only=_wants_available(),
-    )
-    return hx.page_or_fragment(
+    found = model_search.search(everything, request.args)
+    response = hx.page_or_fragment(
         "catalogue/models.html",
         "catalogue/_models.html",
-        models=sorted(found, key=_by_use),
+        found=found,
         total=len(everything),
         authors=sorted({model.author for model in everything}),
-        filters=request.args,
+        options=model_search,
+    )
+    # What HTMX writes into the address bar, so that it can be shared.
+    asked: dict[str, Any] = found.asked.to_dict(flat=False)
+    response.headers["HX-Push-Url"] = url_for(".show_models", **asked)
+    return response
+
+
+@catalogue.get("/models/compare")
+def show_comparison() -> str:
+    """Up to four models side by side, at an address that can be shared."""
+    models = model_search.chosen(request.args.getlist("model"))
+    return render_template(
+        "catalogue/compare.html",
+        models=models,
+        price_rows=compared_prices(models),
+        everything=sorted(shelves.listing(), key=model_search.by_use),
+        most=model_search.COMPARED_MAX,
+        capabilities=model_search.CAPABILITIES,
     )
 
 
@@ -83,14 +106,27 @@ def _wants_available() -> bool:
 
 
 @catalogue.get("/models/<author>/<path:name>")
-def show_model(author: str, name: str) -> str:
+def show_model(author: str, name: str) -> ResponseReturnValue:
+    """A model with its prices, offers, what they did lately, and what a use of it would cost."""
     model = shelves.find(f"{author}/{name}")
     served = shelves.find(model.replaced_by) if model.replaced_by else model
-    return render_template(
+    calculation = price_calculator.calculate(served, request.args)
+    if hx.is_htmx():
+        return hx.page_or_fragment(
+            "catalogue/model.html", "catalogue/_calculator.html", model=model, calc=calculation
+        )
+    offer_ids = [offer.id for offer in served.offers]
+    return hx.page_or_fragment(
         "catalogue/model.html",
+        "catalogue/_calculator.html",
         model=model,
         served=served,
+        calc=calculation,
+        conditions=health.conditions(),
+        uptimes=health.uptimes(offer_ids),
+        days=uptime.last_days(health.days(offer_ids).values()),
         prices=prices(model),
+        key_hint=docs.key_hint(),
         samples=samples.first_request(served.id, base_url=addresses.api_base_url()),
     )
 
@@ -109,9 +145,15 @@ def prices(model: Model) -> list[tuple[str, list[tuple[str, int]]]]:
     return [(title, _price_rows(card, rates)) for title, rates in tables]
 
 
-def _by_use(model: Model) -> tuple[bool, bool, str]:
-    """What can be asked for now comes first, other ids of a model last."""
-    return model.status != "live", not model.is_available, model.id
+def compared_prices(models: Sequence[Model]) -> list[tuple[str, list[int | None]]]:
+    """The name of each price that any of the models has, and what it is at each; None for none."""
+    cards = [model.cheapest.sale if model.cheapest else None for model in models]
+    rows = []
+    for name, title in PRICE_NAMES.items():
+        prices = [card.rates.get(name) if card else None for card in cards]
+        if any(nanos is not None for nanos in prices):
+            rows.append((title, prices))
+    return rows
 
 
 def _price_rows(card: PriceCard, rates: dict[str, int]) -> list[tuple[str, int]]:

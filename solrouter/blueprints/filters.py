@@ -1,18 +1,23 @@
 """How values look to people: money, counts, times; and what every template may know."""
 
+import math
 from datetime import UTC, datetime
+from email.utils import format_datetime
 from typing import Any
 
-from flask import Flask, current_app
+from flask import Flask, current_app, has_request_context, request
 
 from solrouter import clock, money
 from solrouter.blueprints import oauth
 from solrouter.services import outbox
 
 SITE_NAME = "SolRouter"
+THEME_COOKIE = "theme"
+THEMES = ("light", "dark")
 MINUTE_S, HOUR_S, DAY_S = 60, 3600, 86400
 DAYS_SHOWN_AS_AGO = 30
 NOTHING = "–"
+WHOLE = 100.0
 
 
 def init_app(app: Flask) -> None:
@@ -30,7 +35,16 @@ def common() -> dict[str, Any]:
         "signup": config["SOLROUTER_SIGNUP"],
         "mail_is_on": outbox.is_on(),
         "contact_email": config["SOLROUTER_CONTACT_EMAIL"],
+        "theme": theme(),
     }
+
+
+def theme() -> str:
+    """`light` or `dark` as the reader has chosen; empty for what their system says."""
+    if not has_request_context():
+        return ""
+    chosen = request.cookies.get(THEME_COOKIE, "")
+    return chosen if chosen in THEMES else ""
 
 
 def usd(nanos: int | None) -> str:
@@ -94,6 +108,20 @@ def ago(moment: datetime | None, now: datetime | None = None) -> str:
     return f"{number} {name}{'' if number == 1 else 's'} ago"
 
 
+def rfc822(moment: datetime) -> str:
+    """A time as feeds write it: `Sun, 22 Nov 2026 19:41:00 GMT`."""
+    return format_datetime(moment.astimezone(UTC), usegmt=True)
+
+
+def percent(share: float | None) -> str:
+    """A share in percent: `99.98 %`; never `100 %` of what was not whole."""
+    if share is None:
+        return NOTHING
+    if share >= WHOLE:
+        return "100 %"
+    return f"{math.floor(share * 100) / 100:.2f} %"
+
+
 FILTERS = {
     "usd": usd,
     "usd_exact": usd_exact,
@@ -103,4 +131,6 @@ FILTERS = {
     "iso": iso,
     "datetime": date_and_time,
     "ago": ago,
+    "rfc822": rfc822,
+    "percent": percent,
 }

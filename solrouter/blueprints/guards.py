@@ -170,6 +170,8 @@ GUARDS: Mapping[str | None, Guard] = {
     "pages": anyone,
     "auth": anyone,
     "catalogue": anyone,
+    "policies": anyone,
+    "status": anyone,
     "docs": anyone,
     "openapi": anyone,
     "development": anyone,

@@ -5,22 +5,35 @@ shows them, and the question which pages a member may open, so that no link lead
 """
 
 from collections.abc import Callable, Iterable
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
-from flask import Blueprint, abort, current_app, g, render_template
+from flask import Blueprint, abort, current_app, g, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
 
 from solrouter import clock
-from solrouter.blueprints import addresses, guards, samples
+from solrouter.blueprints import (
+    addresses,
+    filters,
+    guards,
+    hx,
+    redirects,
+    samples,
+    top_ups,
+    uptime,
+)
 from solrouter.errors import SolRouterError
-from solrouter.services import billing, catalogue, members
+from solrouter.services import billing, catalogue, members, payments, plans
 from solrouter.services.catalogue import Model
+from solrouter.services.health import Traffic
+from solrouter.services.health.traffic import DAYS_SHOWN
 from solrouter.services.member_rows import Belonging
+from solrouter.services.plans import Plan
 
 FEATURED_MAX = 6
 LONG_AGO = date(1970, 1, 1)
+THEME_KEPT_S = 400 * 86400
 
 pages = Blueprint("pages", __name__)
 
@@ -37,6 +50,34 @@ def show_landing() -> str:
         model_count=sum(model.status == "live" for model in models),
         api_base_url=addresses.api_base_url(),
     )
+
+
+@pages.get("/pricing")
+def show_pricing() -> str:
+    """What it costs: tokens, ways to pay, plans."""
+    live = [model for model in catalogue.listing() if model.status == "live" and model.is_available]
+    return render_template(
+        "pages/pricing.html",
+        models=live,
+        offers=payments.offers(),
+        limits=top_ups.limits(),
+        plans=sorted(plans.list_of(), key=_by_size),
+        default_plan=current_app.config["SOLROUTER_DEFAULT_PLAN"],
+        refund_days=current_app.config["SOLROUTER_REFUND_DAYS"],
+    )
+
+
+@pages.post("/theme")
+def set_theme() -> ResponseReturnValue:
+    """Remembers light or dark in a cookie; anything else is the reader's system again."""
+    response = hx.go_to(redirects.safe_next(url_for("pages.show_landing")))
+    theme = request.form.get("theme", "")
+    rules: dict[str, Any] = {"secure": request.is_secure, "httponly": True, "samesite": "Lax"}
+    if theme in filters.THEMES:
+        response.set_cookie(filters.THEME_COOKIE, theme, max_age=THEME_KEPT_S, **rules)
+    else:
+        response.delete_cookie(filters.THEME_COOKIE, **rules)
+    return response
 
 
 @pages.get("/healthz")
@@ -57,7 +98,20 @@ def show_patterns() -> str:
     if current_app.config["SOLROUTER_ENV"] == "production":
         abort(404)
     shown = samples.first_request("acme/tiny-1", base_url=addresses.api_base_url())
-    return render_template("patterns.html", samples=shown, moment=clock.utcnow())
+    moment = clock.utcnow()
+    return render_template("patterns.html", samples=shown, moment=moment, days=_days(moment.date()))
+
+
+def _days(today: date) -> list[uptime.Day]:
+    """Ninety days of every kind, as a strip shows them."""
+    failures = (0, 0, 0, 2, 0, 0, 9, 0)
+    return [
+        uptime.Day(
+            today - timedelta(days=back),
+            Traffic(100, failures[back % len(failures)]) if back < 60 else Traffic(),
+        )
+        for back in reversed(range(DAYS_SHOWN))
+    ]
 
 
 @pages.app_context_processor
@@ -100,3 +154,9 @@ def featured(models: Iterable[Model]) -> list[Model]:
 
 def _by_merit(model: Model) -> tuple[bool, int]:
     return not model.is_available, -(model.released_on or LONG_AGO).toordinal()
+
+
+def _by_size(plan: Plan) -> tuple[float, str]:
+    """Plans that allow less come first."""
+    allowed = plan.requests_per_minute
+    return (float("inf") if allowed is None else allowed, plan.slug)

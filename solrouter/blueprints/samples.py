@@ -56,7 +56,29 @@ const completion = await client.chat.completions.create({{
 }});
 
 console.log(completion.choices[0].message.content);"""
-LANGUAGES = (("curl", "bash", CURL), ("Python", "python", PYTHON), ("Node", "javascript", NODE))
+FETCH = """\
+const answer = await fetch("{base_url}/chat/completions", {{
+  method: "POST",
+  headers: {{
+    "Authorization": `Bearer ${{process.env.SOLROUTER_API_KEY}}`,
+    "Content-Type": "application/json",
+  }},
+  body: JSON.stringify({{
+    model: "{model}",
+    messages: [
+      {{ role: "user", content: "What is the meaning of life?" }},
+    ],
+  }}),
+}});
+
+const completion = await answer.json();
+console.log(completion.choices[0].message.content);"""
+LANGUAGES = (
+    ("curl", "bash", CURL),
+    ("Python", "python", PYTHON),
+    ("Node", "javascript", NODE),
+    ("fetch", "javascript", FETCH),
+)
 
 
 @dataclass(frozen=True, slots=True)

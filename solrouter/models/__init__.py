@@ -8,7 +8,7 @@ from solrouter.models.catalogue import (
     Provider,
     Version,
 )
-from solrouter.models.health import OfferHealth
+from solrouter.models.health import Incident, IncidentNote, OfferHealth, OfferTraffic
 from solrouter.models.identity import (
     EmailToken,
     OutgoingMail,
@@ -74,6 +74,8 @@ __all__ = [
     "Hold",
     "IdempotencyKey",
     "Identity",
+    "Incident",
+    "IncidentNote",
     "Keepsake",
     "KeptContent",
     "KeyDay",
@@ -84,6 +86,7 @@ __all__ = [
     "ModelAlias",
     "Offer",
     "OfferHealth",
+    "OfferTraffic",
     "OutgoingMail",
     "Payment",
     "PaymentCustomer",

@@ -1,10 +1,12 @@
-"""How offers are doing, as all processes together have seen it."""
+"""How offers are doing, as all processes together have seen it; and what an operator says of it."""
 
-from sqlalchemy import BigInteger, Float, text
+from datetime import datetime
+
+from sqlalchemy import BigInteger, CheckConstraint, Float, Index, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from solrouter.extensions import Base
-from solrouter.models.columns import Json
+from solrouter.models.columns import Json, RowNumber, UtcDateTime
 
 
 class OfferHealth(Base):
@@ -37,3 +39,50 @@ class OfferHealth(Base):
     waits: Mapped[dict[str, float]] = mapped_column(
         Json, comment="ms to the first content: how many answers, by bucket"
     )
+
+
+class OfferTraffic(Base):
+    """How many attempts at an offer ended in one span of time, and how many of them failed.
+
+    Spans are 5 minutes, an hour and a day (UTC), each kept as long as it is shown. No foreign key,
+    as above.
+    """
+
+    __tablename__ = "offer_traffic"
+
+    offer_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    span_s: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    begins_at_us: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    attempts: Mapped[int] = mapped_column(BigInteger)
+    failures: Mapped[int] = mapped_column(BigInteger)
+
+
+class Incident(Base):
+    """Something that an operator tells of: what was, or will be, the matter, and since when."""
+
+    __tablename__ = "incidents"
+    __table_args__ = (
+        CheckConstraint("kind IN ('outage', 'degraded', 'maintenance')", name="kind_known"),
+        Index("ix_incidents_started_at", "started_at"),
+    )
+
+    id: Mapped[int] = mapped_column(RowNumber, primary_key=True)
+    public_id: Mapped[str] = mapped_column(String(40), unique=True)
+    title: Mapped[str] = mapped_column(String(200))
+    kind: Mapped[str] = mapped_column(String(20))
+    affects: Mapped[list[str]] = mapped_column(Json, comment="ids of models, slugs of providers")
+    started_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    ended_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class IncidentNote(Base):
+    """One thing that was told about an incident. Never changed: who has read it has read it."""
+
+    __tablename__ = "incident_notes"
+    __table_args__ = (Index("ix_incident_notes_incident_id", "incident_id"),)
+
+    id: Mapped[int] = mapped_column(RowNumber, primary_key=True)
+    incident_id: Mapped[int] = mapped_column(BigInteger)
+    text: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)

@@ -65,6 +65,7 @@ def tick() -> None:
         usage_days.roll_up()
         alerts.look()
         outbox.forget_old()
+        health.forget_old_traffic()
         database.transact(email_tokens.forget_expired, durable=False)
     except SolRouterError as error:
         log.warning("housekeeping has to wait: %s", error.message)

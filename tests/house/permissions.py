@@ -60,6 +60,8 @@ ARGUMENTS: Mapping[str, str] = {
     "author": "demo",
     "catalogue.show_model name": "echo",
     "docs.show_page name": "quickstart",
+    "docs.show_source name": "quickstart",
+    "policies.show_policy name": "terms",
     "receipt_id": "{receipt}",
     "admin.show_account public_id": "{account}",
     "admin.grant_credit public_id": "{account}",

@@ -6,13 +6,14 @@ reads memory alone; only leave to probe an offer whose cool-down is over costs a
 what is the provider's fault counts. Without the database all goes on with what is known.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from datetime import date
 from functools import partial
 
 from solrouter import database
 from solrouter.clock import monotonic_s
 from solrouter.errors import DatabaseUnavailable
-from solrouter.services.health import table
+from solrouter.services.health import table, traffic
 from solrouter.services.health.breaker import (
     ALIVE,
     FAULT,
@@ -23,6 +24,7 @@ from solrouter.services.health.breaker import (
     Outcome,
 )
 from solrouter.services.health.monitor import Monitor, measured
+from solrouter.services.health.traffic import Traffic
 from solrouter.services.routing import Condition
 
 __all__ = [
@@ -33,15 +35,21 @@ __all__ = [
     "STALL",
     "UNDECIDED",
     "Outcome",
+    "Traffic",
     "conditions",
+    "days",
     "exchange",
+    "forget_old_traffic",
     "is_due",
     "may_try",
     "note",
     "tokens_per_s",
+    "uptimes",
 ]
 
 HEALTH_EVERY_S = 2.0
+# Old counts are small; nobody is hurt by an hour's more of them.
+FORGET_EVERY_S = 3600.0
 
 
 class _Shared:
@@ -51,6 +59,7 @@ class _Shared:
         self.monitor = Monitor()
         self.next_s = 0.0
         self.seen_us = 0
+        self.forgets_s = 0.0
 
 
 class _Latest:
@@ -139,6 +148,25 @@ def exchange() -> None:
         now_us, records = table.changed_since(connection, shared.seen_us)
     shared.monitor.learn(records, now_us)
     shared.seen_us = now_us
+
+
+def uptimes(offer_ids: Collection[int] | None = None) -> dict[int, dict[str, Traffic]]:
+    """Attempts and failures of these offers, or all, in the last `5m`, `30m`, `24h` and `90d`."""
+    return database.read_apart(lambda connection: traffic.by_window(connection, offer_ids))
+
+
+def days(offer_ids: Collection[int] | None = None) -> dict[int, dict[date, Traffic]]:
+    """Attempts and failures of these offers, or all, on each of the last 90 days (UTC)."""
+    return database.read_apart(lambda connection: traffic.by_day(connection, offer_ids))
+
+
+def forget_old_traffic() -> int:
+    """Deletes counts that are not shown any more, now and then; says how many."""
+    shared = _of_this_process()
+    if monotonic_s() < shared.forgets_s:
+        return 0
+    shared.forgets_s = monotonic_s() + FORGET_EVERY_S
+    return database.transact(traffic.forget_old, durable=False)
 
 
 def _of_this_process() -> _Shared:

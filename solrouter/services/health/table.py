@@ -10,7 +10,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from solrouter.models import OfferHealth
 from solrouter.models.columns import db_now_us
-from solrouter.services.health import breaker
+from solrouter.services.health import breaker, traffic
 from solrouter.services.health.breaker import SECOND_US, Record
 from solrouter.services.health.monitor import News
 
@@ -63,6 +63,7 @@ def tell(connection: Connection, news: Mapping[int, News]) -> None:
                 **values,
             )
         )
+    traffic.count(connection, news)
 
 
 def changed_since(connection: Connection, at_us: int) -> tuple[int, list[tuple[int, Record]]]:
