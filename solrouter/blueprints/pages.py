@@ -70,7 +70,8 @@ def show_pricing() -> str:
 @pages.post("/theme")
 def set_theme() -> ResponseReturnValue:
     """Remembers light or dark in a cookie; anything else is the reader's system again."""
-    response = hx.go_to(redirects.safe_next(url_for("pages.show_landing")))
+    back = redirects.own_path(request.form.get("back", ""))
+    response = hx.go_to(back or url_for("pages.show_landing"))
     theme = request.form.get("theme", "")
     rules: dict[str, Any] = {"secure": request.is_secure, "httponly": True, "samesite": "Lax"}
     if theme in filters.THEMES:

@@ -111,18 +111,18 @@ def test_a_server_that_sells_nothing_says_so(make_app: MakeApp) -> None:
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_a_theme_is_remembered_and_taken_back(browser: Browser, theme: str) -> None:
-    chosen = browser.post("/theme", {"theme": theme, "next": "/models?q=gpt"})
+    chosen = browser.post("/theme", {"theme": theme, "back": "/models?q=gpt"})
     assert chosen.location == "/models?q=gpt"
     page = browser.get("/pricing")
     assert page.root.get("data-theme") == theme
     [pressed] = [b for b in page.all("button") if b.get("aria-pressed") == "true"]
     assert pressed.get("value") == theme
-    browser.post("/theme", {"theme": "", "next": "/"}, headers=OWN_PAGE)
+    browser.post("/theme", {"theme": "", "back": "/"}, headers=OWN_PAGE)
     assert browser.get("/").root.get("data-theme") is None
 
 
 def test_a_theme_leads_to_no_other_site(browser: Browser) -> None:
-    assert browser.post("/theme", {"theme": "dark", "next": "//evil.example"}).location == "/"
+    assert browser.post("/theme", {"theme": "dark", "back": "//evil.example"}).location == "/"
 
 
 def test_an_unknown_theme_is_none(browser: Browser) -> None:

@@ -266,6 +266,12 @@ def test_every_kind_has_a_letter(kind: str) -> None:
         "by",
         "amount",
         "problem",
+        "key",
+        "hint",
+        "network",
+        "threshold",
+        "account",
+        "balance",
     )
     facts = {**dict.fromkeys(names, "x"), "role": "developer", "codes_left": "9"}
     facts["by_operator"] = "no"
