@@ -9,6 +9,7 @@ import re
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 from urllib.parse import quote
 
@@ -59,7 +60,9 @@ def tell(log: logging.Logger, message: str, *, is_ours: bool) -> None:
     """
     if log.isEnabledFor(logging.INFO):
         line = f"{_stamped(*divmod(time.time_ns() // 1_000_000, 1000))} INFO {log.name} {message}\n"
-        sys.stderr.write(line if is_ours else redaction.redacted(line))
+        # Nobody's request fails because its line cannot be written.
+        with suppress(OSError, ValueError):
+            sys.stderr.write(line if is_ours else redaction.redacted(line))
 
 
 class ServersRedaction(Redaction):

@@ -1,9 +1,11 @@
 """Headers of every answer, hosts, proxies, request ids, and what people see of errors."""
 
+import io
 import logging
 import re
 import secrets
 from collections.abc import Callable
+from contextlib import redirect_stderr
 from pathlib import Path
 
 import pytest
@@ -232,6 +234,15 @@ def test_a_refused_proof_of_who_somebody_is_stands_in_the_access_log(
     assert "proof" not in said("/login", email=bob.email, password=bob.password)
     assert "proof=refused" in said("/login/code", code=phone.wrong_code())
     assert "proof" not in said("/login/code", code=phone.code())
+
+
+def test_a_log_that_is_gone_fails_nobodys_request(
+    client: FlaskClient, access_log: Callable[[], list[str]]
+) -> None:
+    gone = io.StringIO()
+    gone.close()
+    with redirect_stderr(gone):
+        assert client.get("/login").status_code == 200
 
 
 # What people see of errors.
