@@ -16,6 +16,9 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 RowNumber = BigInteger().with_variant(Integer, "sqlite")
+JULIAN_1970_MS = (
+    210_866_760_000_000  # midnight of 1 January 1970 as SQLite counts its Julian milliseconds
+)
 # Marks a column of ciphertext under the root secret, which `flask secrets rotate` must find.
 SEALED = {"sealed": True}
 # The same for what is kept for an hour: if it cannot be read any more, nobody has lost it.
@@ -85,8 +88,24 @@ def _postgresql_now(element: db_now, compiler: SQLCompiler, **kw: Any) -> str:
 @compiles(db_now, "sqlite")
 def _sqlite_now(element: db_now, compiler: SQLCompiler, **kw: Any) -> str:
     shift = compiler.process(element.clauses, **kw)
-    # Six digits, as SQLAlchemy writes them, so that texts compare as times do.
-    return f"strftime('%Y-%m-%d %H:%M:%f000', 'now', ({shift}) || ' seconds')"
+    return _sqlite_moment(f"'now', ({shift}) || ' seconds'")
+
+
+def _sqlite_moment(when: str) -> str:
+    """Return a moment as text with six digits, as SQLAlchemy writes it: texts compare as times do.
+
+    The thousandths come from ``julianday`` and not from ``%f``: SQLite prints the latter with the
+    processor's extended floats, and wrote ``NaN`` for the seconds when another library of the
+    process had left that unit's registers full.
+    """
+    return (
+        f"(strftime('%Y-%m-%d %H:%M:%S', {when}) || printf('.%03d000', {_sqlite_ms(when)} % 1000))"
+    )
+
+
+def _sqlite_ms(when: str) -> str:
+    """Return a moment's whole Julian milliseconds; the day's double is exact to 0.05 of one."""
+    return f"CAST(round(julianday({when}) * 86400000) AS INTEGER)"
 
 
 class db_now_us(expression.FunctionElement[int]):  # noqa: N801 (reads as the SQL function it is)
@@ -103,10 +122,8 @@ def _postgresql_now_us(element: db_now_us, compiler: SQLCompiler, **kw: Any) -> 
 
 @compiles(db_now_us, "sqlite")
 def _sqlite_now_us(element: db_now_us, compiler: SQLCompiler, **kw: Any) -> str:
-    return (
-        "(CAST(strftime('%s', 'now') AS INTEGER) * 1000000"
-        " + CAST(substr(strftime('%f', 'now'), 4, 3) AS INTEGER) * 1000)"
-    )
+    now_ms = _sqlite_ms("'now'")
+    return f"(({now_ms} - {JULIAN_1970_MS}) * 1000)"
 
 
 class days_after(expression.FunctionElement[datetime]):  # noqa: N801 (reads as the SQL function it is)
@@ -128,4 +145,4 @@ def _postgresql_later(element: days_after, compiler: SQLCompiler, **kw: Any) -> 
 @compiles(days_after, "sqlite")
 def _sqlite_later(element: days_after, compiler: SQLCompiler, **kw: Any) -> str:
     moment, days = (compiler.process(clause, **kw) for clause in element.clauses)
-    return f"strftime('%Y-%m-%d %H:%M:%f000', {moment}, ({days}) || ' days')"
+    return _sqlite_moment(f"{moment}, ({days}) || ' days'")
