@@ -66,7 +66,7 @@ class Served:
 def start(settings: Mapping[str, str], *, ready_s: float = READY_S) -> Served:
     """Starts a server on a free port and waits until it answers `GET /healthz`."""
     port = free_port()
-    environ = {**_bare_environment(), **settings, "PORT": str(port), "SOLROUTER_BIND": "127.0.0.1"}
+    environ = {**bare_environment(), **settings, "PORT": str(port), "SOLROUTER_BIND": "127.0.0.1"}
     log_path = Path(settings["SOLROUTER_INSTANCE_PATH"]) / f"server-{port}.log"
     with log_path.open("wb") as log:
         process = subprocess.Popen(
@@ -94,7 +94,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _bare_environment() -> dict[str, str]:
+def bare_environment() -> dict[str, str]:
     """What a process needs of ours, and none of the settings that somebody's shell may carry."""
     kept = ("PATH", "HOME", "LANG", "VIRTUAL_ENV", "TMPDIR")
     return {name: os.environ[name] for name in kept if name in os.environ}
