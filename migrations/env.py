@@ -1,9 +1,9 @@
 """How the migrations run: through the app's own tables, in one transaction, one machine at a time.
 
-| database   | who waits for whom                                                                  |
-|------------|-------------------------------------------------------------------------------------|
-| PostgreSQL | an advisory lock; whoever comes second finds nothing left to do                      |
-| SQLite     | BEGIN IMMEDIATE, with a long busy timeout (database/engines.py)                      |
+| database   | who waits for whom                                                              |
+|------------|---------------------------------------------------------------------------------|
+| PostgreSQL | an advisory lock; whoever comes second finds nothing left to do                 |
+| SQLite     | BEGIN IMMEDIATE, with a long busy timeout (database/engines.py)                 |
 
 A change of a table must wait until nobody reads it, and meanwhile everybody else waits behind it.
 So it gives up after a moment, undoes all, and tries again a little later.

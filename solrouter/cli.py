@@ -16,6 +16,7 @@ from flask.cli import AppGroup, with_appcontext
 from flask_migrate.cli import db as migration_commands
 
 from solrouter import money
+from solrouter.commands import backups as backup_commands
 from solrouter.commands import catalogue as catalogue_commands
 from solrouter.commands import incidents as incident_commands
 from solrouter.commands import keys as key_commands
@@ -77,7 +78,8 @@ def init_app(app: Flask) -> None:
     """Adds the commands, and teaches `flask db upgrade` to bring in the packaged catalogue."""
     for group in GROUPS:
         app.cli.add_command(group)
-    app.cli.add_command(make_demo)
+    for command in (backup_commands.backup, backup_commands.restore, make_demo):
+        app.cli.add_command(command)
     _extend_upgrade()
 
 

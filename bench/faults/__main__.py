@@ -7,13 +7,19 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench.faults import kill, leave, outage, overspend, receipts
+from bench.faults import kill, leave, outage, overspend, receipts, restore
 from bench.faults.databases import POSTGRESQL, SQLITE, Databases, postgresql_programs
 from bench.faults.place import Stage
 from bench.faults.report import Report
 from bench.faults.upstream import Upstream
 
-ON_EACH = {"overspend": overspend, "receipts": receipts, "leave": leave, "kill": kill}
+ON_EACH = {
+    "overspend": overspend,
+    "receipts": receipts,
+    "leave": leave,
+    "kill": kill,
+    "restore": restore,
+}
 OUTAGE = "outage"
 
 

@@ -4,12 +4,13 @@ Each check runs here once, on the database where it is hardest; `make faults` ru
 """
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from bench.faults import kill, leave, outage, overspend, receipts
+from bench.faults import kill, leave, outage, overspend, receipts, restore
 from bench.faults.databases import POSTGRESQL, SQLITE, Databases, postgresql_programs
 from bench.faults.place import Stage
 from bench.faults.report import Report
@@ -71,6 +72,13 @@ def test_processes_that_die_leave_nothing_stuck_doubled_or_lost(
     report: Report, stage: Stage
 ) -> None:
     kill.run(report, stage, kill.SHORT)
+
+
+@on_both
+def test_a_backup_taken_under_load_restores(report: Report, stage: Stage) -> None:
+    if stage.kind == POSTGRESQL:
+        require("pg_dump and pg_restore", all(map(shutil.which, ("pg_dump", "pg_restore"))))
+    restore.run(report, stage, restore.SHORT)
 
 
 @on_postgresql
