@@ -26,6 +26,7 @@ from solrouter.solana_clusters import Cluster
 
 SECRET_KEY_BYTES_MIN = 32
 TOKEN_CHARACTERS_MIN = 16
+PASSWORD_CHARACTERS_MIN = 8
 # Heroku's router gives up after 30 s without a byte.
 HEROKU_FIRST_BYTE_S = 25.0
 ENVIRONMENTS = ("production", "development", "test")
@@ -148,6 +149,19 @@ def sender(value: str) -> str:
     if trimmed and (address.count("@") != 1 or not trimmed.isprintable()):
         raise ValueError("must look like SolRouter <hello@example.com>")
     return trimmed
+
+
+def email_address(value: str) -> str:
+    trimmed = value.strip().lower()
+    if trimmed and (trimmed.count("@") != 1 or parseaddr(trimmed)[1] != trimmed):
+        raise ValueError("must look like you@example.com")
+    return trimmed
+
+
+def first_password(value: str) -> str:
+    if value and len(value) < PASSWORD_CHARACTERS_MIN:
+        raise ValueError(f"use at least {PASSWORD_CHARACTERS_MIN} characters")
+    return value
 
 
 def solana_address(value: str) -> str:
@@ -694,6 +708,23 @@ SETTINGS: tuple[Setting, ...] = (
         "Payments",
     ),
     # — accounts
+    Setting(
+        "SOLROUTER_OPERATOR_EMAIL",
+        "",
+        email_address,
+        "Who becomes the operator at the first start, while there is none. Without a password for "
+        "them the log has a link, good for one use and a day, to set it.",
+        "Accounts",
+    ),
+    Setting(
+        "SOLROUTER_OPERATOR_PASSWORD",
+        "",
+        first_password,
+        "The first operator's password, at least 8 characters. It is used once: take it out again "
+        "after the first start.",
+        "Accounts",
+        secret=True,
+    ),
     Setting(
         "SOLROUTER_SIGNUP",
         "open",
