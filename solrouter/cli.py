@@ -18,6 +18,7 @@ from flask_migrate.cli import db as migration_commands
 from solrouter import money
 from solrouter.commands import backups as backup_commands
 from solrouter.commands import catalogue as catalogue_commands
+from solrouter.commands import doctor as doctor_commands
 from solrouter.commands import incidents as incident_commands
 from solrouter.commands import keys as key_commands
 from solrouter.commands import payments as payment_commands
@@ -70,7 +71,6 @@ GROUPS = (
 users.add_command(people_commands.invite)
 users.add_command(people_commands.confirm)
 
-
 NO_LIMIT = -1
 
 
@@ -78,7 +78,12 @@ def init_app(app: Flask) -> None:
     """Adds the commands, and teaches `flask db upgrade` to bring in the packaged catalogue."""
     for group in GROUPS:
         app.cli.add_command(group)
-    for command in (backup_commands.backup, backup_commands.restore, make_demo):
+    for command in (
+        backup_commands.backup,
+        backup_commands.restore,
+        doctor_commands.doctor,
+        make_demo,
+    ):
         app.cli.add_command(command)
     _extend_upgrade()
 

@@ -38,6 +38,13 @@ PLATFORM_HOST_VARIABLES = (
     "HEROKU_APP_DEFAULT_DOMAIN_NAME",
     "FLY_APP_NAME",
 )
+# By what each platform makes itself known to the programs that it runs.
+PLATFORMS = {
+    "DYNO": "Heroku",
+    "RENDER": "Render",
+    "RAILWAY_PROJECT_ID": "Railway",
+    "FLY_APP_NAME": "Fly.io",
+}
 
 
 class UnsafeConfiguration(Exception):
@@ -961,6 +968,7 @@ def load(environ: Mapping[str, str], *, instance_path: Path) -> dict[str, Any]:
     config["SOLROUTER_DEMO"] = config["SOLROUTER_DEMO"] or config["SOLROUTER_ENV"] != "production"
     if config["SOLROUTER_FIRST_BYTE_S"] is None:
         config["SOLROUTER_FIRST_BYTE_S"] = HEROKU_FIRST_BYTE_S if config["DYNO"] else 0.0
+    config["PLATFORM"] = next((PLATFORMS[name] for name in PLATFORMS if environ.get(name)), "")
     config["SQLALCHEMY_DATABASE_URI"] = config["DATABASE_URL"]
     config["MAX_CONTENT_LENGTH"] = config["SOLROUTER_BODY_BYTES_MAX"]
     return config
