@@ -130,7 +130,7 @@ def _serve_again(report: Report, place: Place, books: Books, environ: dict[str, 
         report.check(freed_s is not None, "holds released by the server", books.running())
         again = Place(
             environ["DATABASE_URL"], place.folder, place.upstream, environ, place.keys,
-            place.account_ids, books, served,
+            place.account_ids, books, served=served,
         )  # fmt: skip
         answer = asyncio.run(again.caller().chat(BRIEF.model, stream=False))
         report.equal(answer.outcome, "200", "the next request, with a key of the backup")

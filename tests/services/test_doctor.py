@@ -79,7 +79,7 @@ def test_a_place_that_works_is_told_so(
     ):
         assert line(result, area, words) == "ok"
     assert line(result, "operators", "1 of 1 operators") == "WARNING"
-    assert smtp._taken == []
+    assert smtp.taken == []
     for canary in (MAIL_PASSWORD, PROVIDER_KEY, stripe.settings()["STRIPE_SECRET_KEY"]):
         assert canary not in result.output
 
