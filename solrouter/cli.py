@@ -18,6 +18,7 @@ from flask_migrate.cli import db as migration_commands
 from solrouter import money
 from solrouter.commands import backups as backup_commands
 from solrouter.commands import catalogue as catalogue_commands
+from solrouter.commands import clock as clock_commands
 from solrouter.commands import doctor as doctor_commands
 from solrouter.commands import incidents as incident_commands
 from solrouter.commands import keys as key_commands
@@ -81,6 +82,7 @@ def init_app(app: Flask) -> None:
     for command in (
         backup_commands.backup,
         backup_commands.restore,
+        clock_commands.clock,
         doctor_commands.doctor,
         make_demo,
     ):

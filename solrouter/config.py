@@ -954,6 +954,7 @@ def read_environment(root: Path) -> dict[str, str]:
 def load(environ: Mapping[str, str], *, instance_path: Path) -> dict[str, Any]:
     """Flask's configuration from the environment. Raises UnsafeConfiguration."""
     config: dict[str, Any] = {s.name: _parsed(s, environ) for s in SETTINGS}
+    config["PLATFORM"] = next((PLATFORMS[name] for name in PLATFORMS if environ.get(name)), "")
     _refuse_forgetful_disk(config)
     config["DATABASE_URL"] = database_url(config["DATABASE_URL"], instance_path=instance_path)
     config["IS_SQLITE"] = config["DATABASE_URL"].startswith("sqlite:")
@@ -968,7 +969,6 @@ def load(environ: Mapping[str, str], *, instance_path: Path) -> dict[str, Any]:
     config["SOLROUTER_DEMO"] = config["SOLROUTER_DEMO"] or config["SOLROUTER_ENV"] != "production"
     if config["SOLROUTER_FIRST_BYTE_S"] is None:
         config["SOLROUTER_FIRST_BYTE_S"] = HEROKU_FIRST_BYTE_S if config["DYNO"] else 0.0
-    config["PLATFORM"] = next((PLATFORMS[name] for name in PLATFORMS if environ.get(name)), "")
     config["SQLALCHEMY_DATABASE_URI"] = config["DATABASE_URL"]
     config["MAX_CONTENT_LENGTH"] = config["SOLROUTER_BODY_BYTES_MAX"]
     return config
@@ -1003,10 +1003,18 @@ def _parsed(setting: Setting, environ: Mapping[str, str]) -> Any:
 
 
 def _refuse_forgetful_disk(config: Mapping[str, Any]) -> None:
-    if config["DYNO"] and not config["DATABASE_URL"]:
+    if config["DATABASE_URL"] or not config["PLATFORM"]:
+        return
+    if config["DYNO"]:
         raise UnsafeConfiguration(
             "DATABASE_URL is not set, and a Heroku dyno's disk forgets everything at each restart, "
             "the ledger too. Add a PostgreSQL database: heroku addons:create heroku-postgresql"
+        )
+    if not config["SOLROUTER_INSTANCE_PATH"]:
+        raise UnsafeConfiguration(
+            f"DATABASE_URL is not set, and {config['PLATFORM']} forgets files with each deploy, the "
+            "ledger too. Add a PostgreSQL database and set DATABASE_URL to it; or mount a volume "
+            "and set SOLROUTER_INSTANCE_PATH to where it is."
         )
 
 

@@ -21,7 +21,8 @@ pid {folder}/nginx.pid;
 error_log {folder}/nginx-error.log;
 events {{ worker_connections 4096; }}
 http {{
-    access_log off;
+    log_format served '$upstream_addr $status';
+    access_log {folder}/nginx-access.log served;
     client_body_temp_path {folder}/nginx-body;
     proxy_temp_path {folder}/nginx-proxy;
     fastcgi_temp_path {folder}/nginx-fastcgi;
@@ -72,6 +73,12 @@ class Front:
     def log(self) -> str:
         """What it complained of."""
         return (self.folder / "nginx-error.log").read_text(errors="replace")
+
+    @property
+    def served_by(self) -> set[int]:
+        """The ports of the machines that have answered."""
+        lines = (self.folder / "nginx-access.log").read_text().splitlines()
+        return {int(line.split()[-2].rpartition(":")[2]) for line in lines}
 
     def stop(self) -> None:
         """Ends it."""
