@@ -1012,9 +1012,9 @@ def _refuse_forgetful_disk(config: Mapping[str, Any]) -> None:
         )
     if not config["SOLROUTER_INSTANCE_PATH"]:
         raise UnsafeConfiguration(
-            f"DATABASE_URL is not set, and {config['PLATFORM']} forgets files with each deploy, the "
-            "ledger too. Add a PostgreSQL database and set DATABASE_URL to it; or mount a volume "
-            "and set SOLROUTER_INSTANCE_PATH to where it is."
+            f"DATABASE_URL is not set, and {config['PLATFORM']} forgets files with each deploy, "
+            "the ledger too. Add a PostgreSQL database and set DATABASE_URL to it; or mount a "
+            "volume and set SOLROUTER_INSTANCE_PATH to where it is."
         )
 
 
