@@ -10,7 +10,7 @@ from typing import Any, cast
 from flask import Flask, current_app
 
 # What the proxy stands for: Werkzeug documents `__wrapped__` as the variable behind it.
-_context = cast("ContextVar[Any]", current_app.__wrapped__)
+_context: ContextVar[Any] = cast(Any, current_app).__wrapped__
 
 
 def current() -> Flask:

@@ -9,8 +9,8 @@ from typing import Any, cast
 from flask import Request, g, request
 
 # What the proxies stand for: Werkzeug documents `__wrapped__` as the variable behind one.
-_of_request = cast("ContextVar[Any]", request.__wrapped__)
-_of_app = cast("ContextVar[Any]", g.__wrapped__)
+_of_request: ContextVar[Any] = cast(Any, request).__wrapped__
+_of_app: ContextVar[Any] = cast(Any, g).__wrapped__
 
 
 def request_itself() -> Request:
