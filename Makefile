@@ -35,7 +35,7 @@ reset: ## Forget the development database and its secret
 
 setup-dev: .venv/installed-dev .node/installed ## Install what the tests need too
 
-dev: setup-dev ## Serve with fake upstreams and a fake GitHub beside, reloading
+dev: setup-dev ## Serve with fake upstreams, GitHub and Stripe beside, reloading
 	@export $(DEVELOPMENT); $(BIN)/python -m tools.dev
 
 test: setup-dev ## Run the whole suite; make test T=tests/services for a part
