@@ -8,6 +8,7 @@ from solrouter.money import display_usd
 from solrouter.services.trail import Event
 
 ACTIONS = {
+    "account.buyer": "Changed who stands on receipts",
     "account.deleted": "Deleted the account",
     "account.frozen": "Froze the account",
     "account.low_balance": "Changed when a low balance is told",

@@ -79,6 +79,12 @@ def offer_of(form: Mapping[str, str]) -> tuple[str, Offer] | None:
     return None
 
 
+def seen(form: Mapping[str, str]) -> int | None:
+    """What a refund's form says was refunded when its page was made; None where it does not."""
+    text = form.get("seen", "")
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 20 else None
+
+
 def quote(form: Mapping[str, str]) -> Quote:
     """What the form's choice comes to, by the first amount where it has chosen none."""
     offered = offer_of(form)

@@ -54,6 +54,11 @@ class Payment:
         return self.amount_nanos + self.fee_nanos
 
     @property
+    def tax_nanos(self) -> int:
+        """What the provider added for the tax office, on top of credit and fee."""
+        return int(self.details.get("tax_nanos", 0))
+
+    @property
     def has_money(self) -> bool:
         """Whether it has brought any."""
         return self.received_nanos > 0
@@ -124,6 +129,13 @@ def find_by_order(provider: str, order_id: str) -> Payment | None:
 def find_by_charge(provider: str, charge_id: str) -> Payment | None:
     """The payment whose money the provider calls so, or None."""
     return _find_one(models.Payment.provider == provider, models.Payment.charge_id == charge_id)
+
+
+def of_form(connection: Connection, account_id: int, idempotency: str) -> Payment | None:
+    """The account's payment that this form has begun, or None."""
+    mine = query(models.Payment.account_id == account_id, models.Payment.idempotency == idempotency)
+    row = connection.execute(mine).one_or_none()
+    return None if row is None else as_payment(row)
 
 
 def of_account(account_id: int, *, limit: int, before: str | None = None) -> list[Payment]:
