@@ -66,7 +66,9 @@ def amount_of(form: Mapping[str, str]) -> int:
     try:
         return parse_usd(text)
     except NotMoney:
-        raise Refused("Write an amount in US dollars, such as 25 or 2.50.", param="amount") from None
+        raise Refused(
+            "Write an amount in US dollars, such as 25 or 2.50.", param="amount"
+        ) from None
 
 
 def offer_of(form: Mapping[str, str]) -> tuple[str, Offer] | None:

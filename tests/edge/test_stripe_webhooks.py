@@ -309,7 +309,7 @@ LIFE = ("pay", "refund", "dispute", "withdraw", "win")
 
 
 @settings(
-    max_examples=40,
+    max_examples=20,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

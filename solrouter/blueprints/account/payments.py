@@ -181,7 +181,9 @@ def _amount(form: Mapping[str, str]) -> int | None:
     try:
         return parse_usd(text)
     except NotMoney:
-        raise Refused("Write an amount in US dollars, such as 25 or 2.50.", param="amount") from None
+        raise Refused(
+            "Write an amount in US dollars, such as 25 or 2.50.", param="amount"
+        ) from None
 
 
 def _seller() -> dict[str, Any]:
