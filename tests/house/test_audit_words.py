@@ -18,16 +18,19 @@ def acts() -> Iterator[str]:
     """What the services call their acts: by whole names, and of keys by the second half."""
     for path in SERVICES.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Constant) and isinstance(node.value, str):
-                if ACT.fullmatch(node.value):
-                    yield node.value
-            if isinstance(node, ast.Call) and ast.unparse(node.func) in (
-                "key_rows.event",
-                "_event",
-            ):
-                first = node.args[0] if node.args else None
-                if isinstance(first, ast.Constant) and "." not in str(first.value):
-                    yield f"key.{first.value}"
+            if ACT.fullmatch(_text(node)):
+                yield _text(node)
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "key_rows.event":
+                yield from (
+                    f"key.{_text(argument)}" for argument in node.args[:1] if _text(argument)
+                )
+
+
+def _text(node: ast.AST) -> str:
+    """The text of a literal; empty for anything else."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return node.value
+    return ""
 
 
 def test_every_act_has_words() -> None:
