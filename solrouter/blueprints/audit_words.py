@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
+from solrouter.blueprints import filters
 from solrouter.money import display_usd
 from solrouter.services.trail import Event
 
@@ -82,6 +84,8 @@ ACTIONS = {
     "user.password_reset": "Set a forgotten password anew",
     "user.verified": "Confirmed an address",
 }
+# What a row tells as a list; of all else two are before and after.
+MANY = frozenset(("scopes", "models_allowed", "networks_allowed", "hints"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,16 +111,30 @@ def _name(key: str) -> str:
 
 
 def _value(key: str, value: Any) -> str:
-    if isinstance(value, list) and len(value) == 2:
+    if isinstance(value, list) and len(value) == 2 and not _is_many(key, value):
         return f"{_one(key, value[0])} → {_one(key, value[1])}"
     return _one(key, value)
 
 
+def _is_many(key: str, value: list[Any]) -> bool:
+    """Whether the two are a list of two, and not before and after."""
+    return key in MANY and all(isinstance(each, str) for each in value)
+
+
 def _one(key: str, value: Any) -> str:
-    if value is None:
+    if value is None or value == []:
         return "none"
     if key.endswith("_nanos") and isinstance(value, int):
         return display_usd(value)
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return str(value)
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return _moment(value) if key.endswith("_at") else str(value)
+
+
+def _moment(text: str) -> str:
+    try:
+        return filters.date_and_time(datetime.fromisoformat(text))
+    except ValueError:
+        return text
