@@ -19,7 +19,7 @@ from dotenv import dotenv_values
 
 from solrouter import apps, base58
 from solrouter.base58 import NotBase58
-from solrouter.money import NotMoney, parse_usd
+from solrouter.money import AT_ONCE_NANOS_MAX, NotMoney, display_usd, parse_usd
 from solrouter.rpc_endpoint import RpcEndpoint
 from solrouter.smtp_address import SmtpServer
 from solrouter.solana_clusters import Cluster
@@ -1069,6 +1069,11 @@ def _refuse_impossible_top_ups(config: Mapping[str, Any]) -> None:
     if config["SOLROUTER_TOP_UP_MIN"] > config["SOLROUTER_TOP_UP_MAX"]:
         raise UnsafeConfiguration(
             "SOLROUTER_TOP_UP_MIN is more than SOLROUTER_TOP_UP_MAX, so nobody could pay."
+        )
+    if config["SOLROUTER_TOP_UP_MAX"] > AT_ONCE_NANOS_MAX:
+        raise UnsafeConfiguration(
+            f"SOLROUTER_TOP_UP_MAX is more than {display_usd(AT_ONCE_NANOS_MAX)}, the most that "
+            "comes in at once."
         )
 
 

@@ -13,6 +13,9 @@ Nanos = NewType("Nanos", int)
 NANOS_PER_USD = 1_000_000_000
 UNITS_PER_PRICE = 1_000_000
 NANOS_MAX = 2**63 - 1
+# The most that comes in at once: sums of thousands of them still fit into 64 bits, past which
+# SQLite would go on with floats.
+AT_ONCE_NANOS_MAX = 1_000_000 * NANOS_PER_USD
 # What decimal arithmetic keeps without rounding.
 DIGITS_MAX = 28
 THOUSANDS = re.compile(r"[+-]?[0-9]{1,3}(,[0-9]{3})+(\.[0-9]*)?")

@@ -15,9 +15,9 @@ from sqlalchemy import Connection, text, update
 from solrouter import clock, database
 from solrouter.errors import NotFound, RateLimited, Refused
 from solrouter.models import Account, Payment, User
-from solrouter.money import parse_usd
+from solrouter.money import AT_ONCE_NANOS_MAX, parse_usd
 from solrouter.services import billing, payments
-from solrouter.services.payments import orders, refund_rows, states
+from solrouter.services.payments import codes, orders, refund_rows, states
 from solrouter.services.payments.methods import (
     DisputeNews,
     Evidence,
@@ -233,6 +233,18 @@ def test_the_brakes(payer: Person, context_on_both: Flask) -> None:
     context_on_both.config["SOLROUTER_TOP_UP_SERVER_DAY_MAX"] = parse_usd("20")
     with pytest.raises(Refused, match="no more payments today"):
         begun(payer)
+
+
+def test_nothing_comes_in_that_sums_could_not_hold(payer: Person) -> None:
+    """Past 64 bits SQLite would go on with floats, and PostgreSQL not at all."""
+    for act in (
+        lambda amount: payments.grant(payer.account_id, amount, actor="test", note="Too much"),
+        lambda amount: codes.make(amount, actor="test"),
+    ):
+        act(AT_ONCE_NANOS_MAX)
+        with pytest.raises(Refused, match=r"At most \$1,000,000"):
+            act(AT_ONCE_NANOS_MAX + 1)
+    assert billing.balance(payer.account_id).granted_nanos == AT_ONCE_NANOS_MAX
 
 
 def test_the_velocity_throttle(payer: Person, context_on_both: Flask) -> None:

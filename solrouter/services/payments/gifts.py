@@ -8,6 +8,7 @@ from solrouter import database
 from solrouter.errors import Refused
 from solrouter.models import Payment
 from solrouter.models.columns import db_now
+from solrouter.money import AT_ONCE_NANOS_MAX, display_usd
 from solrouter.services import admission, billing
 from solrouter.services.payments import moving, rows, states
 
@@ -24,6 +25,7 @@ def grant(
     """
     if amount_nanos <= 0:
         raise Refused("An amount to grant must be more than zero.", param="amount")
+    require_sane(amount_nanos)
     if not note.strip():
         raise Refused("Say why, for the books.", param="note")
 
@@ -41,6 +43,12 @@ def grant(
         )
 
     return database.transact(verb)
+
+
+def require_sane(amount_nanos: int) -> None:
+    """Raises Refused (`amount`) for more than anybody means to give at once."""
+    if amount_nanos > AT_ONCE_NANOS_MAX:
+        raise Refused(f"At most {display_usd(AT_ONCE_NANOS_MAX)} at once.", param="amount")
 
 
 def give(
