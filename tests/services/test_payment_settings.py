@@ -49,6 +49,7 @@ def load(tmp_path: Path, *settings: Mapping[str, str]) -> dict[str, object]:
         "fee",
         "presets",
         "limits",
+        "too much",
     ],
 )
 def test_production_refuses_half_a_stripe(
