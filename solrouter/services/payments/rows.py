@@ -50,13 +50,24 @@ class Payment:
 
     @property
     def total_nanos(self) -> int:
-        """What the payer pays: the credit and the fee."""
+        """What the payer is to pay for the wish: the credit and the fee."""
         return self.amount_nanos + self.fee_nanos
+
+    @property
+    def asked_nanos(self) -> int:
+        """What would bring all that was asked for: on a chain a part of a cent above the wish."""
+        return int(self.details.get("asked_nanos", self.amount_nanos))
 
     @property
     def tax_nanos(self) -> int:
         """What the provider added for the tax office, on top of credit and fee."""
         return int(self.details.get("tax_nanos", 0))
+
+    @property
+    def paid_nanos(self) -> int:
+        """What the payer has paid; while nothing came, what they are to pay."""
+        came = self.received_nanos if self.has_money else self.asked_nanos
+        return came + self.fee_nanos + self.tax_nanos
 
     @property
     def has_money(self) -> bool:
@@ -81,7 +92,7 @@ class Payment:
     @property
     def is_over(self) -> bool:
         """Whether more came than was asked for."""
-        return self.received_nanos > self.amount_nanos
+        return self.received_nanos > self.asked_nanos
 
 
 COLUMNS = tuple(getattr(models.Payment, name) for name in Payment.__dataclass_fields__)
