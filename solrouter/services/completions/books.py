@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 
+from solrouter import counters
 from solrouter.chat import ChatRequest, Usage
 from solrouter.clock import monotonic_s
 from solrouter.errors import DatabaseUnavailable, ShuttingDown, SolRouterError
@@ -159,9 +160,12 @@ class Books:
         # What it will come to, as far as anybody can know before it is settled.
         charged_nanos = ending.cost_nanos
         try:
-            charged_nanos = self._context.run(settle, admitted, ending).total_nanos
+            charge = self._context.run(settle, admitted, ending)
+            charged_nanos = charge.total_nanos
+            _count_money(ending, charge)
         except DatabaseUnavailable:
             log.warning("request %s will be settled when the database answers", admitted.id)
+        _count(ending)
         self.usage = usage_object(usage, charged_nanos)
         if self._keeping is not None:
             self._keeping.put(admitted.id, admitted.ask.at)
@@ -205,6 +209,26 @@ class Books:
         """A cost within what the caller has named as the most; what is above it is ours."""
         most = self._request.max_cost_nanos
         return cost_nanos if most is None else min(cost_nanos, most)
+
+
+def _count(ending: Ending) -> None:
+    counters.note_completion(
+        ending.offer.provider_slug,
+        ending.outcome,
+        prompt_tokens=ending.usage.prompt_tokens,
+        completion_tokens=ending.usage.completion_tokens,
+        duration_ms=ending.duration_ms,
+        first_content_ms=ending.first_content_ms,
+    )
+
+
+def _count_money(ending: Ending, charge: Charge) -> None:
+    counters.note_money(
+        ending.offer.provider_slug,
+        charged_nanos=charge.total_nanos,
+        upstream_cost_nanos=ending.upstream_cost_nanos,
+        written_off_nanos=charge.write_off_nanos,
+    )
 
 
 def usage_object(usage: Usage, charge_nanos: int) -> dict[str, Any]:
