@@ -8,6 +8,7 @@ time. How it went stands in its row (`job_rows`), for operators to see; what fai
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 
 from solrouter import config, database, process, redaction
 from solrouter.clock import monotonic_s
@@ -69,6 +70,34 @@ def run_due(*, is_slow: bool = False) -> int:
 def prepare() -> None:
     """Makes the jobs known to the database. Raises DatabaseUnavailable."""
     job_rows.add(job.name for job in JOBS)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A job and how it stands; None before a server has run with it."""
+
+    job: Job
+    state: job_rows.State | None
+
+    @property
+    def is_running(self) -> bool:
+        """It has begun and not ended."""
+        return self.state is not None and self.state.has_not_ended
+
+    def is_due_at(self, moment: datetime) -> bool:
+        """It waits for the process that leads."""
+        return self.state is None or self.state.due_at <= moment
+
+
+def overview() -> list[Row]:
+    """Every job and how it stands."""
+    states = job_rows.all_of_them()
+    return [Row(job, states.get(job.name)) for job in JOBS]
+
+
+def ask(name: str) -> None:
+    """Makes a job due now. Raises NotFound."""
+    job_rows.ask(name)
 
 
 def _every_s(job: Job) -> int:

@@ -7,7 +7,6 @@ read from the database that they share. docs/operating.md says what each one mea
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import accumulate
-from typing import Any
 
 from prometheus_client import generate_latest
 from prometheus_client.core import (
@@ -21,7 +20,7 @@ from sqlalchemy import func, select
 from solrouter import counters, database, process
 from solrouter.clock import utcnow
 from solrouter.errors import DatabaseUnavailable
-from solrouter.models import Hold, OutgoingMail, WebhookMessage, Worker
+from solrouter.models import Hold
 from solrouter.models.columns import db_now
 from solrouter.services import (
     catalogue,
@@ -30,11 +29,10 @@ from solrouter.services import (
     operator_alerts,
     outbox,
     process_counts,
+    system,
 )
 
 NANOS = 1_000_000_000
-# Processes that were heard of within so many seconds.
-ALIVE_S = 60
 
 # Name of the counts to the metric, its labels and what it says.
 COUNTED: Mapping[str, tuple[str, tuple[str, ...], str]] = {
@@ -131,12 +129,10 @@ def _durations(totals: Mapping[str, float]) -> Iterator[Metric]:
 def _requests() -> Iterator[Metric]:
     holds = select(func.count(), func.coalesce(func.sum(Hold.amount_nanos), 0))
     late = select(func.count()).where(Hold.deadline_at < db_now())
-    alive = select(func.count()).select_from(Worker).where(Worker.seen_at > db_now(-ALIVE_S))
     with database.read() as connection:
         running, held = connection.execute(holds).one()
         stuck = connection.execute(late).scalar_one()
-        workers = connection.execute(alive).scalar_one()
-    yield _one("solrouter_processes", "Server processes that report.", workers)
+    yield _one("solrouter_processes", "Server processes that report.", len(system.processes()))
     yield _one("solrouter_requests_running", "Requests that hold money now.", running)
     yield _one("solrouter_held_usd", "US dollars that they hold.", int(held) / NANOS)
     yield _one("solrouter_holds_past_deadline", "Holds past their deadline.", stuck)
@@ -162,23 +158,16 @@ def _offers() -> Iterator[Metric]:
 
 
 def _queues() -> Iterator[Metric]:
-    waiting, late, given_up = {}, {}, {}
-    tables: dict[str, tuple[Any, Any]] = {
-        "mail": (OutgoingMail, OutgoingMail.failed_at.is_not(None)),
-        "webhook": (
-            WebhookMessage,
-            WebhookMessage.ended_at.is_not(None) & ~WebhookMessage.is_delivered,
-        ),
-    }
-    with database.read() as connection:
-        for name, (table, is_given_up) in tables.items():
-            query = select(func.count(), func.min(table.due_at)).where(table.due_at.is_not(None))
-            waiting[name], due_at = connection.execute(query).one()
-            late[name] = max((utcnow() - due_at).total_seconds(), 0.0) if due_at else 0.0
-            failed = select(func.count()).select_from(table).where(is_given_up)
-            given_up[name] = connection.execute(failed).scalar_one()
-    if not outbox.is_on():
-        waiting["mail"] = late["mail"] = 0
+    waiting: dict[str, float] = {}
+    late: dict[str, float] = {}
+    given_up: dict[str, float] = {}
+    for queue in system.queues():
+        # Where no mail is sent none waits.
+        is_off = queue.name == "mail" and not outbox.is_on()
+        due_at = None if is_off else queue.oldest_due_at
+        waiting[queue.name] = 0 if is_off else queue.waiting
+        late[queue.name] = max((utcnow() - due_at).total_seconds(), 0.0) if due_at else 0.0
+        given_up[queue.name] = queue.given_up
     yield _gauge("solrouter_queue_waiting", "Orders that wait.", "queue", waiting)
     yield _gauge("solrouter_queue_late_seconds", "How long the oldest has been due.", "queue", late)
     yield _gauge("solrouter_queue_given_up", "Orders given up lately.", "queue", given_up)

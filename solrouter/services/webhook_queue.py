@@ -148,9 +148,11 @@ def note(connection: Connection, message: Message, answer: Answer) -> None:
         values |= {"due_at": None, "ended_at": db_now()}
     else:
         values |= {"due_at": db_now(DELAYS_S[message.tries - 1])}
-    connection.execute(
-        update(WebhookMessage).where(WebhookMessage.id == message.id).values(**values)
+    # What was given up meanwhile stays so.
+    waiting = update(WebhookMessage).where(
+        WebhookMessage.id == message.id, WebhookMessage.due_at.is_not(None)
     )
+    connection.execute(waiting.values(**values))
 
 
 def give_up(connection: Connection, endpoint_id: int, problem: str) -> None:

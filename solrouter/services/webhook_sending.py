@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 ENDPOINTS_AT_ONCE = 8
 GONE = 410
-KEEPERS = ("owner", "billing")
+OWNER = "owner"
 DAY_S = 86_400
 
 
@@ -170,7 +170,7 @@ def _tell(connection: Connection, target: _Target, problem: str) -> None:
         people, account = select(User.id).where(User.is_operator), "the operators"
     else:
         of_account = Membership.account_id == target.account_id
-        people = select(Membership.user_id).where(of_account, Membership.role.in_(KEEPERS))
+        people = select(Membership.user_id).where(of_account, Membership.role == OWNER)
         named = select(Account.name).where(Account.id == target.account_id)
         account = connection.execute(named).scalar_one()
     host = target.url.split("/", 3)[2]

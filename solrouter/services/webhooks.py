@@ -19,7 +19,7 @@ from solrouter import config, database, secrets
 from solrouter.errors import NotFound, Refused
 from solrouter.models import WebhookEndpoint, WebhookMessage
 from solrouter.models.columns import db_now
-from solrouter.services import audit, webhook_queue
+from solrouter.services import audit, throttles, webhook_queue
 from solrouter.transport.errors import AddressRefused
 from solrouter.transport.public_addresses import USUAL, Rules, target_of
 
@@ -27,6 +27,8 @@ SECRET_BYTES = 32
 ID_BYTES = 8
 ENDPOINTS_MAX = 10
 URL_CHARACTERS_MAX = 2000
+# How many messages a person may have sent at once; then one more each half minute.
+TRIALS_MAX = 20
 LISTED_MAX = 50
 LOOPBACK = IPv4Network("127.0.0.0/8")
 NO_SUCH = "There is no such webhook."
@@ -175,8 +177,9 @@ def remove(endpoint: Endpoint, *, actor: str) -> None:
 
 
 def send_test(endpoint: Endpoint) -> None:
-    """Orders a message that says nothing. Raises Refused for one that is turned off."""
+    """Orders a message that says nothing. Raises Refused for one that is off, and RateLimited."""
     _refuse_off(endpoint)
+    _take_trial(endpoint)
     data = {"webhook": endpoint.public_id}
     database.transact(
         lambda connection: webhook_queue.put_to(connection, [endpoint.id], webhook_queue.TEST, data)
@@ -187,9 +190,10 @@ def send_test(endpoint: Endpoint) -> None:
 def redeliver(endpoint: Endpoint, message_id: str) -> None:
     """Sends a message again, the same body under the same id, with all its tries.
 
-    Raises NotFound, and Refused for an endpoint that is turned off.
+    Raises NotFound, RateLimited, and Refused for an endpoint that is turned off.
     """
     _refuse_off(endpoint)
+    _take_trial(endpoint)
     again = (
         update(WebhookMessage)
         .where(WebhookMessage.endpoint_id == endpoint.id, WebhookMessage.public_id == message_id)
@@ -252,6 +256,11 @@ def _of(account_id: int | None) -> ColumnElement[bool]:
 def _refuse_off(endpoint: Endpoint) -> None:
     if endpoint.disabled_at is not None:
         raise Refused("This webhook is turned off. Turn it on first.")
+
+
+def _take_trial(endpoint: Endpoint) -> None:
+    """Nobody may have us ask a server as often as they like."""
+    throttles.take(f"webhook:{endpoint.id}", "webhook_trial", per_s=1 / 30, burst=TRIALS_MAX)
 
 
 def _change(endpoint: Endpoint, statement: Any, what: str, actor: str) -> None:
