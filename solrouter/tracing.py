@@ -18,7 +18,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import Event, ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
-from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer
+from opentelemetry.trace import Span, SpanContext, SpanKind, Status, StatusCode, Tracer
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from solrouter.blueprints import request_ids
@@ -69,8 +69,8 @@ def _scrubbed(span: ReadableSpan) -> ReadableSpan:
         name = str(attributes.get("http.method") or attributes.get("http.request.method") or "HTTP")
     return ReadableSpan(
         name=name,
-        context=span.context,
-        parent=span.parent,
+        context=_bare(span.context),
+        parent=_bare(span.parent),
         resource=span.resource,
         attributes=attributes,
         events=[
@@ -82,6 +82,13 @@ def _scrubbed(span: ReadableSpan) -> ReadableSpan:
         end_time=span.end_time,
         instrumentation_scope=span.instrumentation_scope,
     )
+
+
+def _bare(context: SpanContext | None) -> SpanContext | None:
+    """The ids alone: a trace's state is text that a caller chose."""
+    if context is None:
+        return None
+    return SpanContext(context.trace_id, context.span_id, context.is_remote, context.trace_flags)
 
 
 def _told(attributes: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
+import brotli
+
 WAIT_S = 20.0
 
 
@@ -96,4 +98,7 @@ def _body(handler: BaseHTTPRequestHandler, headers: Mapping[str, str]) -> bytes:
 def _unpacked(body: bytes, encoding: str) -> bytes:
     if encoding == "gzip":
         return gzip.decompress(body)
+    if encoding == "br":
+        unpacked: bytes = brotli.decompress(body)
+        return unpacked
     return zlib.decompress(body) if encoding == "deflate" else body
