@@ -41,8 +41,11 @@ def note_completion(
     completion_tokens: int,
     duration_ms: int,
     first_content_ms: int | None,
+    charged_nanos: int,
+    upstream_cost_nanos: int,
+    written_off_nanos: int,
 ) -> None:
-    """One request has ended, however."""
+    """One request has ended, however; what it was, brought and cost."""
     counts[f"completions|{provider}|{outcome}"] += 1
     counts[f"tokens|{provider}|prompt"] += prompt_tokens
     counts[f"tokens|{provider}|completion"] += completion_tokens
@@ -53,12 +56,6 @@ def note_completion(
         seconds = first_content_ms / 1000
         counts[f"first_content_seconds|{provider}|{bisect_left(WAITS_S, seconds)}"] += 1
         counts[f"first_content_seconds|{provider}|sum"] += seconds
-
-
-def note_money(
-    provider: str, *, charged_nanos: int, upstream_cost_nanos: int, written_off_nanos: int
-) -> None:
-    """What a settled request brought and cost."""
     counts[f"nanos|{provider}|charged"] += charged_nanos
     counts[f"nanos|{provider}|upstream_cost"] += upstream_cost_nanos
     if written_off_nanos:

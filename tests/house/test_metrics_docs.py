@@ -22,9 +22,17 @@ def shown(make_app: Callable[..., Flask]) -> dict[str, set[str]]:
     """The name of every sample that `/metrics` gives, with its labels."""
     app = make_app(SOLROUTER_METRICS_TOKEN=TOKEN)
     counters.note_attempt("acme", "ok")
-    ended = {"prompt_tokens": 1, "completion_tokens": 1, "duration_ms": 9, "first_content_ms": 3}
-    counters.note_completion("acme", "finished", **ended)
-    counters.note_money("acme", charged_nanos=1, upstream_cost_nanos=1, written_off_nanos=1)
+    counters.note_completion(
+        "acme",
+        "finished",
+        prompt_tokens=1,
+        completion_tokens=1,
+        duration_ms=9,
+        first_content_ms=3,
+        charged_nanos=1,
+        upstream_cost_nanos=1,
+        written_off_nanos=1,
+    )
     with app.app_context():
         jobs.prepare()
         jobs.run_due()

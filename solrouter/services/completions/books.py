@@ -158,14 +158,23 @@ class Books:
 
         settle = partial(admission.settle, transcript=transcript if tail else None)
         # What it will come to, as far as anybody can know before it is settled.
-        charged_nanos = ending.cost_nanos
+        charged_nanos, lost_nanos = ending.cost_nanos, 0
         try:
             charge = self._context.run(settle, admitted, ending)
-            charged_nanos = charge.total_nanos
-            _count_money(ending, charge)
+            charged_nanos, lost_nanos = charge.total_nanos, charge.write_off_nanos
         except DatabaseUnavailable:
             log.warning("request %s will be settled when the database answers", admitted.id)
-        _count(ending)
+        counters.note_completion(
+            ending.offer.provider_slug,
+            outcome,
+            prompt_tokens=usage.prompt_tokens,
+            completion_tokens=usage.completion_tokens,
+            duration_ms=ending.duration_ms,
+            first_content_ms=ending.first_content_ms,
+            charged_nanos=charged_nanos,
+            upstream_cost_nanos=ending.upstream_cost_nanos,
+            written_off_nanos=lost_nanos,
+        )
         self.usage = usage_object(usage, charged_nanos)
         if self._keeping is not None:
             self._keeping.put(admitted.id, admitted.ask.at)
@@ -209,26 +218,6 @@ class Books:
         """A cost within what the caller has named as the most; what is above it is ours."""
         most = self._request.max_cost_nanos
         return cost_nanos if most is None else min(cost_nanos, most)
-
-
-def _count(ending: Ending) -> None:
-    counters.note_completion(
-        ending.offer.provider_slug,
-        ending.outcome,
-        prompt_tokens=ending.usage.prompt_tokens,
-        completion_tokens=ending.usage.completion_tokens,
-        duration_ms=ending.duration_ms,
-        first_content_ms=ending.first_content_ms,
-    )
-
-
-def _count_money(ending: Ending, charge: Charge) -> None:
-    counters.note_money(
-        ending.offer.provider_slug,
-        charged_nanos=charge.total_nanos,
-        upstream_cost_nanos=ending.upstream_cost_nanos,
-        written_off_nanos=charge.write_off_nanos,
-    )
 
 
 def usage_object(usage: Usage, charge_nanos: int) -> dict[str, Any]:
