@@ -154,7 +154,7 @@ def prepare_jobs() -> bool:
     try:
         jobs.prepare()
     except SolRouterError as error:
-        log.warning("jobs have to wait: %s", error.message)
+        log.debug("jobs have to wait: %s", error.message)
         return False
     return True
 
@@ -164,7 +164,7 @@ def run_jobs(*, is_slow: bool = False) -> None:
     try:
         jobs.run_due(is_slow=is_slow)
     except SolRouterError as error:
-        log.warning("jobs have to wait: %s", error.message)
+        log.debug("jobs have to wait: %s", error.message)
     except Exception:
         log.exception("jobs could not be run")
 

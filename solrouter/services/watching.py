@@ -245,8 +245,12 @@ def _failing_mail() -> Iterator[Condition]:
 
 
 def _failed_jobs() -> Iterator[Condition]:
-    long_ago = utcnow() - timedelta(seconds=JOB_S_MAX)
+    now = utcnow()
+    long_ago, yesterday = now - timedelta(seconds=JOB_S_MAX), now - timedelta(days=1)
     for name, state in job_rows.all_of_them().items():
+        # A job of a former release, which nobody runs any more.
+        if state.due_at < yesterday:
+            continue
         is_hung = state.has_not_ended and (state.started_at or long_ago) < long_ago
         text = state.problem or "It began more than an hour ago, and has not ended."
         yield Condition(
