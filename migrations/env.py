@@ -17,11 +17,24 @@ LOCK_TIMEOUT = "30s"
 assert models.User.__table__ is not None
 
 
+def partitions(connection: Connection) -> set[str]:
+    """The tables that are parts of others, of which no model knows."""
+    if connection.dialect.name != "postgresql":
+        return set()
+    query = text("SELECT relname FROM pg_class WHERE relispartition AND relkind = 'r'")
+    return set(connection.execute(query).scalars())
+
+
 def migrate(connection: Connection) -> None:
     """Runs the migrations over one connection, in one transaction."""
+
+    def is_ours(name: str | None, kind: str, _parents: object) -> bool:
+        return kind != "table" or name not in partitions(connection)
+
     context.configure(
         connection=connection,
         target_metadata=db.metadata,
+        include_name=is_ours,
         render_as_batch=connection.dialect.name == "sqlite",
         compare_type=True,
         transaction_per_migration=False,

@@ -1,7 +1,8 @@
 """Periodic work of each web process: its lease renewed, the holds of the dead released, yesterday's
 usage summed up, mails sent, prompts and answers kept for who wants that, payments looked for,
 writes made that were due while the database did not answer, news of the offers' health shared with
-the others, and the last streams ended when the server is told to stop.
+the others, the tables' coming months made ready, and the last streams ended when the server is told
+to stop.
 """
 
 import atexit
@@ -25,6 +26,7 @@ from solrouter.services import (
     keepsakes,
     key_usage,
     outbox,
+    partitions,
     payments,
     refusals,
     sessions,
@@ -44,6 +46,8 @@ CONTENTS_EVERY_S = 10.0
 CHAIN_EVERY_S = 1.0
 # How soon a balance below its threshold is topped up, and a payment that is due asked about.
 PAYMENTS_EVERY_S = 5.0
+# A month that is missing is made weeks ahead.
+MONTHS_EVERY_S = 3600.0
 # A process that ends owes the database its late settlements; gunicorn allows it about so long.
 FINISH_S = 20.0
 # What requests that are ended have to say so and to be settled; gunicorn kills soon after it.
@@ -85,6 +89,7 @@ def run_for_ever() -> None:
         ("contents", write_contents_for_ever),
         ("payments", watch_payments_for_ever),
         ("solana", watch_chain_for_ever),
+        ("months", make_months_for_ever),
     )
     for name, work in works:
         in_context = contextvars.copy_context()
@@ -183,6 +188,26 @@ def watch_chain() -> None:
         log.debug("payments on Solana have to wait: %s", error.message)
     except Exception:
         log.exception("payments on Solana could not be looked for")
+
+
+def make_months_for_ever() -> None:
+    """Makes the tables' coming months ready. Apart: a table in use is read through for its first.
+
+    Each process looks, and whichever comes first makes them.
+    """
+    while not database.current().is_sqlite:
+        make_months()
+        time.sleep(MONTHS_EVERY_S)
+
+
+def make_months() -> None:
+    """One look whether months are missing; what fails is for the next."""
+    try:
+        partitions.keep_up()
+    except SolRouterError as error:
+        log.warning("the tables' months have to wait: %s", error.message)
+    except Exception:
+        log.exception("the tables' months could not be made")
 
 
 def watch_payments_for_ever() -> None:
