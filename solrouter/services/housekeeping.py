@@ -1,8 +1,8 @@
 """Periodic work of each web process: its lease renewed, the holds of the dead released, yesterday's
 usage summed up, mails sent, prompts and answers kept for who wants that, payments looked for,
 writes made that were due while the database did not answer, news of the offers' health shared with
-the others, the tables' coming months made ready, and the last streams ended when the server is told
-to stop.
+the others, the tables' coming months made ready and old receipts forgotten, and the last streams
+ended when the server is told to stop.
 """
 
 import atexit
@@ -29,6 +29,7 @@ from solrouter.services import (
     partitions,
     payments,
     refusals,
+    retention,
     sessions,
     usage_days,
 )
@@ -47,7 +48,7 @@ CHAIN_EVERY_S = 1.0
 # How soon a balance below its threshold is topped up, and a payment that is due asked about.
 PAYMENTS_EVERY_S = 5.0
 # A month that is missing is made weeks ahead.
-MONTHS_EVERY_S = 3600.0
+HISTORY_EVERY_S = 3600.0
 # A process that ends owes the database its late settlements; gunicorn allows it about so long.
 FINISH_S = 20.0
 # What requests that are ended have to say so and to be settled; gunicorn kills soon after it.
@@ -89,7 +90,7 @@ def run_for_ever() -> None:
         ("contents", write_contents_for_ever),
         ("payments", watch_payments_for_ever),
         ("solana", watch_chain_for_ever),
-        ("months", make_months_for_ever),
+        ("history", keep_history_for_ever),
     )
     for name, work in works:
         in_context = contextvars.copy_context()
@@ -190,24 +191,26 @@ def watch_chain() -> None:
         log.exception("payments on Solana could not be looked for")
 
 
-def make_months_for_ever() -> None:
-    """Makes the tables' coming months ready. Apart: a table in use is read through for its first.
+def keep_history_for_ever() -> None:
+    """Looks after completions and transfers. Apart: tables that have grown take their time."""
+    while True:
+        keep_history()
+        time.sleep(HISTORY_EVERY_S)
 
-    Each process looks, and whichever comes first makes them.
+
+def keep_history() -> None:
+    """Makes months that are missing, and forgets what is too old; what fails is for the next look.
+
+    Months are made by whichever process comes first.
     """
-    while not database.current().is_sqlite:
-        make_months()
-        time.sleep(MONTHS_EVERY_S)
-
-
-def make_months() -> None:
-    """One look whether months are missing; what fails is for the next."""
     try:
         partitions.keep_up()
+        if admission.lead(process.worker_id()):
+            retention.forget()
     except SolRouterError as error:
         log.warning("the tables' months have to wait: %s", error.message)
     except Exception:
-        log.exception("the tables' months could not be made")
+        log.exception("the tables' months could not be looked after")
 
 
 def watch_payments_for_ever() -> None:

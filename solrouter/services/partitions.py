@@ -17,14 +17,14 @@ import re
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 from solrouter import database
-from solrouter.clock import first_id_at, start_of_day, utcnow
+from solrouter.clock import first_id_at, months_later, start_of_month, time_of, utcnow
 from solrouter.database.faults import sqlstate
 from solrouter.errors import SolRouterError
 
@@ -43,8 +43,10 @@ NEWEST_AFTER_MAX = timedelta(days=400)
 # lets its own vacuum stand in the way (deadlock_timeout, one second).
 LOCK_WAIT = "1500ms"
 LOCK_NOT_AVAILABLE = "55P03"
-# Any number, but this one everywhere: whoever else changes partitions at the same time steps back.
+# Any number, but this one everywhere, and one more for each table: whoever else changes a table's
+# partitions at the same time steps back.
 ADVISORY_LOCK = 7_105_202_618
+SOMEBODY_ELSE = "Another process is changing the table's months."
 BOUNDS = re.compile(
     r"FROM \((?:MINVALUE|'([0-9a-f-]{36})')\) TO \((?:MAXVALUE|'([0-9a-f-]{36})')\)"
 )
@@ -74,6 +76,10 @@ class Partition:
         is_after = self.begins_at is None or self.begins_at <= moment
         return is_after and (self.ends_at is None or moment < self.ends_at)
 
+    def is_over(self, moment: datetime) -> bool:
+        """Whether all that can be in it is from before."""
+        return self.ends_at is not None and self.ends_at <= moment
+
 
 def overview() -> list[Partition]:
     """All partitions, table by table, in the order of time; none on SQLite."""
@@ -85,7 +91,7 @@ def overview() -> list[Partition]:
 
 def problem(now: datetime | None = None) -> str | None:
     """What an operator must know: that the months ahead run out. None when all is well."""
-    alarm_at = _months_later(_month_of(now or utcnow()), MONTHS_AHEAD_ALARM)
+    alarm_at = months_later(start_of_month(now or utcnow()), MONTHS_AHEAD_ALARM)
     for last in overview():
         if last.ends_at is None and (last.begins_at is None or last.begins_at <= alarm_at):
             return (
@@ -112,6 +118,23 @@ def keep_up(now: datetime | None = None) -> int:
     return cuts
 
 
+def drop(part: Partition) -> None:
+    """Drops a partition of completions with all that is in it, at a moment's lock.
+
+    Raises TableBusy. Transfers are never dropped.
+    """
+    assert part.table not in APPEND_ONLY and part.ends_at is not None
+
+    def verb(connection: Connection) -> None:
+        _claim(connection, part.table)
+        _run(connection, f"LOCK TABLE ONLY {part.table} IN ACCESS EXCLUSIVE MODE")
+        _run(connection, f"ALTER TABLE {part.table} DETACH PARTITION {part.name}")
+        _run(connection, f"DROP TABLE {part.name}")
+
+    _transact(verb)
+    log.info("dropped %s", part.name)
+
+
 def parts(connection: Connection, table: str) -> list[Partition]:
     """The partitions of one table in the order of time."""
     rows = connection.execute(_PARTS, {"table": table})
@@ -130,7 +153,7 @@ def _partition(table: str, name: str, bounds: str, rows: int, size_bytes: int) -
     found = BOUNDS.search(bounds)
     assert found is not None, bounds
     begins_at, ends_at = (
-        None if each is None else _instant(uuid.UUID(each)) for each in found.groups()
+        None if each is None else time_of(uuid.UUID(each)) for each in found.groups()
     )
     return Partition(table, name, begins_at, ends_at, rows, size_bytes)
 
@@ -152,16 +175,16 @@ def _go_on(table: str, now: datetime) -> bool:
 def _end_of(connection: Connection, last: Partition, now: datetime) -> datetime | None:
     """Where the open partition is to end; None: it begins late enough to stay open."""
     begins_at = last.begins_at
-    if begins_at is not None and begins_at > _months_later(_month_of(now), MONTHS_AHEAD):
+    if begins_at is not None and begins_at > months_later(start_of_month(now), MONTHS_AHEAD):
         return None
     before_end = now + END_IS_NEAR if begins_at is None or begins_at <= now else begins_at
     newest = connection.execute(text(f"SELECT id FROM {last.name} ORDER BY id DESC LIMIT 1"))
     newest_id = newest.scalar()
     if newest_id is not None:
-        before_end = max(before_end, _instant(newest_id))
+        before_end = max(before_end, time_of(newest_id))
     if before_end > now + NEWEST_AFTER_MAX:
         raise ClockIsWrong(f"The newest row of {last.name} is of {before_end:%Y-%m-%d}.")
-    return _months_later(_month_of(before_end), 1)
+    return months_later(start_of_month(before_end), 1)
 
 
 def _close_in_use(last: Partition, end: datetime) -> None:
@@ -192,7 +215,7 @@ def _prove_end(connection: Connection, last: Partition) -> None:
 
 
 def _take_end_back(connection: Connection, last: Partition) -> None:
-    _claim(connection, last)
+    _claim_last(connection, last)
     _run(connection, f"ALTER TABLE {last.name} DROP CONSTRAINT IF EXISTS its_end")
 
 
@@ -203,11 +226,11 @@ def _close(connection: Connection, last: Partition, end: datetime, *, proven: bo
     name = f"{table}_{'before_' if last.begins_at is None else ''}{month:%Y_%m}"
     following = f"{table}_from_{end:%Y_%m}"
     begins = "MINVALUE" if last.begins_at is None else f"'{first_id_at(last.begins_at)}'"
-    _claim(connection, last)
+    _claim_last(connection, last)
     # Whoever waits for a row of the table waits for this, so it is asked for as a whole.
     _run(connection, f"LOCK TABLE ONLY {table} IN ACCESS EXCLUSIVE MODE")
     if proven and not connection.execute(_IS_PROVEN, {"name": last.name}).scalar():
-        raise TableBusy("Somebody else is changing the partitions.")
+        raise TableBusy(SOMEBODY_ELSE)
     _run(connection, f"ALTER TABLE {table} DETACH PARTITION {last.name}")
     _run(connection, f"ALTER TABLE {last.name} RENAME TO {name}")
     _attach(connection, table, name, begins, f"'{first_id}'")
@@ -236,12 +259,19 @@ def _attach(connection: Connection, table: str, name: str, begins: str, ends: st
     )
 
 
-def _claim(connection: Connection, last: Partition) -> None:
-    """Waits for locks for a moment only. Raises TableBusy if others change partitions or have."""
+def _claim_last(connection: Connection, last: Partition) -> None:
+    """As `_claim`, for the open partition, if it still is that."""
+    _claim(connection, last.table)
+    if parts(connection, last.table)[-1].name != last.name:
+        raise TableBusy(SOMEBODY_ELSE)
+
+
+def _claim(connection: Connection, table: str) -> None:
+    """From now on waits for locks for a moment only. Raises TableBusy if others change a table."""
     _run(connection, f"SET LOCAL lock_timeout = '{LOCK_WAIT}'")
-    is_ours = connection.execute(text(f"SELECT pg_try_advisory_xact_lock({ADVISORY_LOCK})"))
-    if not is_ours.scalar() or parts(connection, last.table)[-1].name != last.name:
-        raise TableBusy("Somebody else is changing the partitions.")
+    number = ADVISORY_LOCK + TABLES.index(table)
+    if not connection.execute(text(f"SELECT pg_try_advisory_xact_lock({number})")).scalar():
+        raise TableBusy(SOMEBODY_ELSE)
 
 
 def _transact(verb: Callable[[Connection], None]) -> None:
@@ -267,16 +297,3 @@ def _analyze(connection: Connection) -> None:
 
 def _run(connection: Connection, statement: str) -> None:
     connection.exec_driver_sql(statement)
-
-
-def _instant(identifier: uuid.UUID) -> datetime:
-    return datetime.fromtimestamp((identifier.int >> 80) / 1000, UTC)
-
-
-def _month_of(moment: datetime) -> datetime:
-    return start_of_day(moment).replace(day=1)
-
-
-def _months_later(month: datetime, months: int) -> datetime:
-    years, index = divmod(month.month - 1 + months, 12)
-    return month.replace(year=month.year + years, month=index + 1)
