@@ -17,6 +17,7 @@ from flask_migrate.cli import db as migration_commands
 
 from solrouter import money
 from solrouter.commands import catalogue as catalogue_commands
+from solrouter.commands import history as history_commands
 from solrouter.commands import incidents as incident_commands
 from solrouter.commands import keys as key_commands
 from solrouter.commands import payments as payment_commands
@@ -61,6 +62,7 @@ GROUPS = (
     ledger,
     *catalogue_commands.GROUPS,
     *payment_commands.GROUPS,
+    *history_commands.GROUPS,
     *incident_commands.GROUPS,
     *people_commands.GROUPS,
     *root_secrets_commands.GROUPS,
