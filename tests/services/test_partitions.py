@@ -10,7 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import psycopg
@@ -69,7 +68,7 @@ def request(person: Person) -> uuid.UUID:
     return admitted.id
 
 
-def migration() -> ModuleType:
+def migration() -> Any:
     """That by which the tables become months."""
     [path] = VERSIONS.glob("*_cut_history_by_month.py")
     spec = importlib.util.spec_from_file_location("cut_history_by_month", path)
@@ -340,6 +339,16 @@ def test_the_ledgers_parts_are_append_only_too(
         for change in ("UPDATE {} SET note = 'x'", "DELETE FROM {}", "TRUNCATE {}"):
             with pytest.raises(psycopg.errors.RaiseException, match="append-only"):
                 connection.execute(change.format(name).encode())
+
+
+def test_the_command_lists_them_and_tells_when_none_are_ready(app: Flask, person: Person) -> None:
+    runner = app.test_cli_runner()
+    told = runner.invoke(args=["partitions", "list"])
+    assert told.exit_code == 1 and "no months ready ahead" in told.output
+    assert runner.invoke(args=["partitions", "make"]).exit_code == 0
+    told = runner.invoke(args=["partitions", "list"])
+    assert told.exit_code == 0
+    assert all(name in told.output for name in names("completions") + names("transfers"))
 
 
 def test_partitions_say_what_they_hold() -> None:

@@ -193,3 +193,12 @@ def test_unset_nothing_is_forgotten(make_app: Callable[..., Flask], database_url
 def test_fewer_than_three_months_are_refused(make_app: Callable[..., Flask]) -> None:
     with pytest.raises(UnsafeConfiguration, match="SOLROUTER_RECEIPTS_MONTHS"):
         make_app(SOLROUTER_RECEIPTS_MONTHS="2")
+
+
+def test_sqlite_has_no_months(make_app: Callable[..., Flask]) -> None:
+    app = make_app()
+    with app.app_context():
+        assert partitions.keep_up() == 0
+        assert partitions.overview() == []
+        assert partitions.problem() is None
+    assert app.test_cli_runner().invoke(args=["partitions", "list"]).exit_code == 0

@@ -28,7 +28,7 @@ def connection(make_app: Any, postgresql_url: str) -> Iterator[Any]:
     """The driver's own connection, whose planner avoids what it can."""
     app: Flask = make_app(postgresql_url)
     with app.app_context(), database.read() as opened:
-        driver = opened.connection.driver_connection
+        driver: Any = opened.connection.driver_connection
         driver.execute("SET idle_in_transaction_session_timeout = 0")
         driver.execute("SET enable_seqscan = off")
         driver.execute("SET plan_cache_mode = force_generic_plan")
@@ -80,7 +80,7 @@ def newest(connection: Any) -> str:
 def test_a_settlement_looks_into_no_month(connection: Any, newest: str) -> None:
     """It appends, and PostgreSQL opens the one part that the id leads to."""
     parts = {part.name for part in partitions.overview()}
-    careful = _insert_receipt.compiled(database.current().reader.dialect).numbered
+    careful: Any = _insert_receipt.compiled(database.current().reader.dialect).numbered
     for statement in (SETTLE, careful):
         connection.execute(f"PREPARE it AS {statement.text}")
         values = ", ".join(["NULL"] * len(statement.names))
@@ -93,7 +93,7 @@ def test_a_settlement_looks_into_no_month(connection: Any, newest: str) -> None:
 
 def test_a_receipt_is_looked_for_in_its_month_alone(connection: Any, newest: str) -> None:
     """Also by a plan that was made before the id was known."""
-    found = _find_charge.compiled(database.current().reader.dialect).numbered
+    found: Any = _find_charge.compiled(database.current().reader.dialect).numbered
     connection.execute(f"PREPARE it AS {found.text}")
     identifier = activity.parse_id(newest)
     query = f"EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE it('{identifier}')"
