@@ -16,7 +16,7 @@ import logging
 import re
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -68,8 +68,8 @@ class Partition:
     name: str
     begins_at: datetime | None
     ends_at: datetime | None
-    rows: int
-    size_bytes: int
+    rows: int = field(compare=False)
+    size_bytes: int = field(compare=False)
 
     def holds(self, moment: datetime) -> bool:
         """Whether a request that began then is in it."""
@@ -118,21 +118,40 @@ def keep_up(now: datetime | None = None) -> int:
     return cuts
 
 
-def drop(part: Partition) -> None:
-    """Drops a partition of completions with all that is in it, at a moment's lock.
+def drop_until(table: str, end: datetime) -> int:
+    """Drops the parts of a table that are over by then, with all rows; says how many.
 
-    Raises TableBusy. Transfers are never dropped.
+    An empty part takes their place, so that no id is without a home, however wrong a clock is.
+    Raises TableBusy. Only for completions: transfers are never dropped.
     """
-    assert part.table not in APPEND_ONLY and part.ends_at is not None
+    assert table not in APPEND_ONLY
+    with database.read() as connection:
+        old = [part for part in parts(connection, table) if part.is_over(end)]
+        is_done = len(old) == 1 and old[0].begins_at is None and _is_empty(connection, old[0])
+    if not old or is_done:
+        return 0
+    _transact(partial(_drop, old=old))
+    log.info("dropped %s", ", ".join(part.name for part in old))
+    return len(old)
 
-    def verb(connection: Connection) -> None:
-        _claim(connection, part.table)
-        _run(connection, f"LOCK TABLE ONLY {part.table} IN ACCESS EXCLUSIVE MODE")
-        _run(connection, f"ALTER TABLE {part.table} DETACH PARTITION {part.name}")
+
+def _drop(connection: Connection, old: list[Partition]) -> None:
+    table, end = old[0].table, old[-1].ends_at
+    assert end is not None
+    _claim(connection, table)
+    _run(connection, f"LOCK TABLE ONLY {table} IN ACCESS EXCLUSIVE MODE")
+    if parts(connection, table)[: len(old)] != old:
+        raise TableBusy(SOMEBODY_ELSE)
+    for part in old:
+        _run(connection, f"ALTER TABLE {table} DETACH PARTITION {part.name}")
         _run(connection, f"DROP TABLE {part.name}")
+    name = f"{table}_before_{end:%Y_%m}"
+    _run(connection, f"CREATE TABLE {name} (LIKE {table} INCLUDING ALL)")
+    _attach(connection, table, name, "MINVALUE", f"'{first_id_at(end)}'")
 
-    _transact(verb)
-    log.info("dropped %s", part.name)
+
+def _is_empty(connection: Connection, part: Partition) -> bool:
+    return connection.execute(text(f"SELECT FROM {part.name} LIMIT 1")).first() is None
 
 
 def parts(connection: Connection, table: str) -> list[Partition]:

@@ -79,9 +79,8 @@ def _delete_marked() -> None:
         marked = connection.execute(billing.forgotten_until()).scalar()
     if marked is None:
         return
-    for part in partitions.overview():
-        if part.table == Completion.__tablename__ and part.is_over(time_of(marked)):
-            partitions.drop(part)
+    if not database.current().is_sqlite:
+        partitions.drop_until(Completion.__tablename__, time_of(marked))
     for identifier in (KeptContent.completion_id, Completion.id):
         some = select(identifier).where(identifier < marked).limit(DELETED_AT_ONCE)
         _delete_all(delete(identifier.class_).where(identifier.in_(some)))
