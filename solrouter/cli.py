@@ -20,6 +20,7 @@ from solrouter.commands import backups as backup_commands
 from solrouter.commands import catalogue as catalogue_commands
 from solrouter.commands import clock as clock_commands
 from solrouter.commands import doctor as doctor_commands
+from solrouter.commands import history as history_commands
 from solrouter.commands import incidents as incident_commands
 from solrouter.commands import keys as key_commands
 from solrouter.commands import payments as payment_commands
@@ -64,6 +65,7 @@ GROUPS = (
     ledger,
     *catalogue_commands.GROUPS,
     *payment_commands.GROUPS,
+    *history_commands.GROUPS,
     *incident_commands.GROUPS,
     *people_commands.GROUPS,
     *root_secrets_commands.GROUPS,

@@ -223,6 +223,11 @@ def at_least(value: str, least: int) -> int:
     return number
 
 
+def months_kept(value: str) -> int:
+    # An account's failures are judged by its last thirty days, a budget by its current month.
+    return at_least(value, 3) if whole(value) else 0
+
+
 def base_url(value: str) -> str:
     trimmed = value.strip().rstrip("/")
     if trimmed and urlsplit(trimmed).scheme not in ("http", "https"):
@@ -896,6 +901,14 @@ SETTINGS: tuple[Setting, ...] = (
         whole,
         "How many days an account that asks for it may have its prompts and answers kept, at most. "
         "0: nobody's are kept, and what was is deleted.",
+        "Accounts",
+    ),
+    Setting(
+        "SOLROUTER_RECEIPTS_MONTHS",
+        "0",
+        months_kept,
+        "For how many whole months before the current one the receipts of requests are kept, 3 or "
+        "more. Charges stay in the ledger and in the sums by day. 0: receipts are kept for ever.",
         "Accounts",
     ),
     Setting(

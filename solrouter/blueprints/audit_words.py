@@ -48,6 +48,7 @@ ACTIONS = {
     "offer.added": "Offered a model",
     "password.changed": "Changed the password",
     "password.set": "Set a password",
+    "receipts.forgotten": "Forgot old receipts",
     "payment.accepted": "Credited a transaction by hand",
     "payment.begun": "Began a payment",
     "payment.credited": "Added credits by a payment",

@@ -25,7 +25,9 @@ from solrouter.services import (
     key_usage,
     operator_alerts,
     outbox,
+    partitions,
     process_counts,
+    retention,
     sessions,
     spending,
     usage_days,
@@ -183,6 +185,14 @@ def _audit_books() -> str:
     return f"{count} differences found" if count else "every balance equals its ledger"
 
 
+def _make_months() -> str:
+    return f"{partitions.keep_up()} months of receipts and ledger begun"
+
+
+def _forget_receipts() -> str:
+    return f"{retention.forget()} months of receipts deleted"
+
+
 def _refresh_catalogue() -> str:
     source: str = config.current()["SOLROUTER_CATALOGUE_URL"]
     if not source:
@@ -213,6 +223,8 @@ JOBS = (
     Job("counts", "Adds up the metrics of processes that ended", MINUTE_S, _fold_counts),
     Job("traffic", "Deletes health counts that are shown no more", HOUR_S, _forget_traffic),
     Job("retention", "Deletes old mails, webhook messages, alerts", HOUR_S, _forget_old),
+    Job("months", "Begins the months of the tables that grow", HOUR_S, _make_months, is_slow=True),
+    Job("receipts", "Deletes receipts past their months", HOUR_S, _forget_receipts, is_slow=True),
     Job("ledger", "Audits the books", HOUR_S, _audit_books, is_slow=True),
     Job("catalogue", "Refreshes models and prices", DAY_S, _refresh_catalogue, is_slow=True),
 )
