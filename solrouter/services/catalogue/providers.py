@@ -67,6 +67,14 @@ def providers() -> list[ProviderRow]:
     return sorted(found, key=lambda row: (not row.is_ready, row.slug))
 
 
+def key_of(slug: str) -> str | None:
+    """The key that a provider is asked with, for whoever asks it in our name; or None."""
+    statement = select(*Provider.__table__.columns).where(Provider.slug == slug)
+    with database.read() as connection:
+        row = connection.execute(statement).one_or_none()
+    return None if row is None else reading.provider_key(row)
+
+
 def add_provider(
     *,
     slug: str,
