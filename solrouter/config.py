@@ -19,13 +19,14 @@ from dotenv import dotenv_values
 
 from solrouter import apps, base58
 from solrouter.base58 import NotBase58
-from solrouter.money import NotMoney, parse_usd
+from solrouter.money import AT_ONCE_NANOS_MAX, NotMoney, display_usd, parse_usd
 from solrouter.rpc_endpoint import RpcEndpoint
 from solrouter.smtp_address import SmtpServer
 from solrouter.solana_clusters import Cluster
 
 SECRET_KEY_BYTES_MIN = 32
 TOKEN_CHARACTERS_MIN = 16
+PASSWORD_CHARACTERS_MIN = 8
 # Heroku's router gives up after 30 s without a byte.
 HEROKU_FIRST_BYTE_S = 25.0
 ENVIRONMENTS = ("production", "development", "test")
@@ -37,6 +38,13 @@ PLATFORM_HOST_VARIABLES = (
     "HEROKU_APP_DEFAULT_DOMAIN_NAME",
     "FLY_APP_NAME",
 )
+# By what each platform makes itself known to the programs that it runs.
+PLATFORMS = {
+    "DYNO": "Heroku",
+    "RENDER": "Render",
+    "RAILWAY_PROJECT_ID": "Railway",
+    "FLY_APP_NAME": "Fly.io",
+}
 
 
 class UnsafeConfiguration(Exception):
@@ -148,6 +156,19 @@ def sender(value: str) -> str:
     if trimmed and (address.count("@") != 1 or not trimmed.isprintable()):
         raise ValueError("must look like SolRouter <hello@example.com>")
     return trimmed
+
+
+def email_address(value: str) -> str:
+    trimmed = value.strip().lower()
+    if trimmed and (trimmed.count("@") != 1 or parseaddr(trimmed)[1] != trimmed):
+        raise ValueError("must look like you@example.com")
+    return trimmed
+
+
+def first_password(value: str) -> str:
+    if value and len(value) < PASSWORD_CHARACTERS_MIN:
+        raise ValueError(f"use at least {PASSWORD_CHARACTERS_MIN} characters")
+    return value
 
 
 def solana_address(value: str) -> str:
@@ -700,6 +721,23 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     # — accounts
     Setting(
+        "SOLROUTER_OPERATOR_EMAIL",
+        "",
+        email_address,
+        "Who becomes the operator at the first start, while there is none. Without a password for "
+        "them the log has a link, good for one use and a day, to set it.",
+        "Accounts",
+    ),
+    Setting(
+        "SOLROUTER_OPERATOR_PASSWORD",
+        "",
+        first_password,
+        "The first operator's password, at least 8 characters. It is used once: take it out again "
+        "after the first start.",
+        "Accounts",
+        secret=True,
+    ),
+    Setting(
         "SOLROUTER_SIGNUP",
         "open",
         signup,
@@ -929,6 +967,7 @@ def read_environment(root: Path) -> dict[str, str]:
 def load(environ: Mapping[str, str], *, instance_path: Path) -> dict[str, Any]:
     """Flask's configuration from the environment. Raises UnsafeConfiguration."""
     config: dict[str, Any] = {s.name: _parsed(s, environ) for s in SETTINGS}
+    config["PLATFORM"] = next((PLATFORMS[name] for name in PLATFORMS if environ.get(name)), "")
     _refuse_forgetful_disk(config)
     config["DATABASE_URL"] = database_url(config["DATABASE_URL"], instance_path=instance_path)
     config["IS_SQLITE"] = config["DATABASE_URL"].startswith("sqlite:")
@@ -977,10 +1016,18 @@ def _parsed(setting: Setting, environ: Mapping[str, str]) -> Any:
 
 
 def _refuse_forgetful_disk(config: Mapping[str, Any]) -> None:
-    if config["DYNO"] and not config["DATABASE_URL"]:
+    if config["DATABASE_URL"] or not config["PLATFORM"]:
+        return
+    if config["DYNO"]:
         raise UnsafeConfiguration(
             "DATABASE_URL is not set, and a Heroku dyno's disk forgets everything at each restart, "
             "the ledger too. Add a PostgreSQL database: heroku addons:create heroku-postgresql"
+        )
+    if not config["SOLROUTER_INSTANCE_PATH"]:
+        raise UnsafeConfiguration(
+            f"DATABASE_URL is not set, and {config['PLATFORM']} forgets files with each deploy, "
+            "the ledger too. Add a PostgreSQL database and set DATABASE_URL to it; or mount a "
+            "volume and set SOLROUTER_INSTANCE_PATH to where it is."
         )
 
 
@@ -1082,6 +1129,11 @@ def _refuse_impossible_top_ups(config: Mapping[str, Any]) -> None:
     if config["SOLROUTER_TOP_UP_MIN"] > config["SOLROUTER_TOP_UP_MAX"]:
         raise UnsafeConfiguration(
             "SOLROUTER_TOP_UP_MIN is more than SOLROUTER_TOP_UP_MAX, so nobody could pay."
+        )
+    if config["SOLROUTER_TOP_UP_MAX"] > AT_ONCE_NANOS_MAX:
+        raise UnsafeConfiguration(
+            f"SOLROUTER_TOP_UP_MAX is more than {display_usd(AT_ONCE_NANOS_MAX)}, the most that "
+            "comes in at once."
         )
 
 

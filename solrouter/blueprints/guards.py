@@ -61,6 +61,7 @@ MEMBERS: Mapping[str, frozenset[str]] = {
     "account.show_activity": EVERY_MEMBER,
     "account.export_activity": EVERY_MEMBER,
     "account.set_low_balance": KEEPERS_OF_MONEY,
+    "account.set_buyer": KEEPERS_OF_MONEY,
     "account.show_plan": EVERY_MEMBER,
     "account.show_receipt": EVERY_MEMBER,
     "account.show_balance": KEEPERS_OF_MONEY,

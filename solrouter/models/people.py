@@ -98,6 +98,10 @@ class Account(Base):
     low_balance_told_at: Mapped[datetime | None] = mapped_column(
         UtcDateTime, comment="null again once the balance is above it"
     )
+    buyer_address: Mapped[str] = mapped_column(
+        Text, default="", server_default="", comment="name and address on receipts, by lines"
+    )
+    buyer_tax_id: Mapped[str] = mapped_column(String(50), default="", server_default="")
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 

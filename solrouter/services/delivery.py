@@ -183,6 +183,7 @@ WRITERS: Mapping[str, Callable[[Connection, Order], _Content | None]] = {
     "top_up_failed": _notice(links.BALANCE),
     "top_up_needs_you": _notice(links.BALANCE),
     "top_up_off": _notice(links.BALANCE),
+    "top_up_ended": _notice(links.BALANCE),
 }
 
 

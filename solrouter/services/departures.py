@@ -34,6 +34,7 @@ from solrouter.services import (
     admission,
     alerts,
     audit,
+    buyers,
     contents,
     key_rows,
     members,
@@ -138,6 +139,7 @@ def _close(connection: Connection, closing: Closing, actor: str) -> None:
     contents.close(connection, closing.account_id)
     payments.forget(connection, closing.account_id)
     alerts.forget(connection, closing.account_id)
+    buyers.forget(connection, closing.account_id)
     named = update(Account).where(Account.id == closing.account_id)
     connection.execute(named.values(name=NAMELESS))
     connection.execute(

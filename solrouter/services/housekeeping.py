@@ -80,7 +80,22 @@ def tick() -> None:
 
 
 def run_for_ever() -> None:
-    """Rounds until the process ends."""
+    """Rounds until the process ends, and its requests with it."""
+    rounds = _begun()
+    while not process.is_draining():
+        rounds.go_on()
+    drain(rounds)
+
+
+def run_alone() -> None:
+    """Rounds until the process is told to stop, in one that serves no requests."""
+    rounds = _begun()
+    while not process.is_draining():
+        rounds.go_on()
+
+
+def _begun() -> "_Rounds":
+    """Begins the works that have a thread of their own; the rounds are the caller's."""
     atexit.register(finish)
     # Apart: a write that waits must not keep the process from saying that it lives.
     threading.Thread(target=catch_up_for_ever, name="late-writes", daemon=True).start()
@@ -95,10 +110,7 @@ def run_for_ever() -> None:
     for name, work in works:
         in_context = contextvars.copy_context()
         threading.Thread(target=in_context.run, args=(work,), name=name, daemon=True).start()
-    rounds = _Rounds()
-    while not process.is_draining():
-        rounds.go_on()
-    drain(rounds)
+    return _Rounds()
 
 
 def drain(rounds: "_Rounds") -> None:

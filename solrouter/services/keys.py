@@ -47,7 +47,6 @@ Principal = principals.Principal
 # What `require_live` looks at; the admission selects the same.
 state_columns = key_rows.state_columns
 require_live = key_rows.require_live
-budget_subject = budgets.subject
 # How often a limit may begin anew.
 RESETS = tuple(budgets.PERIODS)
 

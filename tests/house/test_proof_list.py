@@ -34,6 +34,7 @@ FREE = {
     "account.join_team": "the link in the mail is the proof, and the address is confirmed",
     "account.switch_account": "it leads only to what is theirs, where each act asks by itself",
     "account.claim_solana_transaction": "it makes us look; whose money it is the chain proves",
+    "account.set_buyer": "words on the account's own receipts",
     "account.set_low_balance": "a mail to the account's own people",
     "playground.ask": "it spends within the limits and budgets that each request has",
     "playground.create_completion": "it spends within the limits and budgets of each request",

@@ -16,7 +16,7 @@ ADVICE = (
 )
 # Each file that encrypts, with the column that it fills.
 WRITERS = {
-    "services/catalogue/providers.py": "providers.key_encrypted",
+    "services/catalogue/provider_keys.py": "providers.key_encrypted",
     "services/contents.py": "kept_contents.content",
     "services/keepsakes.py": "keepsakes.value",
     "services/second_factors.py": "second_factors.secret_encrypted",

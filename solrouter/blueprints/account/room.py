@@ -40,6 +40,7 @@ SETTINGS_PAGES = (
     "account.show_delete_account",
     "account.delete_account",
     "account.set_low_balance",
+    "account.set_buyer",
     "account.keep_content",
     "account.keep_no_content",
     "account.show_delete_content",

@@ -5,6 +5,8 @@
 | a success      | as new                                                                 |
 | a failure      | tried again after an hour, then four; the person is told by mail       |
 | three failures | off, until a person turns it on again                                  |
+| who consented  | off, when the next one would be due; the owners are told by mail        |
+| has left       |                                                                        |
 """
 
 from dataclasses import dataclass
@@ -15,17 +17,19 @@ from sqlalchemy import Connection, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from solrouter import database
-from solrouter.models import AutoTopUp, User
+from solrouter.models import Account, AutoTopUp, Membership, User
 from solrouter.models.columns import db_now
 from solrouter.money import display_usd
-from solrouter.services import audit, outbox
+from solrouter.services import audit, outbox, people
 from solrouter.services.payments.rows import Payment
 
 FAILURES_MAX = 3
 HOUR_S = 3_600
 AUTHENTICATION = "authentication_required"
 NEEDS_YOU, FAILED, OFF = "top_up_needs_you", "top_up_failed", "top_up_off"
+ENDED = "top_up_ended"
 PROBLEM_CHARACTERS_MAX = 300
+NOBODY = "Who let the card be charged may not do so for this account any more. Turn it on again."
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +129,20 @@ def failed(connection: Connection, payment: Payment, problem: str, code: str) ->
         by_s = HOUR_S * 4 ** (failures - 1)
         put_off(connection, payment.account_id, by_s=by_s, problem=problem)
     _tell(connection, payment, kind, problem)
+
+
+def nobody_consents(connection: Connection, order: StandingOrder) -> None:
+    """Who let the card be charged has gone, and with them their word: the owners are told."""
+    turn_off(connection, order.account_id, actor="system", problem=NOBODY)
+    owners = (
+        select(User.id, User.email, Account.name)
+        .join(Membership, Membership.user_id == User.id)
+        .join(Account, Account.id == Membership.account_id)
+        .where(Account.id == order.account_id, Membership.role == people.OWNER)
+        .where(User.disabled_at.is_(None))
+    )
+    for user_id, email, account in connection.execute(owners).all():
+        outbox.put(connection, ENDED, email, user_id=user_id, facts={"account": account})
 
 
 def forget(connection: Connection, account_id: int) -> None:

@@ -22,6 +22,7 @@ from solrouter.services import (
     accounts,
     activity,
     billing,
+    buyers,
     contents,
     payments,
     second_factors,
@@ -103,6 +104,8 @@ def _archive(user: SignedIn) -> Iterator[bytes]:
 def _files(user: SignedIn) -> Iterator[tuple[str, Rows]]:
     account_id = user.account_id
     yield "profile", iter([_profile(user)])
+    if user.role in guards.KEEPERS_OF_MONEY:
+        yield "buyer", iter([asdict(buyers.of_account(account_id))])
     yield "keys", (asdict(key) for key in own_keys.visible())
     yield "sessions", _sessions(user)
     if user.role in own_requests.READERS_OF_CONTENTS:
