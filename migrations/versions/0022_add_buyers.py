@@ -4,9 +4,10 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0022"
-down_revision = "0015"
+down_revision = "0018"
 branch_labels = None
 depends_on = None
+expands = True
 
 
 def upgrade() -> None:

@@ -13,6 +13,7 @@ ACTIONS = {
     "account.buyer": "Changed who stands on receipts",
     "account.deleted": "Deleted the account",
     "account.frozen": "Froze the account",
+    "account.spend_alert": "Changed when spending is told",
     "account.low_balance": "Changed when a low balance is told",
     "account.plan": "Changed the plan",
     "auto_top_up.off": "Turned automatic top-ups off",
@@ -84,6 +85,11 @@ ACTIONS = {
     "user.no_operator": "Ended a user’s rights as operator",
     "user.password_reset": "Set a forgotten password anew",
     "user.verified": "Confirmed an address",
+    "webhook.added": "Added a webhook",
+    "webhook.off": "Turned a webhook off",
+    "webhook.on": "Turned a webhook on",
+    "webhook.removed": "Removed a webhook",
+    "webhook.secret": "Gave a webhook a new secret",
 }
 # What a row tells as a list; of all else two are before and after.
 MANY = frozenset(("scopes", "models_allowed", "networks_allowed", "hints"))

@@ -20,6 +20,7 @@ WRITERS = {
     "services/contents.py": "kept_contents.content",
     "services/keepsakes.py": "keepsakes.value",
     "services/second_factors.py": "second_factors.secret_encrypted",
+    "services/webhooks.py": "webhook_endpoints.secret_encrypted",
     # A note that a browser brings back within minutes.
     "blueprints/sealed.py": None,
     # idempotency_keys.answer, under a key that only the caller has.

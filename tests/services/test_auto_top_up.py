@@ -1,5 +1,6 @@
 """Automatic top-ups: one at a time, never above the cap, off after three failures, told by mail."""
 
+import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -13,7 +14,7 @@ from solrouter.errors import Refused
 from solrouter.models import AutoTopUp, Membership, OutgoingMail, Payment
 from solrouter.models.columns import db_now
 from solrouter.money import parse_usd
-from solrouter.services import accounts, billing, members, payments
+from solrouter.services import accounts, billing, members, payments, webhooks
 from solrouter.services.payments import auto, standing
 from solrouter.services.payments.auto import Terms
 from tests.edge.test_stripe_webhooks import last, send
@@ -83,6 +84,7 @@ def test_a_low_balance_is_topped_up_once(shop: Flask, stripe: FakeStripe, saver:
         assert billing.balance(saver.account_id).paid_nanos == TEN + TWENTY_FIVE
         [payment] = automatic(saver)
         assert (payment.state, payment.details["paid_with"]) == ("paid", "Visa ending 4242")
+        assert mails() == ["top_up_done"]
         assert list(billing.audit()) == []
 
 
@@ -122,6 +124,9 @@ def test_off_after_three_failures(shop: Flask, stripe: FakeStripe, saver: Person
     stripe.books.saved_card = "declined"
     with shop.app_context():
         turn_on(saver)
+        hook = webhooks.add(
+            saver.account_id, "https://h.example.com/", ["top_up.failed"], actor="test"
+        ).endpoint
         assert payments.run_automatic() == 1
         # Not again at once.
         assert payments.run_automatic() == 0
@@ -134,6 +139,8 @@ def test_off_after_three_failures(shop: Flask, stripe: FakeStripe, saver: Person
         assert {payment.state for payment in automatic(saver)} == {"failed"}
         assert len(automatic(saver)) == 3
         assert mails() == ["top_up_failed", "top_up_failed", "top_up_off"]
+        told = [json.loads(each.body)["data"]["is_off"] for each in webhooks.deliveries(hook)]
+        assert told == [True, False, False]
         assert billing.balance(saver.account_id).paid_nanos == TEN
 
 

@@ -27,6 +27,7 @@ from solrouter.services import (
     payments,
     second_factors,
     trail,
+    webhooks,
 )
 from solrouter.services import sessions as session_rows
 from solrouter.services.payments import refund_rows
@@ -124,6 +125,7 @@ def _files(user: SignedIn) -> Iterator[tuple[str, Rows]]:
         "payments",
         _all_payments(account_id),
     )
+    yield "webhooks", _webhooks(account_id)
     yield (
         "audit",
         _all(lambda before: trail.of_account(account_id, limit=ROWS_AT_ONCE, before=before)),
@@ -163,6 +165,12 @@ def _contents(account_id: int, maker_id: int | None) -> Rows:
             if content is not None:
                 yield asdict(content) | {"id": activity.public_id(identifier)}
         before = found[-1][0]
+
+
+def _webhooks(account_id: int) -> Rows:
+    """Where the account is told of events, without the secrets."""
+    for endpoint in webhooks.list_of(account_id):
+        yield {key: value for key, value in asdict(endpoint).items() if key not in INTERNAL}
 
 
 def _all(fetch: Callable[[str | None], list[Any]]) -> Rows:
