@@ -35,7 +35,7 @@ reset: ## Forget the development database and its secret
 
 setup-dev: .venv/installed-dev .node/installed ## Install what the tests need too
 
-dev: setup-dev ## Serve with fake upstreams and a fake GitHub beside, reloading
+dev: setup-dev ## Serve with fake upstreams, GitHub and Stripe beside, reloading
 	@export $(DEVELOPMENT); $(BIN)/python -m tools.dev
 
 test: setup-dev ## Run the whole suite; make test T=tests/services for a part
@@ -75,6 +75,7 @@ migration: setup-dev ## Draft the next migration: make migration N=0002 M="add o
 
 lock: ## Pin every requirements*.in with hashes (needs uv)
 	uv pip compile --quiet --generate-hashes --no-annotate --no-header --python-version 3.11 requirements.in -o requirements.txt
+	uv pip compile --quiet --generate-hashes --no-annotate --no-header --python-version 3.11 requirements-observe.in -o requirements-observe.txt
 	uv pip compile --quiet --generate-hashes --no-annotate --no-header --python-version 3.11 --no-strip-extras requirements-dev.in -o requirements-dev.txt
 	uv pip compile --quiet --generate-hashes --no-annotate --no-header --python-version 3.11 --no-deps requirements-real.in -o requirements-real.txt
 	uv pip compile --quiet --generate-hashes --no-annotate --no-header --python-version 3.11 requirements-bench.in -o requirements-bench.txt

@@ -34,8 +34,20 @@ PAUSE_S = 2.0
 assert models.User.__table__ is not None
 
 
+def partitions(connection: Connection) -> set[str]:
+    """The tables that are parts of others, of which no model knows."""
+    if connection.dialect.name != "postgresql":
+        return set()
+    query = text("SELECT relname FROM pg_class WHERE relispartition AND relkind = 'r'")
+    return set(connection.execute(query).scalars())
+
+
 def migrate(connection: Connection) -> None:
     """Runs the migrations over one connection, in one transaction."""
+
+    def is_ours(name: str | None, kind: str, _parents: object) -> bool:
+        return kind != "table" or name not in partitions(connection)
+
     # Ours, begun before Alembic looks: by itself it would open one for each migration on SQLite.
     with connection.begin():
         if connection.dialect.name == "postgresql":
@@ -45,6 +57,7 @@ def migrate(connection: Connection) -> None:
         context.configure(
             connection=connection,
             target_metadata=db.metadata,
+            include_name=is_ours,
             render_as_batch=connection.dialect.name == "sqlite",
             compare_type=True,
         )

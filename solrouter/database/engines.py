@@ -17,6 +17,8 @@ IDLE_IN_TRANSACTION_MS = 10_000
 # A lane runs the same few statements for ever: planned once, not for each value.
 PLANNED_ONCE = "-c plan_cache_mode=force_generic_plan"
 UNFLUSHED = "-c synchronous_commit=off"
+# Compiling a query takes longer than any of ours runs, the more so the more months a table has.
+NOT_COMPILED = "-c jit=off"
 
 
 def sqlite_engine(
@@ -103,7 +105,8 @@ def _postgresql_arguments(timeout_s: float, options: str = "") -> dict[str, Any]
         "connect_timeout": max(1, int(timeout_s)),
         "options": (
             f"-c timezone=UTC -c statement_timeout={statement_ms} "
-            f"-c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_MS} {options}"
+            f"-c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_MS} "
+            f"{NOT_COMPILED} {options}"
         ),
         # A server that vanishes without a word is noticed in seconds, not in TCP's minutes.
         "keepalives_idle": 5,
