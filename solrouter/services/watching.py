@@ -184,7 +184,7 @@ def _sample(now_s: float) -> _Sample:
             faults += value if status >= SERVER_FAULT else 0
             # What callers did wrong is no request that could have failed.
             requests += value if status >= SERVER_FAULT or status < 400 else 0
-        elif parts[0] == "completions" and parts[2] in ("failed", "interrupted"):
+        elif parts[0] == "completions" and parts[2] == "failed":
             broken += value
         elif parts[0] == "nanos" and parts[2] == "written_off":
             written_off += value
