@@ -1,5 +1,6 @@
 """The ground: tables and constraints, no verbs. Importing this package makes every table known."""
 
+from solrouter.models.announcements import Announcement
 from solrouter.models.catalogue import (
     LanguageModel,
     ModelAlias,
@@ -63,6 +64,7 @@ from solrouter.models.solana import SolanaOrder
 
 __all__ = [
     "Account",
+    "Announcement",
     "ApiKey",
     "AuditEvent",
     "AutoTopUp",

@@ -199,7 +199,12 @@ def is_counted() -> ColumnElement[bool]:
 
 def calendar(connection: Connection) -> Calendar:
     """The calendar of the database's clock."""
-    return Calendar(*connection.execute(select(day_start(), week_start(), month_start())).one())
+    return Calendar(*connection.execute(select(*calendar_columns())).one())
+
+
+def calendar_columns() -> tuple[ColumnElement[datetime], ...]:
+    """What `calendar` asks for, for a query that asks for more."""
+    return day_start(), week_start(), month_start()
 
 
 def charged(whose: Owner, *, since: datetime, before: datetime | None = None) -> Select[int]:

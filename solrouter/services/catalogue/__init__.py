@@ -17,8 +17,10 @@ from solrouter.services.catalogue.providers import (
     SERVERS,
     ProviderRow,
     add_provider,
+    provider,
     providers,
     set_data_collection,
+    set_key,
 )
 from solrouter.services.catalogue.snapshot import current, fresh, ready, reload, version_statement
 from solrouter.services.catalogue.words import Connection, Model, Resolution, Snapshot
@@ -41,11 +43,13 @@ __all__ = [
     "fresh",
     "has_words",
     "listing",
+    "provider",
     "providers",
     "ready",
     "reload",
     "resolve",
     "search",
     "set_data_collection",
+    "set_key",
     "version_statement",
 ]

@@ -15,7 +15,11 @@ SECTION = "notifications"
 
 
 def facts() -> dict[str, Any]:
-    nanos = alerts.threshold(sessions.signed_in().account_id)
+    member = sessions.signed_in()
+    # It came with the session; after an act it is asked for anew.
+    nanos = member.low_balance_nanos
+    if request.method == "POST":
+        nanos = alerts.threshold(member.account_id)
     typed = "" if nanos is None else decimal_usd(nanos)
     return {"threshold_nanos": nanos, "typed": typed, "errors": {}, "said": ""}
 
