@@ -47,7 +47,7 @@ class Told:
         return self.ends_at is not None and self.ends_at <= clock.utcnow()
 
 
-class _Memory:
+class Memory:
     """What this process has seen, and when it looks again."""
 
     def __init__(self) -> None:
@@ -55,16 +55,21 @@ class _Memory:
         self.looks_s = 0.0
 
 
+def memory() -> Memory:
+    """That of this process for the current app's database."""
+    return database.current().remembered("announcements", Memory)
+
+
 def shown() -> list[Told]:
     """What holds now, the newest first; what was seen some seconds ago, without the database."""
-    memory = database.current().remembered("announcements", _Memory)
-    if monotonic_s() >= memory.looks_s:
-        memory.looks_s = monotonic_s() + LOOKS_EVERY_S
+    known = memory()
+    if monotonic_s() >= known.looks_s:
+        known.looks_s = monotonic_s() + LOOKS_EVERY_S
         # Without the database, as on an error page, what was known.
         with suppress(DatabaseUnavailable):
-            memory.told = _read(with_past=False)
+            known.told = _read(with_past=False)
     now = clock.utcnow()
-    return [told for told in memory.told if told.is_shown(now)][:SHOWN_MAX]
+    return [told for told in known.told if told.is_shown(now)][:SHOWN_MAX]
 
 
 def list_of() -> list[Told]:
@@ -145,7 +150,7 @@ def _read(*, with_past: bool) -> list[Told]:
 
 def _look_again() -> None:
     """This process shows its own change at once, the others within LOOKS_EVERY_S."""
-    database.current().remembered("announcements", _Memory).looks_s = 0.0
+    memory().looks_s = 0.0
 
 
 def _audited(what: str, public_id: str, actor: str, text: str = "") -> Insert:
