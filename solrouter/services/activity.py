@@ -64,13 +64,14 @@ class Filters:
 
     model: str | None = None
     key_public_id: str | None = None
+    provider: str | None = None
     outcome: str | None = None
     since: datetime | None = None
 
     @property
     def is_sparse(self) -> bool:
         """Whether few of the requests may fit, so that finding one may mean reading many."""
-        return self.model is not None or self.outcome is not None
+        return (self.model, self.provider, self.outcome) != (None, None, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +189,8 @@ def _fitting(account_id: int, filters: Filters) -> list[ColumnElement[bool]]:
     found: list[ColumnElement[bool]] = []
     if filters.model is not None:
         found.append(Completion.model == filters.model)
+    if filters.provider is not None:
+        found.append(Completion.provider == filters.provider)
     if filters.outcome is not None:
         found.append(Completion.outcome == filters.outcome)
     if filters.key_public_id is not None:
