@@ -91,8 +91,8 @@ def pages(make_app: Callable[..., Flask], serve: Callable[..., serving.Served]) 
 def test_no_page_has_a_fault(pages: str, tmp_path: Path, with_script: bool) -> None:
     axe.require_axe()
     with chromium() as browser:
-        judge = axe.judge(browser, pages, with_script=with_script)
         for width, scheme in SIZES:
+            judge = axe.judge(browser, pages, with_script=with_script, scheme=scheme)
             reader = Reader(browser, pages, width=width, scheme=scheme, with_script=with_script)
             for number, path in enumerate(PATHS):
                 reader.page.goto(path)
