@@ -9,7 +9,9 @@ every admission compares it: so the next request of the account is refused, on e
 | closed by its owner         | can do nothing: it is empty and nobody's                       |
 """
 
-from sqlalchemy import Connection, select, update
+from typing import Any
+
+from sqlalchemy import Connection, Row, Update, select, update
 
 from solrouter import database
 from solrouter.errors import NotFound, Refused
@@ -70,7 +72,8 @@ def _checked(reason: str) -> str:
     return reason
 
 
-def _locked(connection: Connection, account_id: int):  # type: ignore[no-untyped-def]
+def _locked(connection: Connection, account_id: int) -> Row[*tuple[Any, ...]]:
+    """How the account stands, until the commit."""
     columns = select(Account.frozen_at, Account.frozen_for).where(Account.id == account_id)
     row = connection.execute(columns.with_for_update()).one_or_none()
     if row is None:
@@ -78,7 +81,7 @@ def _locked(connection: Connection, account_id: int):  # type: ignore[no-untyped
     return row
 
 
-def _of(account_id: int):  # type: ignore[no-untyped-def]
+def _of(account_id: int) -> Update:
     return update(Account).where(Account.id == account_id)
 
 

@@ -206,6 +206,7 @@ def test_an_announcement_is_made_seen_and_ended(desk: Desk, with_script: bool) -
     with chromium() as browser:
         window = Window(browser, desk.url, with_script=with_script)
         page = signed_in(window)
+        page.on("dialog", lambda dialog: dialog.accept())
         page.goto("/admin/notices")
         window.fill(announcement_text="We move on Friday.")
         window.press("Announce")
