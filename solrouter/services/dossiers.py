@@ -129,4 +129,6 @@ def _find(condition: ColumnElement[bool]) -> Dossier:
         row = connection.execute(query).one_or_none()
     if row is None:
         raise NotFound("There is no such account.")
-    return Dossier(*row[:12], Balance(*row[12:]))
+    *facts, paid, granted, held = row
+    named = dict(zip(Dossier.__dataclass_fields__, facts, strict=False))
+    return Dossier(**named, balance=Balance(paid, granted, held))

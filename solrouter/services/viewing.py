@@ -33,7 +33,10 @@ def begin(session_id: int, account_id: int, reason: str, *, actor: str) -> datet
             raise NotFound("There is no such account.")
         mark = update(Session).where(Session.id == session_id)
         connection.execute(mark.values(views_account_id=account_id, views_until=until))
-        details = {"reason": reason, "minutes": int(LASTS.total_seconds()) // 60}
+        details: dict[str, str | int] = {
+            "reason": reason,
+            "minutes": int(LASTS.total_seconds()) // 60,
+        }
         _note(connection, account_id, "account.view_begun", actor, details)
 
     database.transact(verb)
