@@ -4,14 +4,16 @@ Each look through Flask's proxy asks the context anew, which costs more than mos
 at; what every request looks at, it gets from here.
 """
 
-from typing import cast
+from contextvars import ContextVar
+from typing import Any, cast
 
 from flask import Flask, current_app
-from werkzeug.local import LocalProxy
 
-_current = cast("LocalProxy[Flask]", current_app)
+# What the proxy stands for: Werkzeug documents `__wrapped__` as the variable behind it.
+_context: ContextVar[Any] = cast(Any, current_app).__wrapped__
 
 
 def current() -> Flask:
-    """The app of the context at hand. Raises RuntimeError outside of any."""
-    return _current._get_current_object()
+    """The app of the context at hand. Raises LookupError outside of any."""
+    app: Flask = _context.get().app
+    return app

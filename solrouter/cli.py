@@ -16,7 +16,11 @@ from flask.cli import AppGroup, with_appcontext
 from flask_migrate.cli import db as migration_commands
 
 from solrouter import money
+from solrouter.commands import backups as backup_commands
 from solrouter.commands import catalogue as catalogue_commands
+from solrouter.commands import clock as clock_commands
+from solrouter.commands import doctor as doctor_commands
+from solrouter.commands import history as history_commands
 from solrouter.commands import incidents as incident_commands
 from solrouter.commands import keys as key_commands
 from solrouter.commands import payments as payment_commands
@@ -61,6 +65,7 @@ GROUPS = (
     ledger,
     *catalogue_commands.GROUPS,
     *payment_commands.GROUPS,
+    *history_commands.GROUPS,
     *incident_commands.GROUPS,
     *people_commands.GROUPS,
     *root_secrets_commands.GROUPS,
@@ -69,7 +74,6 @@ GROUPS = (
 users.add_command(people_commands.invite)
 users.add_command(people_commands.confirm)
 
-
 NO_LIMIT = -1
 
 
@@ -77,7 +81,14 @@ def init_app(app: Flask) -> None:
     """Adds the commands, and teaches `flask db upgrade` to bring in the packaged catalogue."""
     for group in GROUPS:
         app.cli.add_command(group)
-    app.cli.add_command(make_demo)
+    for command in (
+        backup_commands.backup,
+        backup_commands.restore,
+        clock_commands.clock,
+        doctor_commands.doctor,
+        make_demo,
+    ):
+        app.cli.add_command(command)
     _extend_upgrade()
 
 

@@ -40,7 +40,8 @@ class Wait:
         # The connection to break where no interruption helps: see `cut_all`.
         self.client: Any = None
         self._greenlet: Any = None
-        self._pending: Interruption | None = None
+        # Why the wait was ended, or the next one will be.
+        self.reason: Interruption | None = None
         _all.add(self)
 
     def __enter__(self) -> None:
@@ -58,17 +59,17 @@ class Wait:
     @property
     def has_left(self) -> bool:
         """Whether the client is known to have left."""
-        return isinstance(self._pending, ClientLeft)
+        return isinstance(self.reason, ClientLeft)
 
     @property
     def is_stopping(self) -> bool:
         """Whether the server ends, and the request with it."""
-        return isinstance(self._pending, ServerStopping)
+        return isinstance(self.reason, ServerStopping)
 
     def check(self) -> None:
         """Raises the reason why a wait would end at once, if there is one."""
-        if self._pending is not None:
-            raise self._pending
+        if self.reason is not None:
+            raise self.reason
 
     @contextmanager
     def aside(self) -> Iterator[None]:
@@ -89,10 +90,10 @@ class Wait:
 
     def interrupt(self, reason: Interruption) -> None:
         """Ends the wait now. For the hub's own callbacks; others use `interrupt_soon`."""
-        self._pending = self._pending or reason
+        self.reason = self.reason or reason
         greenlet, self._greenlet = self._greenlet, None
         if greenlet is not None:
-            greenlet.throw(self._pending)
+            greenlet.throw(self.reason)
 
     def interrupt_soon(self, reason: Interruption) -> None:
         """Ends the wait from any greenlet."""

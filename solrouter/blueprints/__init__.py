@@ -15,6 +15,7 @@ from solrouter.blueprints import (
     security_headers,
     sessions,
     slow_clients,
+    unstorable,
 )
 from solrouter.blueprints.account import account
 from solrouter.blueprints.admin import admin
@@ -58,6 +59,7 @@ def init_app(app: Flask) -> None:
     sessions.init_app(app)
     guards.init_app(app)
     cross_origin.init_app(app)
+    unstorable.init_app(app)
     confirm.init_app(app)
     filters.init_app(app)
     errors.init_app(app)

@@ -4,7 +4,7 @@ Werkzeug checks each header as it is added, copies all of them before they are s
 a `Location` to mend: a tenth of the time of a request that has nothing of the kind.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from flask import Response
@@ -29,11 +29,29 @@ class Answer(Response):
             body = [body]
         super().__init__(body, mimetype=mimetype)
 
+    def get_app_iter(self, environ: "WSGIEnvironment") -> Iterable[bytes]:
+        """What the server sends, and closes then."""
+        if not isinstance(self.response, list):
+            return super().get_app_iter(environ)
+        whole = _Whole(self.response)
+        whole.close = self.close
+        return whole
+
+    def iter_encoded(self) -> Iterator[bytes]:
+        """The pieces of the body: they are bytes already."""
+        return iter(self.response)  # type: ignore[arg-type]
+
     def get_wsgi_response(
         self, environ: "WSGIEnvironment"
     ) -> tuple[Iterable[bytes], str, list[Pair]]:
         """The body, the status and the headers, as the server wants them."""
         return self.get_app_iter(environ), self.status, [*self.headers.to_wsgi_list(), *self.plain]
+
+
+class _Whole(list[bytes]):
+    """A body that is there already: the server goes through it with no call of ours, and closes."""
+
+    close: Callable[[], None]
 
 
 def add(response: Response, pairs: Iterable[Pair]) -> None:

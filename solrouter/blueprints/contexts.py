@@ -3,26 +3,28 @@
 Each look through a proxy asks the context anew, which costs more than most of what is looked at.
 """
 
+from contextvars import ContextVar
 from typing import Any, cast
 
 from flask import Request, g, request
-from werkzeug.local import LocalProxy
 
-_request = cast("LocalProxy[Request]", request)
-_g = cast("LocalProxy[Any]", g)
+# What the proxies stand for: Werkzeug documents `__wrapped__` as the variable behind one.
+_of_request: ContextVar[Any] = cast(Any, request).__wrapped__
+_of_app: ContextVar[Any] = cast(Any, g).__wrapped__
 
 
 def request_itself() -> Request:
     """The request at hand."""
-    return _request._get_current_object()
+    itself: Request = _of_request.get().request
+    return itself
 
 
 def header(name: str) -> str | None:
     """A header of the request at hand, None without it; the name as WSGI spells it: `HTTP_…`."""
-    value: str | None = _request._get_current_object().environ.get(name)
+    value: str | None = _of_request.get().request.environ.get(name)
     return value
 
 
 def notes_itself() -> Any:
     """Flask's `g` of the request at hand."""
-    return _g._get_current_object()
+    return _of_app.get().g

@@ -31,6 +31,7 @@ from solrouter.models.keys import (
     UsageDay,
 )
 from solrouter.models.ledger import Transfer
+from solrouter.models.operations import Alert, Job, ProcessCount
 from solrouter.models.payments import (
     AutoTopUp,
     Payment,
@@ -61,9 +62,11 @@ from solrouter.models.requests import (
     Worker,
 )
 from solrouter.models.solana import SolanaOrder
+from solrouter.models.webhooks import WebhookEndpoint, WebhookMessage
 
 __all__ = [
     "Account",
+    "Alert",
     "Announcement",
     "ApiKey",
     "AuditEvent",
@@ -78,6 +81,7 @@ __all__ = [
     "Identity",
     "Incident",
     "IncidentNote",
+    "Job",
     "Keepsake",
     "KeptContent",
     "KeyDay",
@@ -98,6 +102,7 @@ __all__ = [
     "PaymentRefund",
     "Plan",
     "PriceCard",
+    "ProcessCount",
     "Provider",
     "RecoveryCode",
     "RedeemCode",
@@ -113,6 +118,8 @@ __all__ = [
     "UsageDay",
     "User",
     "Version",
+    "WebhookEndpoint",
+    "WebhookMessage",
     "WelcomeClaim",
     "Worker",
 ]

@@ -158,17 +158,20 @@ class HttpUpstream:
         data, self._half = self._half + data, b""
         gap = CRLF_GAP if CRLF_GAP in data else GAP
         position = 0
-        while position < len(data):
+        size = len(data)
+        while position < size:
             is_between = decoder.is_between_events
             if self._template is not None and is_between:
                 literals, position = self._template.take(data, position)
                 if literals:
                     yield _run(literals)
+                    if position == size:
+                        return
                 if self._template.may_begin(data[position : position + HALF_BYTES_MAX + 1]):
                     self._half = data[position:]
                     return
             found = data.find(gap, position)
-            end = len(data) if found < 0 else found + len(gap)
+            end = size if found < 0 else found + len(gap)
             piece, position = data[position:end], end
             events = decoder.feed(piece)
             is_whole = is_between and len(events) == 1 and decoder.is_between_events
@@ -253,6 +256,10 @@ class HttpUpstream:
 
     def _note(self, chunk: Chunk) -> None:
         self._spoke_s = monotonic_s()
+        if chunk.literals is not None:
+            # A run follows content, and no finish.
+            self._said_s = self._spoke_s
+            return
         if chunk.has_content:
             self._said_s = self._spoke_s
             if not self._has_content:

@@ -20,6 +20,8 @@ class Answer(HTTPResponse):
 
     def take_body(self) -> bytes:
         """The body bytes that came since the last call."""
+        if not self._body_buffer:
+            return b""
         body = bytes(self._body_buffer)
         self._body_buffer.clear()
         return body

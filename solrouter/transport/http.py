@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from solrouter.clock import monotonic_s
+from solrouter.transport.alarm import Alarm
 from solrouter.transport.answer import Answer, HTTPParseError
 from solrouter.transport.errors import BrokenStream, ReadTimedOut, TooLarge
 from solrouter.transport.pool import Pool, close_all, connect, pool_for
@@ -42,6 +43,7 @@ class HttpStream:
         self._sock: Any = None
         self._was_used = False
         self._answer = Answer(request.method)
+        self._alarm = Alarm()
         self._between_s = request.between_s
         self._started_s = started_s
         self._first_byte_by_s = started_s + request.first_byte_s
@@ -98,8 +100,8 @@ class HttpStream:
             if self._answer.message_complete:
                 self._let_go()
                 return b""
-            left_s = self._waiting_since_s + self._between_s - monotonic_s()
-            if not self._receive(left_s, phase="between", quiet_s=quiet_s):
+            by_s = self._waiting_since_s + self._between_s
+            if not self._receive(by_s, phase="between", quiet_s=quiet_s):
                 self._is_quiet = True
                 return None
             self._waiting_since_s = monotonic_s()
@@ -197,8 +199,7 @@ class HttpStream:
                 if self._received_bytes > HEAD_BYTES_MAX:
                     message = f"the headers have passed {HEAD_BYTES_MAX} bytes"
                     raise TooLarge(message, limit_bytes=HEAD_BYTES_MAX)
-                left_s = self._first_byte_by_s - monotonic_s()
-                if not self._receive(left_s, phase="first_byte", quiet_s=quiet_s):
+                if not self._receive(self._first_byte_by_s, phase="first_byte", quiet_s=quiet_s):
                     return False
         except BrokenStream:
             if not self._is_worth_another_try():
@@ -211,7 +212,9 @@ class HttpStream:
         return True
 
     def _write(self, head: bytes, body: bytes) -> None:
-        self._sock.settimeout(self._patience(self._first_byte_by_s - monotonic_s(), "first_byte"))
+        now_s = monotonic_s()
+        left_s = self._patience(self._first_byte_by_s - now_s, "first_byte", now_s)
+        self._alarm.set(now_s + left_s)
         try:
             if len(body) <= ONE_WRITE_BYTES_MAX:
                 # Mostly one call takes it all, and then nothing more has to be looked after.
@@ -228,38 +231,42 @@ class HttpStream:
             pass
         except (OSError, ValueError) as exc:
             raise BrokenStream("the line broke while the request was sent") from exc
+        finally:
+            self._alarm.clear()
 
-    def _patience(self, seconds: float, phase: str) -> float:
+    def _patience(self, seconds: float, phase: str, now_s: float) -> float:
         """How long to wait now, within the total deadline. Raises ReadTimedOut at once."""
-        left_s = self._total_by_s - monotonic_s()
-        if left_s < seconds:
+        left_s = self._total_by_s - now_s
+        if left_s <= seconds:
             seconds, phase = left_s, "total"
         if seconds <= 0:
             raise ReadTimedOut(f"the deadline {phase} has passed", phase=phase)
         return seconds
 
-    def _receive(self, seconds: float, *, phase: str, quiet_s: float | None = None) -> bool:
+    def _receive(self, by_s: float, *, phase: str, quiet_s: float | None = None) -> bool:
         """Waits for one receive and parses it; False if nothing came for `quiet_s`.
 
-        Raises ReadTimedOut when nothing came for so many seconds.
+        Raises ReadTimedOut when nothing has come by then.
         """
-        left_s, sock = self._patience(seconds, phase), self._sock
+        now_s, sock = monotonic_s(), self._sock
+        left_s = self._patience(by_s - now_s, phase, now_s)
         if sock is None:
             raise BrokenStream("the stream was closed on our side")
         wait_s = left_s if quiet_s is None else min(left_s, quiet_s)
         self._is_busy = True
+        self._alarm.set(now_s + wait_s)
         try:
-            sock.settimeout(wait_s)
             data = sock.recv(RECEIVE_BYTES)
         except TimeoutError as exc:
             if wait_s < left_s:
                 return False
-            if left_s < seconds:
+            if self._total_by_s <= by_s:
                 phase = "total"
             raise ReadTimedOut(f"no byte came within {wait_s:.3g} s", phase=phase) from exc
         except (OSError, ValueError) as exc:
             raise BrokenStream(self._cut_message("the line broke")) from exc
         finally:
+            self._alarm.clear()
             self._is_busy = False
             if self._is_closed:
                 self._discard()
@@ -286,6 +293,7 @@ class HttpStream:
         """Gives the connection back after a complete message, if it can serve another."""
         if self._sock is None:
             return
+        self._alarm.close()
         if self._answer.should_close() or self._answer.has_trailing_bytes:
             self._discard()
             return
@@ -295,7 +303,12 @@ class HttpStream:
     def _discard(self) -> None:
         sock, self._sock = self._sock, None
         if sock is not None:
+            self._alarm.close()
             self._pool.discard(sock)
+
+
+# What `open_stream` opens; `tracing` sets another.
+stream_class: type[HttpStream] = HttpStream
 
 
 def open_stream(request: HttpRequest) -> HttpStream:
@@ -305,6 +318,6 @@ def open_stream(request: HttpRequest) -> HttpStream:
     """
     started_s = monotonic_s()
     origin, head = written(request)
-    stream = HttpStream(pool_for(origin), head, request, started_s=started_s)
+    stream = stream_class(pool_for(origin), head, request, started_s=started_s)
     stream.send()
     return stream

@@ -1,15 +1,15 @@
 """Connections kept for reuse, per origin. Knows sockets and TLS, and nothing of HTTP.
 
-geventhttpclient's pool resolves, connects, verifies certificates and counts; what is ours is a
-liveness check that works beyond 1 024 file descriptors, an age limit for idle connections and the
-knowledge whether a connection was used before. Pools belong to a thread, since a gevent socket
+geventhttpclient's pool resolves, connects, verifies certificates and counts; what is ours is the
+list of idle connections, with a liveness check that works beyond 1 024 file descriptors and an age
+limit. Pools belong to a thread, since a gevent socket
 cannot leave the hub that it was born in.
 """
 
 import socket
 import ssl
 from typing import Any, NamedTuple
-from weakref import WeakKeyDictionary, WeakSet
+from weakref import WeakSet
 
 import gevent
 from gevent import monkey
@@ -37,20 +37,37 @@ class Origin(NamedTuple):
 class _Tuned(ConnectionPool):
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
-        self._returned_at: WeakKeyDictionary[Any, float] = WeakKeyDictionary()
+        # The library's own queue stays empty: ours remembers when each was returned.
+        self._idle: list[tuple[Any, float]] = []
 
     def after_connect(self, sock: Any) -> None:
         # A small request must not wait for the other side's delayed acknowledgement.
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
-    def take(self) -> tuple[Any, bool]:
-        """A connection, and whether it served an earlier request."""
+    def take_idle(self) -> Any:
+        """A connection that served before and is fit to serve again, or None. Never waits."""
+        if self._closed:
+            return None
+        while self._idle:
+            sock, returned_s = self._idle.pop()
+            if _is_fit(sock, returned_s) and self._semaphore.acquire(blocking=False):
+                return sock
+            _close(sock)
+        return None
+
+    def take(self) -> Any:
+        """A new connection, once there is a place for it."""
         sock = self.get_socket()
-        return sock, sock in self._returned_at
+        # How long to wait is for each exchange to say.
+        sock.settimeout(None)
+        return sock
 
     def return_socket(self, sock: Any) -> None:
-        self._returned_at[sock] = monotonic_s()
-        super().return_socket(sock)
+        if self._closed:
+            _close(sock)
+            return
+        self._idle.append((sock, monotonic_s()))
+        self._semaphore.release()
 
     def discard(self, sock: Any) -> None:
         """Closes a connection for good and frees its place."""
@@ -60,33 +77,31 @@ class _Tuned(ConnectionPool):
 
     def drop_idle(self) -> None:
         """Closes what lies idle: when one connection was stale, its neighbours are too."""
-        while not self._socket_queue.empty():
-            _close(self._socket_queue.get(block=False))
+        while self._idle:
+            _close(self._idle.pop()[0])
 
     def close(self) -> None:
         """Closes what lies idle, for good."""
         self._closed = True
-        for sock in list(self._socket_queue.queue):
-            _close(sock)
-        self._socket_queue.queue.clear()
+        self.drop_idle()
 
     def __del__(self) -> None:
         # A thread has ended, and its event loop with it: only the bare descriptors are left.
-        for sock in self._socket_queue.queue:
+        for sock, _ in self._idle:
             sock._sock.close()
 
-    def _is_socket_alive(self, sock: Any) -> bool:
-        # The library asks select(), which refuses descriptors above 1 023.
-        if monotonic_s() - self._returned_at.get(sock, 0.0) > IDLE_S_MAX:
-            return False
-        try:
-            sock._sock.recv(1, socket.MSG_PEEK)
-        except BlockingIOError:
-            return True
-        except OSError:
-            return False
-        # Either the other side has closed, or it speaks unasked: neither is fit for use.
+
+def _is_fit(sock: Any, returned_s: float) -> bool:
+    if monotonic_s() - returned_s > IDLE_S_MAX:
         return False
+    try:
+        sock._sock.recv(1, socket.MSG_PEEK)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    # Either the other side has closed, or it speaks unasked: neither is fit for use.
+    return False
 
 
 def _close(sock: Any) -> None:
@@ -194,10 +209,12 @@ def connect(pool: Pool, *, timeout_s: float) -> tuple[Any, bool]:
 
     Returns it and whether it served an earlier request. Raises ConnectFailed or ReadTimedOut.
     """
+    if (idle := pool.take_idle()) is not None:
+        return idle, True
     late = ReadTimedOut(f"no connection within {timeout_s:g} s", phase="connect")
     try:
         with gevent.Timeout(timeout_s, late):
-            return pool.take()
+            return pool.take(), False
     except TransportError:
         raise
     except (OSError, RuntimeError, UnicodeError) as exc:

@@ -489,8 +489,7 @@ def test_an_old_idle_connection_is_not_taken(upstream: FakeUpstream) -> None:
     with opened(chat(upstream)) as stream:
         stream.read_all(100_000)
     pool = pool_for(Origin("http", "127.0.0.1", int(upstream.origin.rsplit(":", 1)[1])))
-    for sock in pool._returned_at:
-        pool._returned_at[sock] -= IDLE_S_MAX
+    pool._idle = [(sock, returned_s - IDLE_S_MAX) for sock, returned_s in pool._idle]
     with opened(chat(upstream)) as stream:
         stream.read_all(100_000)
     assert upstream.connections.accepted == 2

@@ -18,7 +18,9 @@ from solrouter.blueprints.admin import (
     providers,
     requests,
     settings,
+    system,
     users,
+    webhooks,
 )
 from solrouter.blueprints.admin.room import admin
 
@@ -39,5 +41,7 @@ __all__ = [
     "providers",
     "requests",
     "settings",
+    "system",
     "users",
+    "webhooks",
 ]

@@ -1,5 +1,6 @@
 """One account: its money, its plan, its people; stopped and let go on; looked at as its owner."""
 
+import secrets
 from collections.abc import Mapping
 
 from flask import Response, flash, request, url_for
@@ -36,7 +37,13 @@ def grant_credit(public_id: str) -> ResponseReturnValue:
     account, form = dossiers.find(public_id), request.form
     try:
         amount = dollars(form.get("amount", ""), param="amount")
-        payments.grant(account.id, amount, actor=actor(), note=form.get("note", ""))
+        payments.grant(
+            account.id,
+            amount,
+            actor=actor(),
+            note=form.get("note", ""),
+            idempotency=form.get("form_id", "")[:64] or None,
+        )
     except Refused as refused:
         return _page(account, act="grant", errors={refused.param: refused.message}, form=form)
     return _done(public_id, f"{display_usd(amount)} granted.")
@@ -131,4 +138,6 @@ def _page(
         act=act,
         errors=errors or {},
         form=form or {},
+        # A form that is sent twice grants once.
+        form_id=secrets.token_hex(16),
     )

@@ -58,6 +58,17 @@ TABS = (
         ("admin.open_incident", "admin.tell_incident", "admin.announce"),
     ),
     ("Invitations", "admin.show_invitations", ("admin.invite",)),
+    (
+        "System",
+        "admin.show_system",
+        (
+            "admin.show_webhooks",
+            "admin.add_webhook",
+            "admin.show_webhook",
+            "admin.renew_webhook_secret",
+            "admin.show_remove_webhook",
+        ),
+    ),
     ("Audit", "admin.show_audit", ()),
     ("Settings", "admin.show_settings", ()),
 )

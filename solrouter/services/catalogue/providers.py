@@ -7,13 +7,13 @@ from urllib.parse import urlsplit
 
 from sqlalchemy import Connection, Row, func, insert, select, update
 
-from solrouter import database, secrets
+from solrouter import database
 from solrouter.clock import utcnow
 from solrouter.errors import NotFound, Refused
 from solrouter.models import Offer, Provider
 from solrouter.providers.openai_compatible import servers
 from solrouter.services import audit
-from solrouter.services.catalogue import reading, snapshot
+from solrouter.services.catalogue import provider_keys, reading, snapshot
 
 KINDS = ("openai", "anthropic", "google", "demo")
 SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
@@ -73,7 +73,7 @@ def set_key(slug: str, api_key: str | None, *, actor: str) -> None:
     """
     if api_key is not None and (not api_key.isprintable() or not api_key.strip()):
         raise Refused("A key is one line without blanks.", param="api_key")
-    encrypted = secrets.current().encrypt(api_key) if api_key else None
+    encrypted = provider_keys.seal(slug, api_key) if api_key else None
 
     def verb(connection: Connection) -> None:
         changed = update(Provider).where(Provider.slug == slug).values(key_encrypted=encrypted)
@@ -86,6 +86,14 @@ def set_key(slug: str, api_key: str | None, *, actor: str) -> None:
         snapshot.bump_version(connection)
 
     database.transact(verb)
+
+
+def key_of(slug: str) -> str | None:
+    """The key that a provider is asked with, for whoever asks it in our name; or None."""
+    statement = select(*Provider.__table__.columns).where(Provider.slug == slug)
+    with database.read() as connection:
+        row = connection.execute(statement).one_or_none()
+    return None if row is None else reading.provider_key(row)
 
 
 def add_provider(
@@ -111,7 +119,7 @@ def add_provider(
         "kind": kind,
         "base_url": base_url,
         "key_settings": [],
-        "key_encrypted": secrets.current().encrypt(api_key) if api_key else None,
+        "key_encrypted": provider_keys.seal(slug, api_key) if api_key else None,
         "needs_key": False,
         "capabilities": servers.SERVERS.get(server or "", servers.ANY) if kind == "openai" else {},
         "created_at": utcnow(),

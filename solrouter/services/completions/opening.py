@@ -15,7 +15,7 @@ from operator import itemgetter
 from time import sleep
 from typing import Any
 
-from solrouter import config, redaction
+from solrouter import config, counters, redaction
 from solrouter.chat import SILENCE, ChatRequest, Chunk, Usage
 from solrouter.clock import monotonic_s
 from solrouter.errors import BadRequest, ContextTooLong, DatabaseUnavailable, NoProviderAvailable
@@ -179,7 +179,11 @@ class Opening:
 
     def _note(self, outcome: health.Outcome, **how: Any) -> None:
         took_ms = int((monotonic_s() - self._asked_s) * 1000)
-        health.note(self.candidate.offer.id, outcome, duration_ms=took_ms, **how)
+        offer = self.candidate.offer
+        # Alive, it goes on.
+        if outcome != health.ALIVE:
+            counters.note_attempt(offer.provider_slug, outcome)
+        health.note(offer.id, outcome, duration_ms=took_ms, **how)
 
     def _is_spent(self) -> bool:
         """Whether so many have been asked, or for so long, that it ends here."""
@@ -279,7 +283,7 @@ class Opening:
         seen: list[Chunk] = []
         try:
             chunks = iter(upstream)
-            while chunk := self._next(chunks):
+            while chunk := self._waited_for(chunks):
                 if chunk is not SILENCE:
                     seen.append(chunk)
                 if chunk.has_content or chunk.finish:
@@ -299,9 +303,29 @@ class Opening:
             log.exception("the adapter %s failed", offer.kind)
             raise UpstreamBroken("The provider's answer could not be read.") from error
 
-    def _next(self, chunks: Iterator[Chunk]) -> Chunk | None:
-        with self.patience, self._tally.waiting():
-            return next(chunks, None)
+    def pull(self, chunks: Iterator[Chunk]) -> Chunk | None:
+        """The next of the chunks that follow the first content; None at their end.
+
+        A time in which nothing came counts as silence of the upstream. What comes ends it.
+        """
+        began_s = monotonic_s()
+        chunk: Chunk | None = SILENCE
+        try:
+            with self.patience:
+                chunk = next(chunks, None)
+        finally:
+            if chunk is SILENCE:
+                self._tally.silent_s += monotonic_s() - began_s
+        return chunk
+
+    def _waited_for(self, chunks: Iterator[Chunk]) -> Chunk | None:
+        """The next of the chunks before content: until that is there, all of it is silence."""
+        began_s = monotonic_s()
+        try:
+            with self.patience:
+                return next(chunks, None)
+        finally:
+            self._tally.silent_s += monotonic_s() - began_s
 
     def _cost(self, offer: Offer, upstream: Upstream, seen: Iterable[Chunk]) -> int:
         """What an attempt that brought no content has cost us, as far as it has told."""

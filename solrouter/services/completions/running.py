@@ -3,7 +3,7 @@
 import contextvars
 import logging
 import secrets
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from typing import Any
 
 import orjson
@@ -13,7 +13,7 @@ from solrouter.assembly import Assembly
 from solrouter.chat import CHAT_COMPLETION, CHAT_COMPLETION_CHUNK, SILENCE, ChatRequest, Chunk
 from solrouter.clock import monotonic_s
 from solrouter.errors import NoProviderAvailable, ShuttingDown, SolRouterError
-from solrouter.interruptions import ClientLeft, Interruption, ServerStopping, Wait
+from solrouter.interruptions import Interruption, ServerStopping, Wait
 from solrouter.providers.errors import ProviderError, UpstreamBroken, UpstreamTimedOut
 from solrouter.services import activity, contents
 from solrouter.services.admission import FINISHED, STOPPED, Admitted
@@ -220,8 +220,7 @@ class Completion:
 
     def _pulled(self, chunks: Iterator[Chunk]) -> Chunk | None:
         try:
-            with self._opening.patience, self._tally.waiting():
-                return next(chunks, None)
+            return self._opening.pull(chunks)
         except ProviderError:
             raise
         except Exception as error:
@@ -230,30 +229,28 @@ class Completion:
 
     def _metered(self) -> Iterator[Chunk]:
         """What arrives, counted, with the hold kept ahead of it. Raises _OutOfMoney."""
-        while True:
-            chunk = self._ahead.pop() if self._ahead else self._next()
-            if chunk is None:
-                return
+        tally, wait, keeping = self._tally, self._wait, self._keeping
+        while (chunk := self._ahead.pop() if self._ahead else self._next()) is not None:
             for piece in self._payable(chunk):
                 if piece is not SILENCE:
-                    self._tally.note(piece)
-                    if self._keeping is not None:
-                        self._keeping.take(piece)
-                if self._wait.has_left:
-                    raise ClientLeft
-                if not piece.finish:
-                    # Where the answer is read on in any case, nobody has called us away.
-                    self._wait.check()
+                    tally.note(piece)
+                    if keeping is not None:
+                        keeping.take(piece)
+                # Where the answer is read on in any case, nobody has called us away.
+                if wait.reason is not None and (wait.has_left or not piece.finish):
+                    raise wait.reason
                 yield piece
 
-    def _payable(self, chunk: Chunk) -> Iterator[Chunk]:
-        """The chunk, or as much of a run as can be paid. Raises _OutOfMoney.
+    def _payable(self, chunk: Chunk) -> Iterable[Chunk]:
+        """The chunk, or as much of a run as can be paid, and then _OutOfMoney.
 
         What cannot be paid is neither delivered nor charged; an answer that ends is delivered.
         """
         if chunk is SILENCE or chunk.finish or self._is_payable(chunk):
-            yield chunk
-            return
+            return (chunk,)
+        return self._payable_pieces(chunk)
+
+    def _payable_pieces(self, chunk: Chunk) -> Iterator[Chunk]:
         for literal in chunk.literals or (None,):
             piece = chunk
             if literal is not None:
@@ -265,6 +262,8 @@ class Completion:
             yield piece
 
     def _is_payable(self, chunk: Chunk) -> bool:
+        if self._opening.admitted.is_whole:
+            return True
         said = tokens.estimate(self._tally.output_bytes + chunk.output_bytes)
         return self._books.cover(-(-said // self._request.choices))
 
@@ -272,8 +271,9 @@ class Completion:
         """Chunks as they come. The finish chunk stays in `waiting`, since usage may follow it."""
         for chunk in self._metered():
             if chunk.literals is not None:
-                yield from self._saying(waiting)
-                waiting.clear()
+                if waiting:
+                    yield from self._saying(waiting)
+                    waiting.clear()
                 yield self._events(chunk.literals)
             elif chunk is SILENCE:
                 yield None

@@ -25,24 +25,12 @@ class Limits(NamedTuple):
     calls: int
 
 
-class _Waiting:
-    """A time that a tally counts as silence. Every chunk is waited for, so it is kept small."""
-
-    __slots__ = ("_since_s", "_tally")
-
-    def __init__(self, tally: "Tally") -> None:
-        self._tally = tally
-
-    def __enter__(self) -> None:
-        self._since_s = monotonic_s()
-
-    def __exit__(self, *_: object) -> None:
-        self._tally.silent_s += monotonic_s() - self._since_s
-
-
 @dataclass(slots=True)
 class Tally:
-    """Counts of one answer. Times are of the monotonic clock."""
+    """Counts of one answer. Times are of the monotonic clock.
+
+    `silent_s` is how long the upstream has been waited for since it last said something.
+    """
 
     started_s: float
     silent_s: float = 0.0
@@ -61,10 +49,6 @@ class Tally:
     def begin(cls) -> "Tally":
         """A tally that starts now."""
         return cls(started_s=monotonic_s())
-
-    def waiting(self) -> "_Waiting":
-        """Counts the time within as silence of the upstream, until it says something."""
-        return _Waiting(self)
 
     def note(self, chunk: Chunk) -> None:
         """Counts one chunk. Usage is the latest told, of the whole answer or of one call."""

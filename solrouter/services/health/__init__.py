@@ -176,7 +176,7 @@ def _of_this_process() -> _Shared:
     """
     try:
         mine = database.current()
-    except RuntimeError:
+    except LookupError:
         return _Latest.shared
     _Latest.shared = mine.remembered("health", _Shared)
     return _Latest.shared
