@@ -77,6 +77,7 @@ class SignedIn:
     # The account's, as they were when the session was loaded.
     available_nanos: int
     low_balance_nanos: int | None
+    spend_alert_nanos: int | None
     frozen_for: str | None
     is_frozen: bool
     suspended_because: str | None
@@ -306,6 +307,7 @@ _LOAD = (
         func.coalesce(Session.proven_at, Session.created_at, type_=UtcDateTime()),
         Account.paid_nanos + Account.granted_nanos - Account.held_nanos,
         Account.low_balance_nanos,
+        Account.spend_alert_nanos,
         Account.frozen_for,
         Account.frozen_at.is_not(None),
         Account.suspended_because,

@@ -16,11 +16,11 @@ SECTION = "notifications"
 
 def facts() -> dict[str, Any]:
     member = sessions.signed_in()
-    spend = spending.threshold(member.account_id)
-    # It came with the session; after an act it is asked for anew.
-    balance = member.low_balance_nanos
+    # They came with the session; after an act they are asked for anew.
+    balance, spend = member.low_balance_nanos, member.spend_alert_nanos
     if request.method == "POST":
         balance = alerts.threshold(member.account_id)
+        spend = spending.threshold(member.account_id)
     return {
         "threshold_nanos": balance,
         "typed": "" if balance is None else decimal_usd(balance),
