@@ -8,11 +8,13 @@ import secrets
 import socket
 import sys
 from functools import wraps
+from pathlib import Path
 from typing import Any
 
 import click
 from flask import Flask, current_app
 from flask.cli import AppGroup, with_appcontext
+from flask_migrate import Migrate
 from flask_migrate.cli import db as migration_commands
 
 from solrouter import money
@@ -28,6 +30,7 @@ from solrouter.commands import people as people_commands
 from solrouter.commands import root_secrets as root_secrets_commands
 from solrouter.commands import solana as solana_commands
 from solrouter.commands.basics import OPERATOR, USD, say, told, user_row
+from solrouter.extensions import db
 from solrouter.money import display_usd
 from solrouter.services import accounts, billing, catalogue, keys, payments, plans, second_factors
 
@@ -77,8 +80,9 @@ users.add_command(people_commands.confirm)
 NO_LIMIT = -1
 
 
-def init_app(app: Flask) -> None:
+def init_app(app: Flask, *, migrations: Path) -> None:
     """Adds the commands, and teaches `flask db upgrade` to bring in the packaged catalogue."""
+    Migrate(app, db, directory=str(migrations))
     for group in GROUPS:
         app.cli.add_command(group)
     for command in (

@@ -119,7 +119,7 @@ def _measured(target: SolRouter, step: Step, scenario: Scenario, upstream_pid: i
     finally:
         target.stop()
     wanted = ("requests_per_s", "cpu_us", "database_cpu_us", "p50_ms", "p99_ms", "errors")
-    return {**step.facts, **{name: sample[name] for name in wanted}}
+    return {**step.facts, **{name: sample[name] for name in (*wanted, "others_cores")}}
 
 
 def _use(target: SolRouter, work: Callable[[], object]) -> None:

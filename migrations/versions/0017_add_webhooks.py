@@ -61,9 +61,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_webhook_messages")),
         sa.UniqueConstraint("public_id", name=op.f("uq_webhook_messages_public_id")),
     )
-    op.create_index(
-        "ix_webhook_messages_endpoint_id_id", "webhook_messages", ["endpoint_id", "id"]
-    )
+    op.create_index("ix_webhook_messages_endpoint_id_id", "webhook_messages", ["endpoint_id", "id"])
     op.create_index("ix_webhook_messages_due_at", "webhook_messages", ["due_at"])
     op.create_index("ix_webhook_messages_ended_at", "webhook_messages", ["ended_at"])
     op.add_column(

@@ -2,14 +2,13 @@
 
 Nothing is copied and nothing is read through: the table that stands there becomes the one partition
 of a new table with its name, open on both sides; the server then closes it at the end of a month
-and opens the next (`services/partitions.py`). So this takes a moment whatever the tables hold, and
-a moment's lock, for which it waits in short tries so that nobody queues behind it for long.
+and opens the next (`services/partitions.py`). So this takes a moment's lock, whatever the tables
+hold.
 
 Safe while the old version runs: to its statements the tables have the columns, keys and indexes
 that they had, and its prepared ones are planned anew by the server.
 """
 
-import time
 from typing import Any
 
 import sqlalchemy as sa
@@ -23,15 +22,12 @@ expands = True
 
 TABLES = ("completions", "transfers")
 APPEND_ONLY = ("transfers",)
-# Whoever reads or writes the tables waits behind a try, so tries are short, and there is time
-# between them for the others.
-LOCK_TRIES, LOCK_WAIT, PAUSE_S = 60, "1500ms", 1.0
 
 
 def upgrade() -> None:
     if op.get_bind().dialect.name != "postgresql":
         return
-    lock()
+    op.execute(f"LOCK TABLE {', '.join(TABLES)} IN ACCESS EXCLUSIVE MODE")
     for table in TABLES:
         cut(table)
 
@@ -42,23 +38,6 @@ def downgrade() -> None:
         return
     for table in TABLES:
         join(table)
-
-
-def lock() -> None:
-    """Locks both tables until the end of the migration."""
-    bind = op.get_bind()
-    usual = bind.execute(sa.text("SELECT current_setting('lock_timeout')")).scalar_one()
-    for tries_left in reversed(range(LOCK_TRIES)):
-        try:
-            with bind.begin_nested():
-                bind.execute(sa.text(f"SET LOCAL lock_timeout = '{LOCK_WAIT}'"))
-                bind.execute(sa.text(f"LOCK TABLE {', '.join(TABLES)} IN ACCESS EXCLUSIVE MODE"))
-            break
-        except sa.exc.OperationalError:
-            if not tries_left:
-                raise
-            time.sleep(PAUSE_S)
-    bind.execute(sa.text(f"SET LOCAL lock_timeout = '{usual}'"))
 
 
 def cut(table: str) -> None:

@@ -26,7 +26,7 @@ def list_all() -> None:
     if not found:
         say(NONE_ON_SQLITE)
     if (problem := service.problem()) is not None:
-        raise click.ClickException(problem)
+        raise click.ClickException(f"{problem}. Run: flask partitions make")
 
 
 @partitions.command("make")

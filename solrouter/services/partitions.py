@@ -95,8 +95,8 @@ def problem(now: datetime | None = None) -> str | None:
     for last in overview():
         if last.ends_at is None and (last.begins_at is None or last.begins_at <= alarm_at):
             return (
-                f"The table {last.table} has no months ready ahead of time; it works, but grows in "
-                "one piece. The log says why; `flask partitions make` tries again now."
+                f"the table {last.table} has no months ready ahead of time; it works, and grows in "
+                "one piece"
             )
     return None
 

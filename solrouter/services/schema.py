@@ -19,7 +19,6 @@ from enum import Enum
 from functools import cache
 from pathlib import Path
 
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, delete, insert, inspect, select, text
 
 from solrouter import database
@@ -87,8 +86,8 @@ def standing() -> Standing:
 @cache
 def revisions() -> tuple[str, ...]:
     """All migrations that this code knows, the first one first."""
-    script = ScriptDirectory(str(MIGRATIONS))
-    return tuple(one.revision for one in script.walk_revisions())[::-1]
+    files = (MIGRATIONS / "versions").glob("[0-9]*.py")
+    return tuple(sorted(path.stem.partition("_")[0] for path in files))
 
 
 def note_oldest_code(connection: Connection) -> None:
@@ -101,6 +100,9 @@ def note_oldest_code(connection: Connection) -> None:
 
 
 def _oldest_code(found: str) -> str:
+    # Imported by migrations alone: a server that starts has no other use for it.
+    from alembic.script import ScriptDirectory  # noqa: PLC0415
+
     script = ScriptDirectory(str(MIGRATIONS))
     for one in script.iterate_revisions(found, "base"):
         if not getattr(one.module, "expands", False):

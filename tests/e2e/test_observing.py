@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
@@ -18,8 +19,18 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.conftest import settings
-from tests.e2e.place import DEMO_MODEL, TINY_MODEL, WAIT_S, add_tiny_model, make_customer, until
+from tests.e2e.place import (
+    DEMO_MODEL,
+    TINY_MODEL,
+    WAIT_S,
+    add_tiny_model,
+    browser,
+    make_customer,
+    sign_up,
+    until,
+)
 from tests.fakes.receiver import Receiver
+from tests.fakes.smtp import FakeSmtp
 from tests.fakes.upstream import FakeUpstream
 from tests.served import ROOT, Served
 
@@ -218,10 +229,30 @@ def test_sentry_is_told_where_and_never_what(
     assert "request" not in of_request and "server_name" not in of_request
 
 
-def _event(envelope: bytes) -> dict[str, object]:
+def test_a_server_reports_without_the_address_that_it_speaks_of(
+    serve: ServerStarter, smtp: FakeSmtp, collector: Receiver
+) -> None:
+    """Under gunicorn and gevent, from a thread of its own; its log tells more than the report."""
+    smtp.refuses["RCPT"] = "550 No such mailbox"
+    server = serve(
+        SOLROUTER_ENV="production",
+        SMTP_URL=smtp.url,
+        SOLROUTER_BASE_URL="https://llm.example.com",
+        SENTRY_DSN=collector.url.replace("http://", "http://public@") + "/42",
+    )
+    sign_up(server, f"{CANARY}@example.com", browser())
+    (taken, *_) = collector.wait_for(1)
+    report = _event(taken.body)
+    assert report["logentry"] == {"message": "mail %d (%s) was refused: %s"}
+    assert report["environment"] == "production" and report["logger"].startswith("solrouter.")
+    assert CANARY.encode() not in taken.body and b"550" not in taken.body
+    assert "550" in server.log
+
+
+def _event(envelope: bytes) -> dict[str, Any]:
     """The event of an envelope: a line of headers, then for each item its headers and its body."""
     lines = envelope.split(b"\n")
-    found: dict[str, object] = json.loads(lines[2])
+    found: dict[str, Any] = json.loads(lines[2])
     return found
 
 

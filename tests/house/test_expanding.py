@@ -36,7 +36,9 @@ def is_column_that_old_rows_lack(call: ast.Call) -> bool:
 @pytest.mark.parametrize("path", VERSIONS, ids=attrgetter("stem"))
 def test_what_says_that_it_expands_only_adds(path: Path) -> None:
     tree = ast.parse(path.read_text())
-    assert str(named(tree, "revision")).isdecimal(), "a migration's name is its number"
+    number = str(named(tree, "revision"))
+    assert number.isdecimal(), "a migration's name is its number"
+    assert path.stem.startswith(f"{number}_"), "a migration's file begins with its number"
     expands = named(tree, "expands")
     if expands is not True:
         assert expands in (None, False)

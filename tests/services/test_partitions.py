@@ -185,24 +185,6 @@ def test_grants_and_indexes_outlive_the_change(
             assert connection.execute(indexes, [table]).fetchall() == found
 
 
-def test_the_change_waits_in_short_tries(
-    app: Flask, person: Person, postgresql_url: str, connection: psycopg.Connection[Any]
-) -> None:
-    """Somebody reads the table for long: others are let through between the tries."""
-    ours = migration()
-    migrate(postgresql_url, ours.downgrade)
-    ours.PAUSE_S, ours.LOCK_WAIT = 0.05, "50ms"
-    with ThreadPoolExecutor(1) as pool:
-        with connection.transaction():
-            connection.execute("SELECT count(*) FROM completions")
-            changing = pool.submit(migrate, postgresql_url, ours.upgrade)
-            for _ in range(5):
-                request(person)
-            assert not changing.done()
-        changing.result()
-    assert names("completions") == ["completions_from_start"]
-
-
 def test_months_are_ready_ahead_of_time_and_need_nothing_more(app: Flask) -> None:
     now = datetime(2026, 11, 15, 12, tzinfo=UTC)
     assert partitions.problem(now) is not None

@@ -25,6 +25,7 @@ FIRST: tuple[tuple[str, Look], ...] = (
 THEN: tuple[tuple[str, Look], ...] = (
     ("secrets", tables.look_at_secrets),
     ("clock", upkeep.look_at_clock),
+    ("months", upkeep.look_at_months),
     ("time", upkeep.look_at_time),
     ("operators", upkeep.look_at_operators),
     ("providers", outside.look_at_providers),

@@ -8,6 +8,7 @@ from sqlalchemy import func, select
 from solrouter import clock, config, database
 from solrouter.models import Lease, SecondFactor, User, Worker
 from solrouter.models.columns import db_now
+from solrouter.services import partitions
 from solrouter.services.doctor.findings import Finding, broken, fine, warning
 
 # Codes of authenticators and webhooks' stamps allow minutes; limits ask the database's clock.
@@ -33,6 +34,18 @@ def look_at_clock() -> Iterator[Finding]:
         )
     else:
         yield fine(f"{alive} server processes run; {leader} does the periodic work")
+
+
+def look_at_months() -> Iterator[Finding]:
+    """Whether the tables that grow have months ready for what is to come."""
+    found = partitions.overview()
+    problem = partitions.problem()
+    if not found:
+        yield fine("the tables are not cut into months: this is SQLite")
+    elif problem is not None:
+        yield warning(problem, "Run: flask partitions make")
+    else:
+        yield fine(f"the tables that grow have {len(found)} parts, with months ready ahead")
 
 
 def look_at_time() -> Iterator[Finding]:
