@@ -173,6 +173,7 @@ GUARDS: Mapping[str | None, Guard] = {
     "policies": anyone,
     "status": anyone,
     "docs": anyone,
+    "search_engines": anyone,
     "openapi": anyone,
     "development": anyone,
     "account": member,
