@@ -70,15 +70,13 @@ def _print(found: list[Page], kind: str, options: argparse.Namespace) -> None:
     shown = found if options.all else [*bad, *[p for p in found if p not in bad][: options.rows]]
     out = sys.stdout.write
     out(f"\n{kind}, {options.completions:,} completions, {len(found)} pages\n\n")
-    out(
-        "| page | median ms | of it CPU here | worst ms | statements | kB |\n|---|--:|--:|--:|--:|--:|\n"
-    )
+    out("| page | median ms | of it CPU here | worst ms | statements | kB |\n")
+    out("|---|--:|--:|--:|--:|--:|\n")
     for page in shown:
         mark = " **above**" if page in bad else ""
-        out(
-            f"| `{page.path[:70]}`{mark} | {page.median_ms:.1f} | {page.cpu_ms:.1f} | {page.worst_ms:.1f}"
-            f" | {page.statements} | {page.bytes / 1000:.0f} |\n"
-        )
+        times = " | ".join(f"{ms:.1f}" for ms in (page.median_ms, page.cpu_ms, page.worst_ms))
+        size = f"{page.bytes / 1000:.0f}"
+        out(f"| `{page.path[:70]}`{mark} | {times} | {page.statements} | {size} |\n")
     out(f"\n{len(bad)} above {TIME_MS_MAX:.0f} ms or {STATEMENTS_MAX} statements\n")
 
 

@@ -287,8 +287,8 @@ TRANSFERS = (
 )
 GRANTS = (
     "INSERT INTO transfers (id, leg, account_id, debit, credit, amount_nanos, kind, actor, note,"
-    " created_at) SELECT {identifier}, 0, account, 'promo', 'customer\\:' || account || '\\:granted',"
-    " amount, 'grant', 'bench', '', {time} FROM"
+    " created_at) SELECT {identifier}, 0, account, 'promo',"
+    " 'customer\\:' || account || '\\:granted', amount, 'grant', 'bench', '', {time} FROM"
     " (SELECT account_id AS account, sum(charge_nanos) AS amount, :moment AS moment"
     " FROM completions WHERE upstream_id = 'history' GROUP BY account_id) AS used"
 )

@@ -1,6 +1,6 @@
-"""Asks for every page a few times, and notes how long the server took and what it asked the database.
+"""Asks for every page a few times, and notes how long it took and what it asked the database.
 
-The routes and who may open them are those of tests/data/permissions.txt, so that no page is missing.
+The routes are those of tests/data/permissions.txt, so that no page is missing.
 """
 
 import statistics

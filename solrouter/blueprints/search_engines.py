@@ -1,5 +1,6 @@
-"""What search engines ask for: which pages there are, which of them to leave, and the one address of
-each. What is behind the sign-in says `noindex` itself, in layout.html.
+"""What search engines ask for: which pages there are, which to leave, and the one address of each.
+
+What is behind the sign-in says `noindex` itself, in layout.html.
 """
 
 from collections.abc import Iterator

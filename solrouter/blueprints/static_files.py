@@ -1,4 +1,4 @@
-"""Our own scripts, styles and pictures: each with its hash in its address, kept for good, compressed.
+"""Our own scripts, styles and pictures: compressed, and kept for good by their hash in the address.
 
 A page asks for `site.css?v=1a2b3c4d`, and so never gets another version than it was written for. An
 address with another hash, as in the middle of a new release, is answered with what is here, and

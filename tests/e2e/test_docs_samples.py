@@ -1,5 +1,5 @@
-"""Every sample of the pages on tools, structured output, images and limits runs as it stands, on the
-model inside the server and on a provider behind it.
+"""Every sample of the pages on models, tools, structured output, images and limits runs as it
+stands, on the model inside the server and on a provider behind it.
 """
 
 import base64
@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.place import DEMO_MODEL, TINY_MODEL, Place
+from tests.e2e.place import DEMO_MODEL, TINY_MODEL, Place, make_customer
 from tests.e2e.test_quickstart import (
     WITH_ENV_FILE,
     Project,
@@ -20,7 +20,7 @@ from tests.e2e.test_quickstart import (
 from tests.fakes.upstream import FakeUpstream
 from tests.samples import DOCS_PAGES, samples
 
-NAMES = ("tool-calling", "structured-output", "vision", "limits")
+NAMES = ("models", "tool-calling", "structured-output", "vision", "limits")
 SAMPLES = {
     key: sample for name in NAMES for key, sample in samples(DOCS_PAGES / f"{name}.md").items()
 }
@@ -39,6 +39,12 @@ def project(
 ) -> Project:
     """A folder with a key, for a model inside the server and for one behind it."""
     return new_project(tmp_path, place, request.param, samples=SAMPLES)
+
+
+@pytest.fixture
+def models(place: Place, tmp_path: Path) -> Project:
+    """A folder for what asks about models and makes no request to any."""
+    return new_project(tmp_path, place, DEMO_MODEL, samples=SAMPLES)
 
 
 @pytest.fixture
@@ -140,9 +146,19 @@ def test_node_file(node_project: Project, upstream: FakeUpstream) -> None:
 
 
 def test_curl_rate_headers(project: Project, upstream: FakeUpstream) -> None:
-    """The plan of the tests has no limits; a key of its own has one."""
+    """For an account whose plan has limits, as that of a new one has."""
     upstream.answers("Hello.")
-    assert re.match(r"HTTP/1\.1 200", project.bash("curl-rate-headers"))
+    email = f"{project.model.replace('/', '-')}@example.com"
+    project.key = make_customer(project.place.served, email, "--plan", "free", "--credit", "1")
+    project.write(".env", f"SOLROUTER_API_KEY={project.key}\n")
+    printed = project.bash("curl-rate-headers")
+    assert re.match(r"HTTP/1\.1 200", printed)
+    told = set(re.findall(r"^(x-ratelimit-[a-z-]+): \w+", printed, re.MULTILINE))
+    assert told == {
+        f"x-ratelimit-{what}-{kind}"
+        for what in ("limit", "remaining", "reset")
+        for kind in ("requests", "tokens")
+    }
 
 
 def test_python_queue(project: Project, upstream: FakeUpstream) -> None:
@@ -150,6 +166,25 @@ def test_python_queue(project: Project, upstream: FakeUpstream) -> None:
     assert project.python(project.code("python-queue")) == "12 answers\n"
     if project.model == TINY_MODEL:
         assert upstream.requests == 12
+
+
+def test_curl_list_models(models: Project) -> None:
+    listed = json.loads(models.bash("curl-list-models"))
+    assert {DEMO_MODEL, TINY_MODEL} <= {model["id"] for model in listed["data"]}
+
+
+def test_curl_filter_models(models: Project) -> None:
+    found = json.loads(models.bash("curl-filter-models"))["data"]
+    assert found
+    assert all("tools" in model["supported_parameters"] for model in found)
+
+
+def test_curl_one_model(models: Project) -> None:
+    assert json.loads(models.bash("curl-one-model"))["id"] == "openai/gpt-4o-mini"
+
+
+def test_curl_model_endpoints(models: Project) -> None:
+    assert json.loads(models.bash("curl-model-endpoints"))["data"]["endpoints"]
 
 
 def test_every_sample_is_run_by_a_test_here() -> None:
