@@ -24,6 +24,7 @@ KEYS_OF_ALICE = 20
 AUDIT_EVENTS_PER_COMPLETION = 0.05
 PAYMENTS_PER_COMPLETION = 0.005
 OFFERS_USED_MAX = 60
+MODELS_OF_A_KEY = 3
 
 
 @dataclass(frozen=True)
@@ -194,7 +195,9 @@ def _add(connection: Connection, words: Words, rows: int, sizes: tuple[int, int]
     source = (
         f"{words.numbers.format(rows=rows)} AS counted"
         f" JOIN payers ON payers.place = n % {payers}"
-        f" JOIN servers ON servers.place = (n * 7 + n / {payers}) % {offers}"
+        # A key asks for a few models all its life, as a program does.
+        f" JOIN servers ON servers.place ="
+        f" (key * {MODELS_OF_A_KEY} + (n / {payers}) % {MODELS_OF_A_KEY}) % {offers}"
     )
     _copy(
         connection,
