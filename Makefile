@@ -8,7 +8,7 @@ DEVELOPMENT := SOLROUTER_ENV=$${SOLROUTER_ENV:-development}
 T ?= tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run dev test test-real mutants faults soak bench bench-pages bench-peers lighthouse check lint fix migration reset stream lock clean
+.PHONY: help setup setup-dev run dev test test-real mutants faults soak bench bench-pages bench-peers lighthouse check lint fix migration reset stream lock licences sbom audit clean
 
 help: ## List the tasks
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,7 +35,7 @@ reset: ## Forget the development database and its secret
 
 setup-dev: .venv/installed-dev .node/installed ## Install what the tests need too
 
-dev: setup-dev ## Serve with fake upstreams and a fake GitHub beside, reloading
+dev: setup-dev ## Serve with fake upstreams, GitHub and Stripe beside, reloading
 	@export $(DEVELOPMENT); $(BIN)/python -m tools.dev
 
 test: setup-dev ## Run the whole suite; make test T=tests/services for a part
@@ -70,7 +70,7 @@ lint: setup-dev ## Judge format, style, types and architecture
 	$(BIN)/python -m mypy
 	$(BIN)/lint-imports --no-cache
 
-check: lint test mutants test-real ## What CI runs
+check: lint test mutants test-real audit ## What CI runs
 
 fix: setup-dev ## Mend what a machine can mend
 	$(BIN)/python -m ruff format .
@@ -81,14 +81,25 @@ migration: setup-dev ## Draft the next migration: make migration N=0002 M="add o
 
 lock: ## Pin every requirements*.in with hashes (needs uv)
 	uv pip compile --quiet --generate-hashes --no-annotate --no-header --python-version 3.11 requirements.in -o requirements.txt
+	uv pip compile --quiet --generate-hashes --no-annotate --no-header --python-version 3.11 requirements-observe.in -o requirements-observe.txt
 	uv pip compile --quiet --generate-hashes --no-annotate --no-header --python-version 3.11 --no-strip-extras requirements-dev.in -o requirements-dev.txt
 	uv pip compile --quiet --generate-hashes --no-annotate --no-header --python-version 3.11 --no-deps requirements-real.in -o requirements-real.txt
 	uv pip compile --quiet --generate-hashes --no-annotate --no-header --python-version 3.11 requirements-bench.in -o requirements-bench.txt
 	uv pip compile --quiet --generate-hashes --no-annotate --no-header --python-version 3.11 requirements-fuzz.in -o requirements-fuzz.txt
 	uv pip compile --quiet --generate-hashes --no-annotate --no-header --python-version 3.11 requirements-stripe.in -o requirements-stripe.txt
+	uv pip compile --quiet --generate-hashes --no-annotate --no-header --python-version 3.11 requirements-supply.in -o requirements-supply.txt
+
+licences: setup-dev ## Write docs/licences.md: the licence of every package that the server needs
+	$(BIN)/python -m tools.licences
+
+sbom: .venv-supply/installed .venv-release/installed ## Write sbom.cdx.json: the server's packages as CycloneDX
+	.venv-supply/bin/cyclonedx-py environment --output-reproducible --spec-version 1.6 --output-file sbom.cdx.json .venv-release
+
+audit: .venv-supply/installed ## Ask for known weaknesses of the server's packages, where that can be asked
+	.venv-supply/bin/python -m tools.audit_packages requirements.txt
 
 clean: ## Remove everything that was installed or built
-	rm -rf .venv .venv-real .venv-fuzz .venv-stripe .node .bench-peers .lighthouse .mypy_cache .ruff_cache .pytest_cache htmlcov .coverage
+	rm -rf .venv .venv-real .venv-fuzz .venv-stripe .venv-supply .venv-release .node .bench-peers .lighthouse .mypy_cache .ruff_cache .pytest_cache htmlcov .coverage
 
 .venv/installed: requirements.txt
 	$(PYTHON) -m venv .venv
@@ -113,6 +124,17 @@ clean: ## Remove everything that was installed or built
 .venv-fuzz/installed: requirements-fuzz.txt
 	$(PYTHON) -m venv .venv-fuzz
 	.venv-fuzz/bin/python -m pip install $(PIP_OPTIONS) -r requirements-fuzz.txt
+	@touch $@
+
+.venv-supply/installed: requirements-supply.txt
+	$(PYTHON) -m venv .venv-supply
+	.venv-supply/bin/python -m pip install $(PIP_OPTIONS) -r requirements-supply.txt
+	@touch $@
+
+# Nothing but what a server has.
+.venv-release/installed: requirements.txt
+	$(PYTHON) -m venv --clear --without-pip .venv-release
+	$(PYTHON) -m pip --python .venv-release/bin/python install $(PIP_OPTIONS) -r requirements.txt
 	@touch $@
 
 .bench-peers/litellm/installed: requirements-bench.txt

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -55,6 +56,27 @@ def on_starting(server):
             "Set DATABASE_URL to a PostgreSQL database for more.",
             asked_workers,
         )
+
+
+def on_reload(server):
+    """On SQLite lets the worker that runs end before the next one starts; new requests wait.
+
+    On SIGHUP gunicorn would run both for a while, and two processes that checkpoint can corrupt the
+    file. On PostgreSQL that is as it should be: no request waits.
+    """
+    if not is_sqlite:
+        return
+    server.kill_workers(signal.SIGTERM)
+    _wait_for_workers(server, graceful_timeout)
+    server.kill_workers(signal.SIGKILL)
+    _wait_for_workers(server, graceful_timeout)
+
+
+def _wait_for_workers(server, within_s):
+    until_s = time.monotonic() + within_s
+    while server.WORKERS and time.monotonic() < until_s:
+        server.reap_workers()
+        time.sleep(0.1)
 
 
 def when_ready(server):

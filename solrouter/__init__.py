@@ -2,6 +2,7 @@
 together.
 """
 
+import importlib
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -10,11 +11,17 @@ from typing import Any
 from flask import Flask, Request, Response
 from werkzeug.routing import MapAdapter
 
-from solrouter import blueprints, cli, config, database, extensions, logs, secrets, tracebacks
+from solrouter import blueprints, config, database, extensions, logs, secrets, tracebacks
 from solrouter.blueprints import mounts, static_files
+from solrouter.config import UnsafeConfiguration
 from solrouter.services import housekeeping, startup
 
 ROOT = Path(__file__).resolve().parent.parent
+# What is watched from outside, by the setting that asks for it.
+OBSERVERS = {
+    "SENTRY_DSN": "solrouter.error_reports",
+    "OTEL_EXPORTER_OTLP_ENDPOINT": "solrouter.tracing",
+}
 
 
 class _App(Flask):
@@ -58,13 +65,35 @@ def create_app(environ: Mapping[str, str] | None = None, *, is_server: bool = Fa
 
     logs.init_app(app)
     secrets.init_app(app)
-    extensions.init_app(app, migrations=ROOT / "migrations")
+    extensions.init_app(app)
     database.init_app(app, is_command=not is_server)
     blueprints.init_app(app)
-    cli.init_app(app)
+    _observe(app)
     if is_server:
         _begin_serving(app)
+    else:
+        _add_commands(app)
     return app
+
+
+def _add_commands(app: Flask) -> None:
+    """The operator's commands. A server runs none, and what they need is a tenth of its memory."""
+    importlib.import_module("solrouter.cli").init_app(app, migrations=ROOT / "migrations")
+
+
+def _observe(app: Flask) -> None:
+    """Error reports and traces, where they are set up; elsewhere not even their code is read."""
+    for setting, module in OBSERVERS.items():
+        if not app.config[setting]:
+            continue
+        try:
+            observer = importlib.import_module(module)
+        except ModuleNotFoundError as error:
+            raise UnsafeConfiguration(
+                f"{setting} is set, and {error.name} is not installed. Run: pip install "
+                f"--require-hashes -r requirements-observe.txt (or unset {setting})."
+            ) from error
+        observer.init_app(app)
 
 
 def _begin_serving(app: Flask) -> None:

@@ -8,15 +8,21 @@ import secrets
 import socket
 import sys
 from functools import wraps
+from pathlib import Path
 from typing import Any
 
 import click
 from flask import Flask, current_app
 from flask.cli import AppGroup, with_appcontext
+from flask_migrate import Migrate
 from flask_migrate.cli import db as migration_commands
 
 from solrouter import money
+from solrouter.commands import backups as backup_commands
 from solrouter.commands import catalogue as catalogue_commands
+from solrouter.commands import clock as clock_commands
+from solrouter.commands import doctor as doctor_commands
+from solrouter.commands import history as history_commands
 from solrouter.commands import incidents as incident_commands
 from solrouter.commands import keys as key_commands
 from solrouter.commands import payments as payment_commands
@@ -24,6 +30,7 @@ from solrouter.commands import people as people_commands
 from solrouter.commands import root_secrets as root_secrets_commands
 from solrouter.commands import solana as solana_commands
 from solrouter.commands.basics import OPERATOR, USD, say, told, user_row
+from solrouter.extensions import db
 from solrouter.money import display_usd
 from solrouter.services import accounts, billing, catalogue, keys, payments, plans, second_factors
 
@@ -61,6 +68,7 @@ GROUPS = (
     ledger,
     *catalogue_commands.GROUPS,
     *payment_commands.GROUPS,
+    *history_commands.GROUPS,
     *incident_commands.GROUPS,
     *people_commands.GROUPS,
     *root_secrets_commands.GROUPS,
@@ -69,15 +77,22 @@ GROUPS = (
 users.add_command(people_commands.invite)
 users.add_command(people_commands.confirm)
 
-
 NO_LIMIT = -1
 
 
-def init_app(app: Flask) -> None:
+def init_app(app: Flask, *, migrations: Path) -> None:
     """Adds the commands, and teaches `flask db upgrade` to bring in the packaged catalogue."""
+    Migrate(app, db, directory=str(migrations))
     for group in GROUPS:
         app.cli.add_command(group)
-    app.cli.add_command(make_demo)
+    for command in (
+        backup_commands.backup,
+        backup_commands.restore,
+        clock_commands.clock,
+        doctor_commands.doctor,
+        make_demo,
+    ):
+        app.cli.add_command(command)
     _extend_upgrade()
 
 

@@ -38,6 +38,22 @@ def first_id_at(at: datetime) -> uuid.UUID:
     return uuid.UUID(int=int(at.timestamp() * 1000) << 80)
 
 
+def time_of(identifier: uuid.UUID) -> datetime:
+    """When an id was made: its milliseconds."""
+    return datetime.fromtimestamp((identifier.int >> 80) / 1000, UTC)
+
+
 def start_of_day(at: datetime) -> datetime:
     """Midnight before that instant, UTC."""
     return at.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def start_of_month(at: datetime) -> datetime:
+    """Midnight of the first of that month, UTC."""
+    return start_of_day(at).replace(day=1)
+
+
+def months_later(month: datetime, months: int) -> datetime:
+    """The first of a month so many months after the first of another, or before it."""
+    years, index = divmod(month.month - 1 + months, 12)
+    return month.replace(year=month.year + years, month=index + 1)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from email.utils import parseaddr
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,13 +20,14 @@ from dotenv import dotenv_values
 
 from solrouter import apps, base58
 from solrouter.base58 import NotBase58
-from solrouter.money import NotMoney, parse_usd
+from solrouter.money import AT_ONCE_NANOS_MAX, NotMoney, display_usd, parse_usd
 from solrouter.rpc_endpoint import RpcEndpoint
 from solrouter.smtp_address import SmtpServer
 from solrouter.solana_clusters import Cluster
 
 SECRET_KEY_BYTES_MIN = 32
 TOKEN_CHARACTERS_MIN = 16
+PASSWORD_CHARACTERS_MIN = 8
 # Heroku's router gives up after 30 s without a byte.
 HEROKU_FIRST_BYTE_S = 25.0
 ENVIRONMENTS = ("production", "development", "test")
@@ -37,6 +39,13 @@ PLATFORM_HOST_VARIABLES = (
     "HEROKU_APP_DEFAULT_DOMAIN_NAME",
     "FLY_APP_NAME",
 )
+# By what each platform makes itself known to the programs that it runs.
+PLATFORMS = {
+    "DYNO": "Heroku",
+    "RENDER": "Render",
+    "RAILWAY_PROJECT_ID": "Railway",
+    "FLY_APP_NAME": "Fly.io",
+}
 
 
 class UnsafeConfiguration(Exception):
@@ -99,6 +108,13 @@ def percent(value: str) -> Decimal:
     return number
 
 
+def share(value: str) -> float:
+    number = float(value.strip())
+    if not 0 <= number <= 1:
+        raise ValueError("must be between 0 and 1")
+    return number
+
+
 def webhook_secrets(value: str) -> tuple[str, ...]:
     found = names(value)
     if not all(secret.startswith("whsec_") for secret in found):
@@ -131,6 +147,17 @@ def optional_or_required(value: str) -> str:
     return lowered
 
 
+def log_format(value: str) -> str:
+    lowered = value.strip().lower()
+    if lowered not in ("text", "json"):
+        raise ValueError("use text or json")
+    return lowered
+
+
+def networks(value: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    return tuple(ip_network(name) for name in names(value))
+
+
 def signup(value: str) -> str:
     lowered = value.strip().lower()
     if lowered not in SIGNUPS:
@@ -148,6 +175,19 @@ def sender(value: str) -> str:
     if trimmed and (address.count("@") != 1 or not trimmed.isprintable()):
         raise ValueError("must look like SolRouter <hello@example.com>")
     return trimmed
+
+
+def email_address(value: str) -> str:
+    trimmed = value.strip().lower()
+    if trimmed and (trimmed.count("@") != 1 or parseaddr(trimmed)[1] != trimmed):
+        raise ValueError("must look like you@example.com")
+    return trimmed
+
+
+def first_password(value: str) -> str:
+    if value and len(value) < PASSWORD_CHARACTERS_MIN:
+        raise ValueError(f"use at least {PASSWORD_CHARACTERS_MIN} characters")
+    return value
 
 
 def solana_address(value: str) -> str:
@@ -181,6 +221,11 @@ def at_least(value: str, least: int) -> int:
     if number < least:
         raise ValueError(f"must be {least} or more")
     return number
+
+
+def months_kept(value: str) -> int:
+    # An account's failures are judged by its last thirty days, a budget by its current month.
+    return at_least(value, 3) if whole(value) else 0
 
 
 def base_url(value: str) -> str:
@@ -311,6 +356,86 @@ SETTINGS: tuple[Setting, ...] = (
         "Unset: `/metrics` answers 404.",
         "Server",
         secret=True,
+    ),
+    # — what operators see
+    Setting(
+        "SOLROUTER_LOG_FORMAT",
+        "text",
+        log_format,
+        "`text`: a line for people. `json`: one JSON object a line, for programs that gather logs.",
+        "Observing",
+    ),
+    Setting(
+        "SOLROUTER_ALERT_ERROR_PERCENT",
+        "5",
+        percent,
+        "Operators are alerted when so many of a hundred API requests of the last ten minutes "
+        "failed through no fault of their caller.",
+        "Observing",
+    ),
+    Setting(
+        "SENTRY_DSN",
+        "",
+        text,
+        "Where Sentry takes error reports: what failed where in the code, without messages, "
+        "bodies, headers and values. Needs `requirements-observe.txt`. Unset: no reports.",
+        "Observing",
+        secret=True,
+    ),
+    Setting(
+        "SENTRY_ENVIRONMENT",
+        "",
+        text,
+        "What Sentry calls this server, such as `staging`. Unset: the value of `SOLROUTER_ENV`.",
+        "Observing",
+    ),
+    Setting(
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "",
+        base_url,
+        "Where an OpenTelemetry collector takes traces by OTLP over HTTP, such as "
+        "`http://localhost:4318`. Needs `requirements-observe.txt`. Unset: no traces.",
+        "Observing",
+    ),
+    Setting(
+        "OTEL_EXPORTER_OTLP_HEADERS",
+        "",
+        text,
+        "Headers for the collector, such as `api-key=…`, separated by commas.",
+        "Observing",
+        secret=True,
+    ),
+    Setting("OTEL_SERVICE_NAME", "solrouter", text, "What traces call this server.", "Observing"),
+    Setting(
+        "OTEL_TRACES_SAMPLER_ARG",
+        "1",
+        share,
+        "The share of requests that are traced, from 0 to 1. A caller's own `traceparent` decides "
+        "for its requests.",
+        "Observing",
+    ),
+    Setting(
+        "SOLROUTER_WEBHOOK_NETWORKS",
+        "",
+        networks,
+        "Networks, such as `10.0.0.0/8`, that the operators' own alert webhooks may lead into; "
+        "then on any port. Customers' webhooks go to public addresses alone.",
+        "Observing",
+    ),
+    Setting(
+        "SOLROUTER_WEBHOOK_FAILING_DAYS",
+        "5",
+        positive,
+        "A webhook that has failed for so many days is turned off, and its people are told.",
+        "Observing",
+    ),
+    Setting(
+        "SOLROUTER_CATALOGUE_URL",
+        "",
+        text,
+        "A catalogue, as a URL or a file, that the server brings its own to once a day. A change "
+        "that is hard to believe waits for an operator. Unset: the packaged one, at each upgrade.",
+        "Observing",
     ),
     # — the database
     Setting(
@@ -695,6 +820,23 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     # — accounts
     Setting(
+        "SOLROUTER_OPERATOR_EMAIL",
+        "",
+        email_address,
+        "Who becomes the operator at the first start, while there is none. Without a password for "
+        "them the log has a link, good for one use and a day, to set it.",
+        "Accounts",
+    ),
+    Setting(
+        "SOLROUTER_OPERATOR_PASSWORD",
+        "",
+        first_password,
+        "The first operator's password, at least 8 characters. It is used once: take it out again "
+        "after the first start.",
+        "Accounts",
+        secret=True,
+    ),
+    Setting(
         "SOLROUTER_SIGNUP",
         "open",
         signup,
@@ -759,6 +901,14 @@ SETTINGS: tuple[Setting, ...] = (
         whole,
         "How many days an account that asks for it may have its prompts and answers kept, at most. "
         "0: nobody's are kept, and what was is deleted.",
+        "Accounts",
+    ),
+    Setting(
+        "SOLROUTER_RECEIPTS_MONTHS",
+        "0",
+        months_kept,
+        "For how many whole months before the current one the receipts of requests are kept, 3 or "
+        "more. Charges stay in the ledger and in the sums by day. 0: receipts are kept for ever.",
         "Accounts",
     ),
     Setting(
@@ -916,6 +1066,7 @@ def read_environment(root: Path) -> dict[str, str]:
 def load(environ: Mapping[str, str], *, instance_path: Path) -> dict[str, Any]:
     """Flask's configuration from the environment. Raises UnsafeConfiguration."""
     config: dict[str, Any] = {s.name: _parsed(s, environ) for s in SETTINGS}
+    config["PLATFORM"] = next((PLATFORMS[name] for name in PLATFORMS if environ.get(name)), "")
     _refuse_forgetful_disk(config)
     config["DATABASE_URL"] = database_url(config["DATABASE_URL"], instance_path=instance_path)
     config["IS_SQLITE"] = config["DATABASE_URL"].startswith("sqlite:")
@@ -964,10 +1115,18 @@ def _parsed(setting: Setting, environ: Mapping[str, str]) -> Any:
 
 
 def _refuse_forgetful_disk(config: Mapping[str, Any]) -> None:
-    if config["DYNO"] and not config["DATABASE_URL"]:
+    if config["DATABASE_URL"] or not config["PLATFORM"]:
+        return
+    if config["DYNO"]:
         raise UnsafeConfiguration(
             "DATABASE_URL is not set, and a Heroku dyno's disk forgets everything at each restart, "
             "the ledger too. Add a PostgreSQL database: heroku addons:create heroku-postgresql"
+        )
+    if not config["SOLROUTER_INSTANCE_PATH"]:
+        raise UnsafeConfiguration(
+            f"DATABASE_URL is not set, and {config['PLATFORM']} forgets files with each deploy, "
+            "the ledger too. Add a PostgreSQL database and set DATABASE_URL to it; or mount a "
+            "volume and set SOLROUTER_INSTANCE_PATH to where it is."
         )
 
 
@@ -1069,6 +1228,11 @@ def _refuse_impossible_top_ups(config: Mapping[str, Any]) -> None:
     if config["SOLROUTER_TOP_UP_MIN"] > config["SOLROUTER_TOP_UP_MAX"]:
         raise UnsafeConfiguration(
             "SOLROUTER_TOP_UP_MIN is more than SOLROUTER_TOP_UP_MAX, so nobody could pay."
+        )
+    if config["SOLROUTER_TOP_UP_MAX"] > AT_ONCE_NANOS_MAX:
+        raise UnsafeConfiguration(
+            f"SOLROUTER_TOP_UP_MAX is more than {display_usd(AT_ONCE_NANOS_MAX)}, the most that "
+            "comes in at once."
         )
 
 

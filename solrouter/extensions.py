@@ -1,10 +1,7 @@
 """Extensions, made here unbound and bound in create_app. Nothing here knows the app."""
 
-from pathlib import Path
-
 from flask import Flask
 from flask_login import LoginManager
-from flask_migrate import Migrate
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import MetaData
 from sqlalchemy.orm import DeclarativeBase
@@ -26,16 +23,14 @@ class Base(DeclarativeBase):
 
 
 db = SQLAlchemy(model_class=Base, disable_autonaming=True)
-migrate = Migrate()
 login_manager = LoginManager()
 
 
-def init_app(app: Flask, *, migrations: Path) -> None:
+def init_app(app: Flask) -> None:
     """Binds every extension to the app."""
     db.init_app(app)
     # What it would do at the end of each request is for sessions of the ORM, which nobody opens.
     app.teardown_appcontext_funcs.clear()
-    migrate.init_app(app, db, directory=str(migrations))
     login_manager.init_app(app)
     # Nor do we ask to be remembered by a cookie other than our own (blueprints/sessions.py).
     app.after_request_funcs.clear()

@@ -1,5 +1,7 @@
 """Logging: one line an event to standard error, with ids and never with content or secrets.
 
+Lines are text, or with `SOLROUTER_LOG_FORMAT=json` JSON objects, for programs that gather logs.
+
 A filter on the way out blanks whatever is, or looks like, a credential, for the day somebody
 forgets; in gunicorn's own lines too, which would also repeat what a broken request said.
 """
@@ -8,11 +10,12 @@ import logging
 import re
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 from urllib.parse import quote
 
+import orjson
 from flask import Flask
 
 from solrouter import config, redaction
@@ -37,6 +40,37 @@ class Redaction(logging.Formatter):
 
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802 (the base's)
         return _stamped(int(record.created), int(record.msecs))
+
+
+class JsonRedaction(Redaction):
+    """The same as one JSON object: `at`, `level`, `logger`, `message` and, of a fault, `error`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        at = _stamped(int(record.created), int(record.msecs))
+        facts = {"at": at, "level": record.levelname, "logger": record.name}
+        facts["message"] = redaction.redacted(self._message(record))
+        if record.exc_info:
+            facts["error"] = redaction.redacted(self.formatException(record.exc_info))
+        return orjson.dumps(facts).decode()
+
+    def _message(self, record: logging.LogRecord) -> str:
+        return record.getMessage()
+
+
+class _Form:
+    """How this process writes its lines."""
+
+    is_json = False
+
+
+def are_json() -> bool:
+    """Whether lines are JSON objects."""
+    return _Form.is_json
+
+
+def formatter() -> Redaction:
+    """What writes a record in the form of this process."""
+    return JsonRedaction(LINE) if _Form.is_json else Redaction(LINE)
 
 
 class _Second:
@@ -65,6 +99,15 @@ def tell(log: logging.Logger, message: str, *, is_ours: bool) -> None:
             sys.stderr.write(line if is_ours else redaction.redacted(line))
 
 
+def tell_facts(log: logging.Logger, facts: Mapping[str, Any], *, is_ours: bool) -> None:
+    """`tell` where lines are JSON: each fact is a field of its own."""
+    if log.isEnabledFor(logging.INFO):
+        at = _stamped(*divmod(time.time_ns() // 1_000_000, 1000))
+        line = orjson.dumps({"at": at, "level": "INFO", "logger": log.name, **facts}).decode()
+        with suppress(OSError, ValueError):
+            sys.stderr.write(f"{line if is_ours else redaction.redacted(line)}\n")
+
+
 class ServersRedaction(Redaction):
     """gunicorn's own lines in its own form, without what a stranger has sent."""
 
@@ -73,10 +116,21 @@ class ServersRedaction(Redaction):
         self._own = own or logging.Formatter(LINE)
 
     def format(self, record: logging.LogRecord) -> str:
-        text = self._own.format(record)
-        for pattern, kept in QUOTED:
-            text = pattern.sub(kept, text, count=1)
-        return redaction.redacted(text)
+        return redaction.redacted(_unquoted(self._own.format(record)))
+
+
+class ServersJsonRedaction(JsonRedaction):
+    """The same as JSON."""
+
+    def _message(self, record: logging.LogRecord) -> str:
+        return _unquoted(super()._message(record))
+
+
+def _unquoted(text: str) -> str:
+    """A line of gunicorn's without what it quotes."""
+    for pattern, kept in QUOTED:
+        text = pattern.sub(kept, text, count=1)
+    return text
 
 
 def init_app(app: Flask) -> None:
@@ -84,6 +138,7 @@ def init_app(app: Flask) -> None:
     for setting in config.SETTINGS:
         if setting.secret:
             redaction.remember(*_texts(app.config[setting.name]))
+    _Form.is_json = app.config["SOLROUTER_LOG_FORMAT"] == "json"
     root = logging.getLogger("solrouter")
     # What no line tells need not be found out for each of them; gunicorn's tell the process.
     # https://docs.python.org/3/howto/logging.html#optimization
@@ -92,10 +147,10 @@ def init_app(app: Flask) -> None:
     # A line that cannot be written would be told as it is, with all that it was to tell.
     logging.raiseExceptions = app.config["SOLROUTER_ENV"] != "production"
     if not root.handlers:
-        handler = logging.StreamHandler(sys.stderr)
-        handler.setFormatter(Redaction(LINE))
-        root.addHandler(handler)
+        root.addHandler(logging.StreamHandler(sys.stderr))
         root.propagate = False
+    for handler in root.handlers:
+        handler.setFormatter(formatter())
     root.setLevel(logging.WARNING if app.config["SOLROUTER_ENV"] == "test" else logging.INFO)
     _redact_others()
 
@@ -112,7 +167,9 @@ def _texts(secret: Any) -> Sequence[str | None]:
 def _redact_others() -> None:
     """The same for the server's log, and for libraries' warnings that nobody else takes."""
     for handler in logging.getLogger("gunicorn.error").handlers:
-        if not isinstance(handler.formatter, ServersRedaction):
+        if _Form.is_json:
+            handler.setFormatter(ServersJsonRedaction(LINE))
+        elif not isinstance(handler.formatter, ServersRedaction):
             handler.setFormatter(ServersRedaction(handler.formatter))
     if logging.lastResort is not None:
-        logging.lastResort.setFormatter(Redaction(LINE))
+        logging.lastResort.setFormatter(formatter())

@@ -4,6 +4,7 @@ A price is integer nanodollars per 1,000,000 units, exact to 10⁻¹⁵ USD a to
 docs/adr/0002-money-in-nanodollars.md.
 """
 
+import re
 from decimal import Decimal, InvalidOperation
 from typing import NewType
 
@@ -12,8 +13,12 @@ Nanos = NewType("Nanos", int)
 NANOS_PER_USD = 1_000_000_000
 UNITS_PER_PRICE = 1_000_000
 NANOS_MAX = 2**63 - 1
+# The most that comes in at once: sums of thousands of them still fit into 64 bits, past which
+# SQLite would go on with floats.
+AT_ONCE_NANOS_MAX = 1_000_000 * NANOS_PER_USD
 # What decimal arithmetic keeps without rounding.
 DIGITS_MAX = 28
+THOUSANDS = re.compile(r"[+-]?[0-9]{1,3}(,[0-9]{3})+(\.[0-9]*)?")
 
 
 class NotMoney(ValueError):
@@ -23,9 +28,14 @@ class NotMoney(ValueError):
 def parse_usd(text: str) -> Nanos:
     """Nanodollars of a decimal USD text such as `5`, `$0.15` or `1,000.50`.
 
-    Raises NotMoney for anything else, and for a fraction finer than a nanodollar.
+    Raises NotMoney for anything else, and for a fraction finer than a nanodollar. A comma stands
+    between thousands alone: who writes `5,50` for five and a half must not pay 550.
     """
-    cleaned = text.strip().removeprefix("$").replace(",", "").replace("_", "")
+    cleaned = text.strip().removeprefix("$").replace("_", "")
+    if "," in cleaned:
+        if not THOUSANDS.fullmatch(cleaned):
+            raise NotMoney(f"{text:.40} has a comma that is not between thousands")
+        cleaned = cleaned.replace(",", "")
     try:
         amount = Decimal(cleaned)
     except InvalidOperation:

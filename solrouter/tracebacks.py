@@ -8,14 +8,13 @@ of them write here. The hub may not wait for a lock, so this is a formatter and 
 import logging
 import sys
 import threading
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
 from gevent.hub import Hub
 
 from solrouter import logs
-
-_formatter = logs.Redaction(logs.LINE)
 
 
 def take_over() -> None:
@@ -54,6 +53,17 @@ def _of_hub(
     _tell(where if known else f"{where} ({kind})", known, traceback)
 
 
+def report_to(reporter: Callable[[BaseException], None]) -> None:
+    """From now on uncaught exceptions are given to the reporter, too."""
+    _Reports.reporter = reporter
+
+
+class _Reports:
+    """Who is given what nobody caught, beside the log."""
+
+    reporter: Callable[[BaseException], None] | None = None
+
+
 def _tell(where: str, error: BaseException | None, traceback: TracebackType | None) -> None:
     facts = (type(error), error, traceback) if error is not None else None
     record = logging.LogRecord(
@@ -61,4 +71,6 @@ def _tell(where: str, error: BaseException | None, traceback: TracebackType | No
     )
     if sys.stderr is not None:
         # In one piece, so that two at once do not mix.
-        sys.stderr.write(_formatter.format(record) + "\n")
+        sys.stderr.write(logs.formatter().format(record) + "\n")
+    if error is not None and _Reports.reporter is not None:
+        _Reports.reporter(error)

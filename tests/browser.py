@@ -71,6 +71,12 @@ class Page:
         assert found, f"nothing has the id {identifier}"
         return found[0]
 
+    def by_name(self, name: str) -> str:
+        """The value of the field with this name."""
+        found = [field.get("value", "") for field in self.all("input") if field.get("name") == name]
+        assert found, f"no field is called {name}"
+        return found[0]
+
     @property
     def is_whole(self) -> bool:
         """Whether this is a page and not a fragment."""

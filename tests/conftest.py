@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psycopg
@@ -85,16 +85,27 @@ def postgresql_template(tmp_path_factory: pytest.TempPathFactory) -> Iterator[st
 
 
 @pytest.fixture
-def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
+def sqlite_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """An SQLite database for one test."""
-    path = tmp_path / "test.sqlite3"
-    shutil.copy(sqlite_template, path)
-    return f"sqlite:///{path}"
+    with fresh_database(request, "sqlite", tmp_path) as url:
+        yield url
 
 
 @pytest.fixture
-def postgresql_url(request: pytest.FixtureRequest) -> Iterator[str]:
+def postgresql_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """A PostgreSQL database for one test."""
+    with fresh_database(request, "postgresql", tmp_path) as url:
+        yield url
+
+
+@contextmanager
+def fresh_database(request: pytest.FixtureRequest, kind: str, folder: Path) -> Iterator[str]:
+    """A migrated database of this kind, and nobody else's; a PostgreSQL one goes afterwards."""
+    if kind == "sqlite":
+        path = folder / "test.sqlite3"
+        shutil.copy(request.getfixturevalue("sqlite_template"), path)
+        yield f"sqlite:///{path}"
+        return
     require("PostgreSQL", _postgresql_answers())
     template = request.getfixturevalue("postgresql_template")
     name = f"solrouter_test_{uuid.uuid4().hex[:12]}"

@@ -63,12 +63,14 @@ class Served:
             return self.process.wait()
 
 
-def start(settings: Mapping[str, str], *, ready_s: float = READY_S) -> Served:
-    """Starts a server on a free port and waits until it answers `GET /healthz`."""
-    port = free_port()
-    environ = {**_bare_environment(), **settings, "PORT": str(port), "SOLROUTER_BIND": "127.0.0.1"}
+def start(
+    settings: Mapping[str, str], *, ready_s: float = READY_S, port: int | None = None
+) -> Served:
+    """Starts a server, on a free port unless named, and waits until it answers `GET /healthz`."""
+    port = port or free_port()
+    environ = {**bare_environment(), **settings, "PORT": str(port), "SOLROUTER_BIND": "127.0.0.1"}
     log_path = Path(settings["SOLROUTER_INSTANCE_PATH"]) / f"server-{port}.log"
-    with log_path.open("wb") as log:
+    with log_path.open("ab") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "gunicorn", "wsgi:app"],
             cwd=ROOT,
@@ -94,7 +96,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _bare_environment() -> dict[str, str]:
+def bare_environment() -> dict[str, str]:
     """What a process needs of ours, and none of the settings that somebody's shell may carry."""
     kept = ("PATH", "HOME", "LANG", "VIRTUAL_ENV", "TMPDIR")
     return {name: os.environ[name] for name in kept if name in os.environ}

@@ -1,7 +1,8 @@
-"""`make dev`: the server, reloading, with fake upstreams and a fake GitHub beside it.
+"""`make dev`: the server, reloading, with fake upstreams, a fake GitHub and a fake Stripe.
 
 So nobody needs a key to work: `fake/openai`, `fake/anthropic` and `fake/google` answer over real
-sockets, and “Continue with GitHub” signs in a made-up person. The fakes can be told to fail, see
+sockets, “Continue with GitHub” signs in a made-up person, and cards are paid on a page that takes
+no money; the fake Stripe sends its webhooks by itself. The fakes can be told to fail, see
 tests/fakes/upstream.
 """
 
@@ -14,18 +15,26 @@ from flask.testing import FlaskCliRunner
 
 from solrouter import create_app
 from tests.fakes.github import CLIENT_ID, CLIENT_SECRET, FakeGitHub
+from tests.fakes.stripe import FakeStripe
 from tests.fakes.upstream import FakeUpstream
 
 ROOT = Path(__file__).resolve().parent.parent
-UPSTREAM_PORT, GITHUB_PORT = 8901, 8902
+UPSTREAM_PORT, GITHUB_PORT, STRIPE_PORT = 8901, 8902, 8903
 DIALECTS = ("openai", "anthropic", "google")
 
 
 def main() -> int:
     """Runs until interrupted; returns the server's exit code."""
-    with FakeUpstream(port=UPSTREAM_PORT) as upstream, FakeGitHub(port=GITHUB_PORT) as github:
+    with (
+        FakeUpstream(port=UPSTREAM_PORT) as upstream,
+        FakeGitHub(port=GITHUB_PORT) as github,
+        FakeStripe(port=STRIPE_PORT) as stripe,
+    ):
+        stripe.webhook_url = f"http://127.0.0.1:{os.environ.get('PORT', '8000')}/webhooks/stripe"
+        stripe.tells = True
         environ = {
             **os.environ,
+            **stripe.settings(),
             "GITHUB_CLIENT_ID": CLIENT_ID,
             "GITHUB_CLIENT_SECRET": CLIENT_SECRET,
             "SOLROUTER_GITHUB_URL": github.url,

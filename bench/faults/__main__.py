@@ -7,14 +7,21 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench.faults import kill, leave, outage, overspend, receipts
+from bench.faults import kill, leave, outage, overspend, receipts, restore, rolling
 from bench.faults.databases import POSTGRESQL, SQLITE, Databases, postgresql_programs
+from bench.faults.front import nginx_program
 from bench.faults.place import Stage
 from bench.faults.report import Report
 from bench.faults.upstream import Upstream
 
-ON_EACH = {"overspend": overspend, "receipts": receipts, "leave": leave, "kill": kill}
-OUTAGE = "outage"
+ON_EACH = {
+    "overspend": overspend,
+    "receipts": receipts,
+    "leave": leave,
+    "kill": kill,
+    "restore": restore,
+}
+OUTAGE, ROLLING, MACHINES = "outage", "rolling", "machines"
 
 
 def main() -> int:
@@ -36,6 +43,8 @@ def main() -> int:
                 _on_each(report, databases, kind, folder, options)
         if POSTGRESQL in kinds and options.only in (None, OUTAGE):
             _outage(report, databases, folder, is_short=options.short)
+        if POSTGRESQL in kinds:
+            _behind_nginx(report, databases, folder, options)
     took_s = time.monotonic() - began_s
     sys.stdout.write(
         f"\n{report.passed} checks held, {len(report.failed)} failed, in {took_s:.0f} s\n"
@@ -64,10 +73,29 @@ def _outage(report: Report, databases: Databases, folder: Path, *, is_short: boo
         outage.run(report, stage, outage.SHORT if is_short else outage.LONG)
 
 
+def _behind_nginx(
+    report: Report, databases: Databases, folder: Path, options: argparse.Namespace
+) -> None:
+    """Two machines on one database: their limits together, and one restarted after the other."""
+    checks = {MACHINES: overspend, ROLLING: rolling}
+    wanted = [name for name in checks if options.only in (None, name)]
+    if wanted and nginx_program() is None:
+        report.begin(wanted[0])
+        report.check(False, "nginx is on this machine", "it is not: apt-get install nginx-light")
+        return
+    for name in wanted:
+        module = checks[name]
+        with Upstream.start() as upstream:
+            stage = Stage(databases, POSTGRESQL, upstream, folder, workers_max=2, machines=2)
+            module.run(report, stage, module.SHORT if options.short else module.LONG)
+
+
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.faults", description=__doc__)
     parser.add_argument("--short", action="store_true", help="a minute instead of many")
-    parser.add_argument("--only", choices=[*ON_EACH, OUTAGE], help="one check alone")
+    parser.add_argument(
+        "--only", choices=[*ON_EACH, OUTAGE, MACHINES, ROLLING], help="one check alone"
+    )
     parser.add_argument("--database", choices=[SQLITE, POSTGRESQL, "both"], default="both")
     return parser.parse_args()
 

@@ -40,7 +40,8 @@ SHORT = Size(requests=320, affordable=60, limited=40)
 def run(report: Report, stage: Stage, size: Size) -> None:
     """Both halves on one server: one worker on SQLite, four on PostgreSQL."""
     kind, workers = stage.kind, stage.workers
-    report.begin(f"overspend, {kind}, {workers} worker{'s' * (workers > 1)}")
+    machines = f" on each of {stage.machines} machines" if stage.machines > 1 else ""
+    report.begin(f"overspend, {kind}, {workers} worker{'s' * (workers > 1)}{machines}")
     customers = (
         Customer(ALICE, credit="0.000000001"),
         Customer(PROBE),

@@ -14,6 +14,7 @@ from typing import Any
 from bench.faults.books import Books
 from bench.faults.client import Caller
 from bench.faults.databases import SQLITE, Databases, settings
+from bench.faults.front import Front
 from bench.faults.upstream import Upstream
 from solrouter import create_app, database
 from solrouter.models import Plan
@@ -61,6 +62,8 @@ class Stage:
     upstream: Upstream
     folder: Path
     workers_max: int = 4
+    # How many process groups run, each as a machine of its own; nginx is in front of several.
+    machines: int = 1
 
     @property
     def workers(self) -> int:
@@ -79,27 +82,47 @@ class Place:
     keys: dict[str, str]
     account_ids: dict[str, int]
     books: Books
+    machines: int = 1
     served: Served | None = None
+    # The machines beside the first, and nginx in front of all.
+    others: list[Served] = field(default_factory=list)
+    front: Front | None = None
 
     def start(self) -> Served:
-        """Starts a server; the one before must have ended."""
-        self.served = serving.start(self.settings, ready_s=READY_S)
-        # The first worker answers while the others are still on their way.
-        wanted = 1 if self.url.startswith("sqlite") else int(self.settings["WEB_CONCURRENCY"])
-        ready_s = until(lambda: self._leases() == wanted, READY_S)
-        assert ready_s is not None, f"{wanted} workers did not start:\n{self.served.log[-2000:]}"
+        """Starts the servers; those before must have ended."""
+        self.served = self._started()
+        self.others = [self._started() for _ in range(self.machines - 1)]
+        if self.others:
+            self.front = Front(self.folder, [self.served.port, *(one.port for one in self.others)])
         return self.served
 
-    def _leases(self) -> int:
-        """How many of the server's workers have told the database that they live."""
+    def restart(self, machine: Served) -> Served:
+        """Starts one of several machines again, where it was; it must have ended."""
+        again = self._started(machine.port)
+        if machine is self.served:
+            self.served = again
+        else:
+            self.others[self.others.index(machine)] = again
+        return again
+
+    def _started(self, port: int | None = None) -> Served:
+        served = serving.start(self.settings, ready_s=READY_S, port=port)
+        # The first worker answers while the others are still on their way.
+        wanted = 1 if self.url.startswith("sqlite") else int(self.settings["WEB_CONCURRENCY"])
+        ready_s = until(lambda: self._leases(served) == wanted, READY_S)
+        assert ready_s is not None, f"{wanted} workers did not start:\n{served.log[-2000:]}"
+        return served
+
+    def _leases(self, served: Served) -> int:
+        """How many of a server's workers have told the database that they live."""
         names = [str(row[0]) for row in self.books.rows("SELECT id FROM workers")]
-        return sum(any(f"-{pid}-" in name for name in names) for pid in self.workers())
+        return sum(any(f"-{pid}-" in name for name in names) for pid in _workers_of(served))
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """Where it listens; with several machines, nginx."""
         assert self.served is not None
-        return self.served.port
+        return self.served.port if self.front is None else self.front.port
 
     def caller(self, email: str = "alice@example.com") -> Caller:
         """Somebody who calls as this customer."""
@@ -118,17 +141,18 @@ class Place:
         return result.exit_code, result.output.strip()[-300:]
 
     def workers(self) -> list[int]:
-        """The process ids of the server's workers."""
+        """The process ids of the workers of the first server."""
         assert self.served is not None
-        pid = self.served.process.pid
-        return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        return _workers_of(self.served)
 
     def kill_all(self) -> None:
-        """kill −9 for the server and its workers, at one stroke as far as that is possible."""
+        """kill −9 for servers and workers, at one stroke as far as that is possible."""
         assert self.served is not None
-        for pid in (self.served.process.pid, *self.workers()):
+        running = [one for one in (self.served, *self.others) if one.process.poll() is None]
+        for pid in [pid for one in running for pid in (one.process.pid, *_workers_of(one))]:
             os.kill(pid, signal.SIGKILL)
-        self.served.process.wait()
+        for one in running:
+            one.process.wait()
 
 
 @contextmanager
@@ -148,18 +172,21 @@ def open_place(
     keys, account_ids = _furnish(environ, upstream, customers, terms, requests_per_minute)
     for one in terms:
         upstream.plays(one.name, **one.script)
-    place = Place(url, stage.folder, upstream, environ, keys, account_ids, Books(url))
+    books = Books(url)
+    place = Place(url, stage.folder, upstream, environ, keys, account_ids, books, stage.machines)
     place.start()
     try:
         yield place
     finally:
         assert place.served is not None
-        if (code := place.served.process.poll()) is None:
-            place.kill_all()
-        elif code != 0:
-            sys.stderr.write("       the server had ended by itself:\n" + place.served.log[-3000:])
-        for line in _faults_told(place.served.log):
-            sys.stderr.write(f"       the server's log: {line}\n")
+        if place.front is not None:
+            place.front.stop()
+        for served in (place.served, *place.others):
+            if served.process.poll() not in (None, 0):
+                sys.stderr.write("       a server had ended by itself:\n" + served.log[-3000:])
+            for line in _faults_told(served.log):
+                sys.stderr.write(f"       the server's log: {line}\n")
+        place.kill_all()
 
 
 def _furnish(
@@ -190,6 +217,11 @@ def _furnish(
         database.current().close()
     keys = {person.email: person.key_text for person in people}
     return keys, {person.email: person.account_id for person in people}
+
+
+def _workers_of(served: Served) -> list[int]:
+    pid = served.process.pid
+    return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def _faults_told(log: str) -> list[str]:

@@ -3,7 +3,9 @@
     make bench                            all questions, three rounds, some minutes; writes docs/
     make bench B="--short"                about a minute, to see that it works; writes var/bench/
     make bench B="--only plain --targets floor solrouter-sqlite direct"
-    make bench B="--growth"               as workers, history and customers grow, too
+    make bench B="--growth full"          as workers, history and customers grow: alone, half an
+                                          hour; its table takes the place of the page's former one
+    make bench B="--growth"               the same, smaller, some minutes
     make bench-peers                      installs LiteLLM's proxy and Portkey into .bench-peers/
 
 Needs Linux, two cores and `make setup-dev`; no root, nothing else. PostgreSQL

@@ -41,18 +41,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
             shapes = tuple(dict.fromkeys(one.shape for one in SIZES[options.size]))
             around = Surroundings(port, folder, shapes, core)
             with Databases(folder) as databases:
+                if options.growth is not None:
+                    return _grow(options, around, databases, pid)
                 found, missing = targets(around, databases, names, options.customers)
                 for missed, why in missing.items():
                     say(f"missing: {missed}: {why}")
                 run = Run(found, scenarios, pid)
                 try:
                     run.rounds(options.rounds)
-                    rows = _growth(options, around, databases, pid)
-                    result = result_of(run, missing, rows, size=options.size, rounds=options.rounds)
+                    result = result_of(run, missing, size=options.size, rounds=options.rounds)
                 finally:
                     clean(found)
     finally:
         os.sched_setaffinity(0, before)
+    # Growth is measured apart and seldom; its last figures stay.
+    kept = ("growth", "growth_made")
+    former = page.former(_folder(options))
+    result |= {name: former[name] for name in kept if name in former}
     path = page.write(_folder(options), result, scenarios)
     sys.stdout.write(Table(result["targets"], result["medians"]).markdown())
     say(f"\nwritten: {path}")
@@ -62,16 +67,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if wrong else 0
 
 
-def _growth(
-    options: argparse.Namespace, around: Surroundings, databases: Databases, pid: int
-) -> list[dict[str, object]]:
-    if options.growth is None:
-        return []
+def _grow(options: argparse.Namespace, around: Surroundings, databases: Databases, pid: int) -> int:
+    """Measures growth alone, and puts its table in place of the page's former one."""
     plain = next(one for one in SIZES[options.size] if one.name == PLAIN)
     steps = growth.steps(growth.kinds_of(options.database), full=options.growth == "full")
     folder = around.folder / "growth"
     folder.mkdir()
-    return growth.run(replace(around, folder=folder), databases, plain, pid, steps)
+    rows = []
+    for row in growth.run(replace(around, folder=folder), databases, plain, pid, steps):
+        rows.append(row)
+        path = page.write_growth(_folder(options), rows)
+    sys.stdout.write(page.growth_text(page.former(_folder(options))))
+    say(f"\nwritten: {path}")
+    return 0
 
 
 def _chosen(options: argparse.Namespace) -> list[Scenario]:

@@ -1,20 +1,23 @@
 """Cost as work grows: the plain load with more workers, more history, more customers.
 
-One thing grows at a time; the others stay at one worker, no history and a hundred customers. With
-more than one worker nothing is kept on one core, so compare those with one another only.
+One thing grows at a time; the others stay at one worker, no history and a hundred customers. One
+customer is the hot account, many are cold ones. On PostgreSQL history is measured by month, as a
+server that has grown has it, and in one piece, as it would be without. With more than one worker
+nothing is kept on one core, so compare those with one another only.
 """
 
 import os
 import sqlite3
 import uuid
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
 from psycopg import sql
+from sqlalchemy.exc import IntegrityError
 
 from bench.faults.databases import POSTGRESQL, SQLITE, Databases
 from bench.speed import machine
@@ -23,8 +26,10 @@ from bench.speed.measuring import Sample, measure, say
 from bench.speed.scenarios import Scenario
 from bench.speed.targets.base import Surroundings
 from bench.speed.targets.solrouter import SolRouter
+from solrouter import clock, create_app, database
+from solrouter.services import key_usage, partitions, usage_days
 
-SPREAD = timedelta(days=60)
+SPREAD = timedelta(days=360)
 TABLES = ("completions", "transfers")
 BATCH = 20_000
 CUSTOMERS = 100
@@ -40,6 +45,7 @@ class Step:
     workers: int = 1
     completions: int = 0
     customers: int = CUSTOMERS
+    is_by_month: bool = True
 
     @property
     def facts(self) -> Sample:
@@ -48,6 +54,7 @@ class Step:
             "database": self.kind,
             "workers": self.workers,
             "completions": self.completions,
+            "is_by_month": self.is_by_month and self.kind == POSTGRESQL,
             "customers": self.customers,
         }
 
@@ -58,8 +65,12 @@ def steps(kinds: tuple[str, ...], *, full: bool) -> Iterator[Step]:
         for customers in (1, CUSTOMERS, 10_000) if full else (1, CUSTOMERS, 1_000):
             yield Step(kind, customers=customers)
         yield Step(kind, completions=100_000)
+        if kind == POSTGRESQL:
+            yield Step(kind, completions=100_000, is_by_month=False)
         if full:
             yield Step(kind, completions=5_000_000)
+            if kind == POSTGRESQL:
+                yield Step(kind, completions=5_000_000, is_by_month=False)
         if kind == POSTGRESQL:
             yield Step(kind, workers=2)
             yield Step(kind, workers=4)
@@ -71,9 +82,8 @@ def run(
     scenario: Scenario,
     upstream_pid: int,
     found: Iterator[Step],
-) -> list[Sample]:
+) -> Iterator[Sample]:
     """Measures each step on a database of its own."""
-    samples = []
     for step in found:
         target = SolRouter(
             around, databases, step.kind, customers=step.customers, workers=step.workers
@@ -83,9 +93,9 @@ def run(
             continue
         if step.workers > 1:
             target.cores = frozenset({around.core, *machine.cores()})
-        samples.append(_measured(target, step, scenario, upstream_pid))
-        say(f"growth: {samples[-1]}")
-    return samples
+        sample = _measured(target, step, scenario, upstream_pid)
+        say(f"growth: {sample}")
+        yield sample
 
 
 def _measured(target: SolRouter, step: Step, scenario: Scenario, upstream_pid: int) -> Sample:
@@ -95,17 +105,45 @@ def _measured(target: SolRouter, step: Step, scenario: Scenario, upstream_pid: i
     finally:
         for name in UNFLUSHED:
             del os.environ[name]
+    if step.is_by_month:
+        _use(target, _make_past_months)
     try:
         target.start()
         if step.completions:
             # The rows that are multiplied: one answer's.
             Crowd(scenario.load(target), target.port).run()
             fill(target.url, step.completions)
+            # Else the server would sum up the history while it is measured.
+            _use(target, _sum_up)
         sample = measure(target, scenario, upstream_pid, 1)
     finally:
         target.stop()
     wanted = ("requests_per_s", "cpu_us", "database_cpu_us", "p50_ms", "p99_ms", "errors")
-    return {**step.facts, **{name: sample[name] for name in wanted}}
+    return {**step.facts, **{name: sample[name] for name in (*wanted, "others_cores")}}
+
+
+def _use(target: SolRouter, work: Callable[[], object]) -> None:
+    """Does something with a target's database, through the services."""
+    app = create_app(target.settings)
+    with app.app_context():
+        work()
+        database.current().close()
+
+
+def _make_past_months() -> None:
+    """As a server has them that has run for so long."""
+    month, now = clock.start_of_month(clock.utcnow() - SPREAD), clock.utcnow()
+    while month <= now:
+        partitions.keep_up(month)
+        month = clock.months_later(month, 1)
+
+
+def _sum_up() -> None:
+    is_left = True
+    while is_left:
+        # The server does so, too, and may have been the first.
+        with suppress(IntegrityError):
+            is_left = bool(usage_days.roll_up() or key_usage.roll_up())
 
 
 def fill(url: str, rows: int) -> None:

@@ -3,10 +3,12 @@
 import json
 import platform
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from bench.faults.databases import POSTGRESQL
 from bench.speed import plot
 from bench.speed.scenarios import Scenario
 from bench.speed.table import Table, faults
@@ -45,16 +47,21 @@ The questions:
 
 {questions}
 """
-GROWTH_HEAD = """
-## As work grows
-
-64 at once, not streamed. {note}
+GROWTH_TITLE = "\n## As work grows\n"
+GROWTH_HEAD = (
+    GROWTH_TITLE
+    + """
+64 at once, not streamed; {made}. {note}
 
 | database | workers | completions | customers | requests/s | CPU per request | of the database | \
-p50 / p99 ms | errors |
-| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
+p50 / p99 ms | errors | cores of other programs |
+| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
 """
-GROWTH_NOTE = "With several workers nothing is kept on one core: compare those with one another."
+)
+GROWTH_NOTE = """One thing grows at a time. One customer is a hot account, many are cold ones.
+*In one piece*: the same history without its months. With several workers nothing is kept on one
+core: compare those with one another, and the others with one another. Where other programs took
+cores, rates and times say how busy the machine was; CPU can be compared all the same."""
 
 
 def surroundings() -> dict[str, Any]:
@@ -101,10 +108,38 @@ def text(result: Mapping[str, Any], table: Table, scenarios: Sequence[Scenario])
         parts.append("\nErrors:\n\n")
         parts += [f"- {target}: {count} × `{what}`\n" for (target, what), count in told.items()]
     parts.append(_method(result, table, scenarios))
-    if result["growth"]:
-        parts.append(GROWTH_HEAD.format(note=GROWTH_NOTE))
-        parts += [_growth_row(row) for row in result["growth"]]
-    return "".join(parts)
+    return "".join(parts) + growth_text(result)
+
+
+def growth_text(result: Mapping[str, Any]) -> str:
+    """The page's part about growth; empty where that was never measured."""
+    if not result["growth"]:
+        return ""
+    head = GROWTH_HEAD.format(note=GROWTH_NOTE, made=result["growth_made"])
+    return head + "".join(_growth_row(row) for row in result["growth"])
+
+
+def former(folder: Path) -> dict[str, Any]:
+    """What the last run left there; empty if there was none."""
+    path = folder / "performance.json"
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+def write_growth(folder: Path, rows: Sequence[Mapping[str, Any]]) -> Path:
+    """Puts the figures of growth in place of the page's former ones, and leaves the others."""
+    result = former(folder) | {"growth": list(rows), "growth_made": made()}
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "performance.json").write_text(json.dumps(result, indent=1, ensure_ascii=False))
+    page = folder / "performance.md"
+    others = page.read_text().partition(GROWTH_TITLE)[0] if page.exists() else INTRODUCTION
+    page.write_text(others + growth_text(result))
+    return page
+
+
+def made() -> str:
+    """When, and on what."""
+    facts = surroundings()
+    return f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {facts['cores']} cores ({facts['cpu']})"
 
 
 def _method(result: Mapping[str, Any], table: Table, scenarios: Sequence[Scenario]) -> str:
@@ -132,15 +167,19 @@ def _method(result: Mapping[str, Any], table: Table, scenarios: Sequence[Scenari
 
 
 def _growth_row(row: Mapping[str, Any]) -> str:
+    is_in_one_piece = (
+        row["completions"] and row["database"] == POSTGRESQL and not row["is_by_month"]
+    )
     cells = (
         row["database"],
         row["workers"],
-        f"{row['completions']:,}".replace(",", " "),
+        f"{row['completions']:,}".replace(",", " ") + (" in one piece" if is_in_one_piece else ""),
         f"{row['customers']:,}".replace(",", " "),
         f"{row['requests_per_s']:.0f}",
         f"{row['cpu_us']:.0f} µs",
         f"{row['database_cpu_us']:.0f} µs",
         f"{row['p50_ms']} / {row['p99_ms']}",
         row["errors"],
+        row.get("others_cores", "–"),
     )
     return "| " + " | ".join(map(str, cells)) + " |\n"

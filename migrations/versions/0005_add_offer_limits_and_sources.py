@@ -13,6 +13,7 @@ revision = "0005"
 down_revision = "0004"
 branch_labels = None
 depends_on = None
+expands = True
 
 OFFER_COLUMNS = ("context_tokens", "output_tokens_max", "deadlines", "parameters", "retired_at")
 SOURCED_TABLES = ("language_models", "model_aliases", "offers", "providers")

@@ -12,6 +12,7 @@ revision = "0014"
 down_revision = "0013"
 branch_labels = None
 depends_on = None
+expands = True
 
 
 def upgrade() -> None:

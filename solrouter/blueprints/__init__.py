@@ -17,6 +17,7 @@ from solrouter.blueprints import (
     sessions,
     slow_clients,
     static_files,
+    unstorable,
 )
 from solrouter.blueprints.account import account
 from solrouter.blueprints.admin import admin
@@ -66,6 +67,7 @@ def init_app(app: Flask) -> None:
     sessions.init_app(app)
     guards.init_app(app)
     cross_origin.init_app(app)
+    unstorable.init_app(app)
     confirm.init_app(app)
     filters.init_app(app)
     static_files.init_app(app)

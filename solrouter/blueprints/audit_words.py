@@ -2,14 +2,18 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
+from solrouter.blueprints import filters
 from solrouter.money import display_usd
 from solrouter.services.trail import Event
 
 ACTIONS = {
+    "account.buyer": "Changed who stands on receipts",
     "account.deleted": "Deleted the account",
     "account.frozen": "Froze the account",
+    "account.spend_alert": "Changed when spending is told",
     "account.low_balance": "Changed when a low balance is told",
     "account.plan": "Changed the plan",
     "auto_top_up.off": "Turned automatic top-ups off",
@@ -27,7 +31,13 @@ ACTIONS = {
     "invitation.revoked": "Took an invitation back",
     "key.changed": "Changed a key",
     "key.created": "Created a key",
+    "key.disabled": "Disabled a key",
+    "key.enabled": "Enabled a key",
+    "key.formers_ended": "Ended the former secrets of a key",
     "key.revoked": "Revoked a key",
+    "key.rotated": "Gave a key a new secret",
+    "keys.frozen": "Froze all keys",
+    "keys.unfrozen": "Let the keys work again",
     "member.invitation_revoked": "Took back an invitation to the account",
     "member.invited": "Invited somebody to the account",
     "member.joined": "Joined the account",
@@ -38,6 +48,7 @@ ACTIONS = {
     "offer.added": "Offered a model",
     "password.changed": "Changed the password",
     "password.set": "Set a password",
+    "receipts.forgotten": "Forgot old receipts",
     "payment.accepted": "Credited a transaction by hand",
     "payment.begun": "Began a payment",
     "payment.credited": "Added credits by a payment",
@@ -74,7 +85,14 @@ ACTIONS = {
     "user.no_operator": "Ended a user’s rights as operator",
     "user.password_reset": "Set a forgotten password anew",
     "user.verified": "Confirmed an address",
+    "webhook.added": "Added a webhook",
+    "webhook.off": "Turned a webhook off",
+    "webhook.on": "Turned a webhook on",
+    "webhook.removed": "Removed a webhook",
+    "webhook.secret": "Gave a webhook a new secret",
 }
+# What a row tells as a list; of all else two are before and after.
+MANY = frozenset(("scopes", "models_allowed", "networks_allowed", "hints"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,16 +118,30 @@ def _name(key: str) -> str:
 
 
 def _value(key: str, value: Any) -> str:
-    if isinstance(value, list) and len(value) == 2:
+    if isinstance(value, list) and len(value) == 2 and not _is_many(key, value):
         return f"{_one(key, value[0])} → {_one(key, value[1])}"
     return _one(key, value)
 
 
+def _is_many(key: str, value: list[Any]) -> bool:
+    """Whether the two are a list of two, and not before and after."""
+    return key in MANY and all(isinstance(each, str) for each in value)
+
+
 def _one(key: str, value: Any) -> str:
-    if value is None:
+    if value is None or value == []:
         return "none"
     if key.endswith("_nanos") and isinstance(value, int):
         return display_usd(value)
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return str(value)
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return _moment(value) if key.endswith("_at") else str(value)
+
+
+def _moment(text: str) -> str:
+    try:
+        return filters.date_and_time(datetime.fromisoformat(text))
+    except ValueError:
+        return text

@@ -53,7 +53,7 @@ OWN_PERSON = (
     "account.delete_account",
 )
 # Endpoint of an account's page to the roles that may open it. What is not named is the owner's:
-# freezing all keys, the audit log.
+# freezing all keys, the audit log, webhooks.
 # A developer's keys are those that they made (own_keys.py).
 MEMBERS: Mapping[str, frozenset[str]] = {
     **dict.fromkeys(OWN_PERSON, EVERY_MEMBER),
@@ -61,6 +61,8 @@ MEMBERS: Mapping[str, frozenset[str]] = {
     "account.show_activity": EVERY_MEMBER,
     "account.export_activity": EVERY_MEMBER,
     "account.set_low_balance": KEEPERS_OF_MONEY,
+    "account.set_buyer": KEEPERS_OF_MONEY,
+    "account.set_spend_alert": KEEPERS_OF_MONEY,
     "account.show_plan": EVERY_MEMBER,
     "account.show_receipt": EVERY_MEMBER,
     "account.show_balance": KEEPERS_OF_MONEY,

@@ -12,7 +12,7 @@ from flask import Blueprint, abort, current_app, g, render_template, request, ur
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
 
-from solrouter import clock
+from solrouter import clock, process
 from solrouter.blueprints import (
     addresses,
     filters,
@@ -88,8 +88,12 @@ def show_health() -> ResponseReturnValue:
 
 @pages.get("/readyz")
 def show_readiness() -> ResponseReturnValue:
-    is_ready = catalogue.ready()
-    text, status = ("ready", 200) if is_ready else ("the database does not answer", 503)
+    if process.is_draining():
+        text, status = "this process is about to end", 503
+    elif not catalogue.ready():
+        text, status = "the database does not answer", 503
+    else:
+        text, status = "ready", 200
     return text, status, {"Content-Type": "text/plain; charset=utf-8"}
 
 

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from flask import Flask, Request, Response
 
-from solrouter import clock, logs
+from solrouter import clock, counters, logs
 from solrouter.blueprints import answers
 from solrouter.blueprints.contexts import notes_itself, request_itself
 from solrouter.errors import Refused
@@ -61,15 +61,21 @@ def end(response: Response) -> Response:
     """Names the request in its answer and in the log."""
     known, asked = notes_itself(), request_itself()
     answers.add(response, [(HEADER, known.request_id)])
-    elapsed_ms = (clock.monotonic_s() - known.began_s) * 1000
-    ids = "".join([f" {name}={value}" for name, value in known.get("log_ids", {}).items()])
+    elapsed_s = clock.monotonic_s() - known.began_s
+    rule, status = asked.url_rule, response.status_code
+    counters.note_request(rule.endpoint if rule is not None else "", status, elapsed_s)
     # A route without names in it is a word of ours.
-    is_ours = asked.url_rule is not None and asked.url_rule.rule == asked.path
+    is_ours = rule is not None and rule.rule == asked.path
     path = asked.path if is_ours else _path_to_log(asked)
+    ids, elapsed_ms = known.get("log_ids", {}), elapsed_s * 1000
+    if logs.are_json():
+        facts = {"method": asked.method, "path": path, "status": status, "ms": round(elapsed_ms, 1)}
+        logs.tell_facts(log, {**facts, "id": known.request_id, **ids}, is_ours=is_ours)
+        return response
+    told = "".join([f" {name}={value}" for name, value in ids.items()])
     logs.tell(
         log,
-        f"{asked.method} {path} {response.status_code} {elapsed_ms:.1f}ms "
-        f"id={known.request_id}{ids}",
+        f"{asked.method} {path} {status} {elapsed_ms:.1f}ms id={known.request_id}{told}",
         is_ours=is_ours,
     )
     return response

@@ -9,6 +9,7 @@
 |                   | for whoever opens an answer as a page; what a key reads is not stored   |
 """
 
+import re
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -53,6 +54,9 @@ PREFLIGHT_HEADERS = {
 PRIVATE_ROOMS = frozenset(("account", "admin", "auth", "playground"))
 CONTENT_POLICY = "solrouter.content_security_policy"
 
+# A name or an address, and a port if there is one.
+HOST = re.compile(r"(?P<name>[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
+
 
 def init_app(app: Flask) -> None:
     """Believes the proxies that are ours, refuses hosts that are not, and sets the headers."""
@@ -87,8 +91,8 @@ def refuse_unknown_host() -> None:
     """Answers 400 to a host that is not on the list, if there is one."""
     allowed = config.current()["SOLROUTER_ALLOWED_HOSTS"]
     # Not `request.host`, which takes the server's own name where the request has none.
-    said = header("HTTP_HOST") or ""
-    if allowed and _host_name(said) not in {_host_name(host) for host in allowed}:
+    name = _host_name(header("HTTP_HOST") or "")
+    if allowed and (not name or name not in {_host_name(host) for host in allowed}):
         raise BadRequest("This server does not answer to that host name.")
 
 
@@ -132,8 +136,9 @@ def _lead_to_own_path(response: Response) -> None:
 
 
 def _host_name(host: str) -> str:
-    """The name without the port, `[::1]` included."""
-    try:
-        return urlsplit(f"//{host}").hostname or ""
-    except ValueError:
-        return ""
+    """The name without the port, `[::1]` included; empty for what is no host at all.
+
+    A path or a fragment behind a name of ours is somebody's try, whoever would read it how.
+    """
+    found = HOST.fullmatch(host)
+    return found["name"].strip("[]").lower() if found else ""

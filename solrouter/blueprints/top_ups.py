@@ -66,7 +66,9 @@ def amount_of(form: Mapping[str, str]) -> int:
     try:
         return parse_usd(text)
     except NotMoney:
-        raise Refused("Write an amount in US dollars, such as 25.", param="amount") from None
+        raise Refused(
+            "Write an amount in US dollars, such as 25 or 2.50.", param="amount"
+        ) from None
 
 
 def offer_of(form: Mapping[str, str]) -> tuple[str, Offer] | None:
@@ -77,6 +79,12 @@ def offer_of(form: Mapping[str, str]) -> tuple[str, Offer] | None:
         if not chosen or chosen == f"{method.provider}:{offer.method}":
             return method.provider, offer
     return None
+
+
+def seen(form: Mapping[str, str]) -> int | None:
+    """What a refund's form says was refunded when its page was made; None where it does not."""
+    text = form.get("seen", "")
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 20 else None
 
 
 def quote(form: Mapping[str, str]) -> Quote:

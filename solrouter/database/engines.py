@@ -8,6 +8,8 @@ from psycopg.types.numeric import Int8Dumper
 from sqlalchemy import Connection, Engine, NullPool, StaticPool, create_engine, event
 
 SQLITE_BUSY_S = 5.0
+# So long a machine's migrations wait for another's.
+MIGRATION_WAIT_S = 900.0
 SQLITE_READERS_MAX = 32
 # Connections beyond those of the line: one to say that the process lives, one for late settlements.
 PLACES_AHEAD = 2
@@ -15,11 +17,15 @@ IDLE_IN_TRANSACTION_MS = 10_000
 # A lane runs the same few statements for ever: planned once, not for each value.
 PLANNED_ONCE = "-c plan_cache_mode=force_generic_plan"
 UNFLUSHED = "-c synchronous_commit=off"
+# Compiling a query takes longer than any of ours runs, the more so the more months a table has.
+NOT_COMPILED = "-c jit=off"
 
 
-def sqlite_engine(url: str, *, writes: bool, is_command: bool) -> Engine:
+def sqlite_engine(
+    url: str, *, writes: bool, is_command: bool, wait_s: float = SQLITE_BUSY_S
+) -> Engine:
     """Opens the file: to read in any greenlet, or to write in one thread."""
-    arguments: dict[str, Any] = {"check_same_thread": False, "timeout": SQLITE_BUSY_S}
+    arguments: dict[str, Any] = {"check_same_thread": False, "timeout": wait_s}
     if writes:
         engine = create_engine(
             url, poolclass=StaticPool, connect_args=arguments, hide_parameters=True
@@ -90,7 +96,7 @@ def migration_engine(url: str) -> Engine:
     """A plain engine for the migrations, which run in a process of their own."""
     if not url.startswith("sqlite:"):
         return create_engine(url, poolclass=NullPool, hide_parameters=True)
-    return sqlite_engine(url, writes=True, is_command=True)
+    return sqlite_engine(url, writes=True, is_command=True, wait_s=MIGRATION_WAIT_S)
 
 
 def _postgresql_arguments(timeout_s: float, options: str = "") -> dict[str, Any]:
@@ -99,7 +105,8 @@ def _postgresql_arguments(timeout_s: float, options: str = "") -> dict[str, Any]
         "connect_timeout": max(1, int(timeout_s)),
         "options": (
             f"-c timezone=UTC -c statement_timeout={statement_ms} "
-            f"-c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_MS} {options}"
+            f"-c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_MS} "
+            f"{NOT_COMPILED} {options}"
         ),
         # A server that vanishes without a word is noticed in seconds, not in TCP's minutes.
         "keepalives_idle": 5,

@@ -30,6 +30,7 @@ from solrouter.models.keys import (
     UsageDay,
 )
 from solrouter.models.ledger import Transfer
+from solrouter.models.operations import Alert, Job, ProcessCount
 from solrouter.models.payments import (
     AutoTopUp,
     Payment,
@@ -60,9 +61,11 @@ from solrouter.models.requests import (
     Worker,
 )
 from solrouter.models.solana import SolanaOrder
+from solrouter.models.webhooks import WebhookEndpoint, WebhookMessage
 
 __all__ = [
     "Account",
+    "Alert",
     "ApiKey",
     "AuditEvent",
     "AutoTopUp",
@@ -76,6 +79,7 @@ __all__ = [
     "Identity",
     "Incident",
     "IncidentNote",
+    "Job",
     "Keepsake",
     "KeptContent",
     "KeyDay",
@@ -96,6 +100,7 @@ __all__ = [
     "PaymentRefund",
     "Plan",
     "PriceCard",
+    "ProcessCount",
     "Provider",
     "RecoveryCode",
     "RedeemCode",
@@ -111,6 +116,8 @@ __all__ = [
     "UsageDay",
     "User",
     "Version",
+    "WebhookEndpoint",
+    "WebhookMessage",
     "WelcomeClaim",
     "Worker",
 ]

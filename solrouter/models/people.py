@@ -1,10 +1,11 @@
 """Who: users, the ways they sign in, accounts that hold money, and who belongs to which."""
 
-from datetime import datetime
+from datetime import date, datetime
 
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
+    Date,
     ForeignKey,
     Index,
     LargeBinary,
@@ -97,6 +98,16 @@ class Account(Base):
     )
     low_balance_told_at: Mapped[datetime | None] = mapped_column(
         UtcDateTime, comment="null again once the balance is above it"
+    )
+    buyer_address: Mapped[str] = mapped_column(
+        Text, default="", server_default="", comment="name and address on receipts, by lines"
+    )
+    buyer_tax_id: Mapped[str] = mapped_column(String(50), default="", server_default="")
+    spend_alert_nanos: Mapped[int | None] = mapped_column(
+        BigInteger, comment="spent so much in a month (UTC), the keepers of money are told"
+    )
+    spend_told_for: Mapped[date | None] = mapped_column(
+        Date, comment="the first day of the month of which it was told"
     )
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
 

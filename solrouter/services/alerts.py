@@ -1,4 +1,5 @@
-"""What people are told by mail before it hurts: a balance that runs low, a key in a new network.
+"""What people are told before it hurts: a balance that runs low, by mail and webhook; and by mail a
+key in a new network.
 
 The housekeeping looks; requests know nothing of it. A key's last address is noted once a minute at
 most, so a network that a key was used from within the minute of another's use may go unseen.
@@ -19,8 +20,8 @@ from solrouter.database import Database
 from solrouter.errors import Refused
 from solrouter.models import Account, ApiKey, KeyNetwork, Membership
 from solrouter.models.columns import db_now
-from solrouter.money import display_usd
-from solrouter.services import audit, key_rules, notices, outbox
+from solrouter.money import decimal_usd, display_usd
+from solrouter.services import audit, key_rules, notices, outbox, webhook_queue
 
 LOOK_EVERY_S = 60.0
 # A little longer than the time between two looks, so that no use falls between them.
@@ -68,6 +69,7 @@ def look(*, now: bool = False) -> int:
     count = _tell_low_balances() + _tell_new_networks()
     if count:
         outbox.ring()
+        webhook_queue.ring()
     return count
 
 
@@ -76,7 +78,14 @@ def forget(connection: Connection, account_id: int) -> None:
     keys = select(ApiKey.id).where(ApiKey.account_id == account_id)
     connection.execute(delete(KeyNetwork).where(KeyNetwork.key_id.in_(keys)))
     of_account = update(Account).where(Account.id == account_id)
-    connection.execute(of_account.values(low_balance_nanos=None, low_balance_told_at=None))
+    connection.execute(
+        of_account.values(
+            low_balance_nanos=None,
+            low_balance_told_at=None,
+            spend_alert_nanos=None,
+            spend_told_for=None,
+        )
+    )
 
 
 def network_of(address: str) -> str | None:
@@ -117,7 +126,7 @@ def _tell_low_balance(connection: Connection, *, account_id: int) -> int:
             posted < Account.low_balance_nanos,
         )
         .values(low_balance_told_at=db_now())
-        .returning(Account.name, posted, Account.low_balance_nanos)
+        .returning(Account.name, posted, Account.low_balance_nanos, Account.public_id)
     )
     row = connection.execute(told).one_or_none()
     if row is None:
@@ -129,6 +138,12 @@ def _tell_low_balance(connection: Connection, *, account_id: int) -> int:
     facts = {"account": name, "balance": display_usd(nanos), "threshold": display_usd(limit)}
     for user_id in connection.scalars(keepers).all():
         notices.put(connection, "low_balance", user_id, **facts)
+    data = {
+        "account": row[3],
+        "balance_usd": decimal_usd(nanos),
+        "threshold_usd": decimal_usd(limit),
+    }
+    webhook_queue.put(connection, webhook_queue.BALANCE_LOW, data, account_id=account_id)
     return 1
 
 

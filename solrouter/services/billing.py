@@ -43,7 +43,7 @@ from sqlalchemy import (
 
 from solrouter import database
 from solrouter.errors import NotFound
-from solrouter.models import Account, Completion, Hold, Payment, PaymentMove, Transfer
+from solrouter.models import Account, Completion, Hold, Payment, PaymentMove, RollUp, Transfer
 from solrouter.models.columns import db_now
 
 REVENUE, PROMO, WRITE_OFF = "revenue", "promo", "writeoff"
@@ -54,6 +54,8 @@ GRANT, USAGE, FORFEIT = "grant", "usage", "forfeit"
 TOP_UP, REFUND, REFUND_FAILED = "top-up", "refund", "refund-failed"
 DISPUTE, DISPUTE_WON = "dispute", "dispute-won"
 CASH = "cash:{provider}"
+# Among the marks of how far sums reach: until when receipts are no longer kept.
+FORGOTTEN = "forgotten_receipts"
 
 
 class Side(NamedTuple):
@@ -308,7 +310,7 @@ def differences(connection: Connection) -> Iterator[str]:
     yield from _balances_that_drift(connection)
     yield from _holds_that_drift(connection)
     yield from _overdrawn(connection)
-    yield from _charges_that_drift(connection)
+    yield from charges_that_drift(connection)
     yield from _payments_that_drift(connection)
     yield from _moves_that_drift(connection)
 
@@ -396,21 +398,20 @@ def _overdrawn(connection: Connection) -> Iterator[str]:
         yield f"{row[0]}: overdrawn by {-row[1]} nanodollars"
 
 
-def _charges_that_drift(connection: Connection) -> Iterator[str]:
-    """Every charge belongs to one completion, and every completion's charge is in the ledger."""
-    paid = case((Transfer.debit != WRITE_OFF, Transfer.amount_nanos), else_=0)
-    lost = case((Transfer.debit == WRITE_OFF, Transfer.amount_nanos), else_=0)
-    sums = (
-        select(Transfer.id, func.sum(paid).label("total"), func.sum(lost).label("lost"))
-        .where(Transfer.kind == USAGE)
-        .group_by(Transfer.id)
-        .subquery()
-    )
+def charges_that_drift(
+    connection: Connection, since: uuid.UUID | None = None, until: uuid.UUID | None = None
+) -> Iterator[str]:
+    """Every charge belongs to one completion, and every completion's charge is in the ledger.
+
+    From one id to another; else of all whose receipts are not forgotten.
+    """
+    since = since or connection.execute(forgotten_until()).scalar()
+    sums, of_receipts = _usage_sums(since, until), _between(Completion.id, since, until)
     total = cast(func.coalesce(sums.c.total, 0), BigInteger)
     receipts = (
         select(Completion.id, Completion.charge_nanos, total)
         .outerjoin(sums, sums.c.id == Completion.id)
-        .where(Completion.charge_nanos != total)
+        .where(Completion.charge_nanos != total, *of_receipts)
     )
     for row in connection.execute(receipts):
         yield f"completion {row[0]}: its receipt says {row[1]} nanodollars, the ledger {row[2]}"
@@ -418,7 +419,7 @@ def _charges_that_drift(connection: Connection) -> Iterator[str]:
     losses = (
         select(Completion.id, Completion.write_off_nanos, written_off)
         .outerjoin(sums, sums.c.id == Completion.id)
-        .where(Completion.write_off_nanos != written_off)
+        .where(Completion.write_off_nanos != written_off, *of_receipts)
     )
     for row in connection.execute(losses):
         yield f"completion {row[0]}: its receipt wrote off {row[1]}, the ledger {row[2]}"
@@ -429,6 +430,28 @@ def _charges_that_drift(connection: Connection) -> Iterator[str]:
     )
     for row in connection.execute(orphans):
         yield f"transfer {row[0]}: {row[1]} nanodollars were charged without a receipt"
+
+
+def forgotten_until() -> Select[Any]:
+    """The id before which there may be no receipts any more; no row if all are kept."""
+    return select(RollUp.until_id).where(RollUp.name == FORGOTTEN)
+
+
+def _usage_sums(since: uuid.UUID | None, until: uuid.UUID | None) -> Any:
+    """What each request was charged and what was written off for it, by the ledger."""
+    paid = case((Transfer.debit != WRITE_OFF, Transfer.amount_nanos), else_=0)
+    lost = case((Transfer.debit == WRITE_OFF, Transfer.amount_nanos), else_=0)
+    return (
+        select(Transfer.id, func.sum(paid).label("total"), func.sum(lost).label("lost"))
+        .where(Transfer.kind == USAGE, *_between(Transfer.id, since, until))
+        .group_by(Transfer.id)
+        .subquery()
+    )
+
+
+def _between(column: Any, since: uuid.UUID | None, until: uuid.UUID | None) -> list[Any]:
+    begins = [] if since is None else [column >= since]
+    return begins if until is None else [*begins, column < until]
 
 
 def _payments_that_drift(connection: Connection) -> Iterator[str]:

@@ -11,7 +11,7 @@ by the one expression that is here.
 """
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
 from sqlalchemy import (
@@ -32,9 +32,11 @@ from sqlalchemy.sql.expression import FunctionElement
 
 from solrouter import config, database
 from solrouter.clock import first_id_at, utcnow
-from solrouter.models import Budget, Completion, Hold
+from solrouter.models import ApiKey, Budget, Completion, Hold, KeyDay, RollUp
 from solrouter.models.columns import UtcDateTime
 
+# Up to which day the charges of keys are summed, among the marks of how far sums reach.
+KEY_DAYS = "key_days"
 LIFETIME, DAY, WEEK, MONTH = "lifetime", "day", "week", "month"
 NEVER = "never"
 # What people, commands and OpenRouter's clients call the periods.
@@ -150,6 +152,12 @@ class OfKey:
         """The conditions for the requests that count for it."""
         return table.account_id == self.account_id, table.key_id == self.key_id
 
+    def key_ids(self) -> Select[int]:
+        """The query for the keys that count for it."""
+        return select(ApiKey.id).where(
+            ApiKey.account_id == self.account_id, ApiKey.id == self.key_id
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class OfMember:
@@ -166,6 +174,12 @@ class OfMember:
     def counts(self, table: type[Completion] | type[Hold]) -> tuple[ColumnElement[bool], ...]:
         """The conditions for the requests that count for it."""
         return table.account_id == self.account_id, table.user_id == self.user_id
+
+    def key_ids(self) -> Select[int]:
+        """The query for the keys that count for it."""
+        return select(ApiKey.id).where(
+            ApiKey.account_id == self.account_id, ApiKey.user_id == self.user_id
+        )
 
 
 Owner = OfKey | OfMember
@@ -240,10 +254,22 @@ def past(whose: Owner, period: str) -> Past:
     def query(connection: Connection) -> Past:
         start = calendar(connection).start(period)
         until = max(start, utcnow() - settled_after)
-        found = connection.execute(charged(whose, since=start, before=until)).scalar_one()
-        return Past(start, int(found), until)
+        summed, since = _summed(connection, whose) if period == LIFETIME else (0, start)
+        found = connection.execute(charged(whose, since=since, before=until)).scalar_one()
+        return Past(start, summed + int(found), until)
 
     return database.read_apart(query)
+
+
+def _summed(connection: Connection, whose: Owner) -> tuple[int, datetime]:
+    """What was charged by the sums of days, which outlive receipts, and until when they reach."""
+    until = connection.execute(select(RollUp.until).where(RollUp.name == KEY_DAYS)).scalar()
+    if until is None:
+        return 0, EVER
+    days = select(func.coalesce(func.sum(KeyDay.charge_nanos), 0)).where(
+        KeyDay.key_id.in_(whose.key_ids()), KeyDay.day < until
+    )
+    return int(connection.execute(days).scalar_one()), datetime.combine(until, time(), UTC)
 
 
 def begin(connection: Connection, whose: Owner, limit: Limit, before: Past) -> None:

@@ -183,6 +183,13 @@ WRITERS: Mapping[str, Callable[[Connection, Order], _Content | None]] = {
     "top_up_failed": _notice(links.BALANCE),
     "top_up_needs_you": _notice(links.BALANCE),
     "top_up_off": _notice(links.BALANCE),
+    "top_up_ended": _notice(links.BALANCE),
+    "top_up_done": _notice(links.BALANCE),
+    "spend_reached": _notice(links.ACTIVITY),
+    "webhook_off": _notice(links.WEBHOOKS),
+    "operators_webhook_off": _notice(links.SYSTEM),
+    "alert_opened": _notice(links.SYSTEM),
+    "alert_resolved": _notice(links.SYSTEM),
 }
 
 

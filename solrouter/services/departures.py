@@ -6,6 +6,7 @@
 | an account that is theirs alone       | emptied into the ledger's `forfeited`, frozen, nameless  |
 | its keys                              | revoked, nameless                                        |
 | its kept prompts and answers          | deleted                                                  |
+| its webhooks and their messages       | deleted                                                  |
 | its saved card and automatic top-ups  | forgotten; where refunds were to go, too                 |
 | their keys in others' accounts        | disabled, for the owner to see                           |
 | transfers, receipts, the audit trail  | stay                                                     |
@@ -34,11 +35,13 @@ from solrouter.services import (
     admission,
     alerts,
     audit,
+    buyers,
     contents,
     key_rows,
     members,
     payments,
     team_invitations,
+    webhooks,
 )
 
 NAMELESS = "Deleted"
@@ -138,6 +141,8 @@ def _close(connection: Connection, closing: Closing, actor: str) -> None:
     contents.close(connection, closing.account_id)
     payments.forget(connection, closing.account_id)
     alerts.forget(connection, closing.account_id)
+    buyers.forget(connection, closing.account_id)
+    webhooks.forget(connection, closing.account_id)
     named = update(Account).where(Account.id == closing.account_id)
     connection.execute(named.values(name=NAMELESS))
     connection.execute(

@@ -42,7 +42,9 @@ def digest(text: str) -> bytes:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
 
 
-def make(connection: Connection, user_id: int, purpose: str, email: str) -> tuple[str, datetime]:
+def make(
+    connection: Connection, user_id: int, purpose: str, email: str, *, lives_s: int | None = None
+) -> tuple[str, datetime]:
     """A new token, which is kept nowhere, and when it ends."""
     text = new_text()
     row = insert(EmailToken).values(
@@ -51,7 +53,7 @@ def make(connection: Connection, user_id: int, purpose: str, email: str) -> tupl
         purpose=purpose,
         email=email,
         created_at=db_now(),
-        expires_at=db_now(LIFETIMES_S[purpose]),
+        expires_at=db_now(lives_s or LIFETIMES_S[purpose]),
     )
     return text, connection.execute(row.returning(EmailToken.expires_at)).scalar_one()
 

@@ -1,7 +1,9 @@
-"""Periodic work of each web process: its lease renewed, the holds of the dead released, yesterday's
-usage summed up, mails sent, prompts and answers kept for who wants that, payments looked for,
-writes made that were due while the database did not answer, news of the offers' health shared with
-the others, and the last streams ended when the server is told to stop.
+"""Periodic work of each web process: its lease renewed, mails and webhooks sent, prompts and
+answers kept for who wants that, payments looked for, writes made that were due while the database
+did not answer, news of the offers' health shared with the others, its metrics told, and the last
+streams ended when the server is told to stop.
+
+One of the processes leads, and runs what the installation needs once: the `jobs`.
 """
 
 import atexit
@@ -9,26 +11,25 @@ import contextvars
 import logging
 import threading
 import time
+from contextlib import suppress
 from functools import partial
 
-from solrouter import config, database, interruptions, process, tokens
+from solrouter import config, interruptions, process, tokens
 from solrouter.clock import monotonic_s
 from solrouter.errors import SolRouterError
 from solrouter.interruptions import ServerStopping
 from solrouter.services import (
     admission,
-    alerts,
     contents,
     delivery,
-    email_tokens,
     health,
-    keepsakes,
-    key_usage,
+    jobs,
     outbox,
     payments,
+    process_counts,
     refusals,
-    sessions,
-    usage_days,
+    webhook_queue,
+    webhook_sending,
 )
 from solrouter.services.payments import solana
 
@@ -38,6 +39,8 @@ ROUNDS_PER_LEASE = 3
 LOOK_EVERY_S = 0.5
 # A mail that this process orders is sent at once; others and second tries wait so long.
 MAIL_EVERY_S = 10.0
+# A webhook's second try is due after a few seconds.
+WEBHOOKS_EVERY_S = 5.0
 # A content is written at once; one that the database did not take waits so long.
 CONTENTS_EVERY_S = 10.0
 # Each payment says itself when it is due; mostly none is.
@@ -50,38 +53,49 @@ FINISH_S = 20.0
 LAST_WORDS_S = 2.5
 
 
+class _Leading:
+    """Whether this process leads, as it knew at its last round."""
+
+    is_so = False
+
+
 def tick() -> None:
     """One round. A database that does not answer is for the next round."""
     try:
         admission.beat(process.worker_id())
+        _Leading.is_so = admission.lead(process.worker_id())
         refusals.flush()
-        if not admission.lead(process.worker_id()):
-            return
-        released = admission.expire()
-        sessions.forget_expired()
-        keepsakes.forget_expired()
-        contents.forget_expired()
-        key_usage.roll_up()
-        usage_days.roll_up()
-        alerts.look()
-        outbox.forget_old()
-        health.forget_old_traffic()
-        database.transact(email_tokens.forget_expired, durable=False)
+        process_counts.tell(process.worker_id())
     except SolRouterError as error:
         log.warning("housekeeping has to wait: %s", error.message)
-        return
-    if released:
-        log.warning("%d interrupted requests were released, uncharged", released)
 
 
 def run_for_ever() -> None:
-    """Rounds until the process ends."""
+    """Rounds until the process ends, and its requests with it."""
+    rounds = _begun()
+    while not process.is_draining():
+        rounds.go_on()
+    drain(rounds)
+
+
+def run_alone() -> None:
+    """Rounds until the process is told to stop, in one that serves no requests."""
+    rounds = _begun()
+    while not process.is_draining():
+        rounds.go_on()
+
+
+def _begun() -> "_Rounds":
+    """Begins the works that have a thread of their own; the rounds are the caller's."""
     atexit.register(finish)
     # Apart: a write that waits must not keep the process from saying that it lives.
     threading.Thread(target=catch_up_for_ever, name="late-writes", daemon=True).start()
     works = (
         ("health", share_health_for_ever),
+        ("jobs", run_jobs_for_ever),
+        ("slow-jobs", partial(run_jobs_for_ever, is_slow=True)),
         ("mail", carry_mail_for_ever),
+        ("webhooks", carry_webhooks_for_ever),
         ("contents", write_contents_for_ever),
         ("payments", watch_payments_for_ever),
         ("solana", watch_chain_for_ever),
@@ -89,10 +103,7 @@ def run_for_ever() -> None:
     for name, work in works:
         in_context = contextvars.copy_context()
         threading.Thread(target=in_context.run, args=(work,), name=name, daemon=True).start()
-    rounds = _Rounds()
-    while not process.is_draining():
-        rounds.go_on()
-    drain(rounds)
+    return _Rounds()
 
 
 def drain(rounds: "_Rounds") -> None:
@@ -138,6 +149,53 @@ def share_health() -> None:
         log.debug("news of health have to wait: %s", error.message)
     except Exception:
         log.exception("news of health could not be shared")
+
+
+def run_jobs_for_ever(*, is_slow: bool = False) -> None:
+    """Runs what is due, where this process leads. Apart: a lease must not wait for an audit."""
+    is_prepared = False
+    while True:
+        if _Leading.is_so:
+            is_prepared = is_prepared or prepare_jobs()
+            run_jobs(is_slow=is_slow)
+        time.sleep(LOOK_EVERY_S)
+
+
+def prepare_jobs() -> bool:
+    """Makes the jobs known to the database; says whether it took them."""
+    try:
+        jobs.prepare()
+    except SolRouterError as error:
+        log.debug("jobs have to wait: %s", error.message)
+        return False
+    return True
+
+
+def run_jobs(*, is_slow: bool = False) -> None:
+    """Runs the jobs of one kind that are due; what fails is for the next time."""
+    try:
+        jobs.run_due(is_slow=is_slow)
+    except SolRouterError as error:
+        log.debug("jobs have to wait: %s", error.message)
+    except Exception:
+        log.exception("jobs could not be run")
+
+
+def carry_webhooks_for_ever() -> None:
+    """Delivers webhooks, soon after they are ordered. Apart: their servers may be slow."""
+    while True:
+        carry_webhooks()
+        webhook_queue.wait_for_ring(WEBHOOKS_EVERY_S)
+
+
+def carry_webhooks() -> None:
+    """Delivers what is due; what fails is for the next round."""
+    try:
+        webhook_sending.deliver_due()
+    except SolRouterError as error:
+        log.debug("webhooks have to wait: %s", error.message)
+    except Exception:
+        log.exception("webhooks could not be delivered")
 
 
 def carry_mail_for_ever() -> None:
@@ -216,6 +274,8 @@ def finish() -> None:
         admission.catch_up()
         time.sleep(0.1)
     contents.write_waiting()
+    with suppress(SolRouterError):
+        process_counts.tell(process.worker_id())
 
 
 class _Rounds:

@@ -19,7 +19,7 @@ from solrouter.models import Completion, KeyDay, RollUp
 from solrouter.services import budgets
 from solrouter.services.budgets import Calendar
 
-NAME = "key_days"
+NAME = budgets.KEY_DAYS
 # A request that began so long ago has ended, and its charge changes no more.
 SETTLED_AFTER = timedelta(hours=6)
 # So many days in a round, so that the first one after a long time does not take for ever.
@@ -79,6 +79,12 @@ def of_all(key_ids: Iterable[int]) -> Mapping[int, KeyUsage]:
         return found
 
     return database.read_apart(query) if wanted else {}
+
+
+def has_summed(connection: Connection, until: datetime) -> bool:
+    """Whether all requests from before that midnight are in the table of days."""
+    summed = connection.execute(_watermark()).scalar_one_or_none()
+    return summed is not None and summed >= until.date()
 
 
 def roll_up() -> int:

@@ -29,7 +29,7 @@ from solrouter.clock import utcnow
 from solrouter.errors import Forbidden, KeyInvalid, KeyRevoked, Refused
 from solrouter.models import Account, ApiKey, FormerSecret, Membership, Plan, User
 from solrouter.models.columns import db_now
-from solrouter.services import budgets, key_rows, key_rules, principals
+from solrouter.services import budgets, key_rows, key_rules, principals, webhook_queue
 from solrouter.services.budgets import Limit, OfKey
 from solrouter.services.key_rules import Rules
 from solrouter.services.key_text import hint, is_well_formed, make_text
@@ -47,7 +47,6 @@ Principal = principals.Principal
 # What `require_live` looks at; the admission selects the same.
 state_columns = key_rows.state_columns
 require_live = key_rows.require_live
-budget_subject = budgets.subject
 # How often a limit may begin anew.
 RESETS = tuple(budgets.PERIODS)
 
@@ -108,8 +107,11 @@ def create(
         connection.execute(
             key_rows.event("created", account_id, key_id, actor or f"user:{user_id}", facts)
         )
+        data = {"key": public_id, "name": name, "hint": values["hint"]}
+        webhook_queue.put(connection, webhook_queue.KEY_CREATED, data, account_id=account_id)
 
     database.transact(verb)
+    webhook_queue.ring()
     return NewKey(find(account_id, public_id), text)
 
 

@@ -17,6 +17,9 @@ INVITATION = "/signup?invitation={token}"
 JOIN_TEAM = "/account/team/join/{token}"
 BALANCE = "/account/balance"
 KEYS = "/account/keys"
+ACTIVITY = "/account/activity"
+WEBHOOKS = "/account/webhooks"
+SYSTEM = "/admin/system"
 PAYMENT = "/account/payments/{token}"
 ALL = (
     CONFIRM_EMAIL,
@@ -30,6 +33,9 @@ ALL = (
     JOIN_TEAM,
     BALANCE,
     KEYS,
+    ACTIVITY,
+    WEBHOOKS,
+    SYSTEM,
     PAYMENT,
 )
 

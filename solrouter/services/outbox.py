@@ -11,7 +11,6 @@ is lost with the process that ordered it. `delivery` sends them.
 | forgotten          | KEPT_DAYS after its end                                                 |
 """
 
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,18 +21,18 @@ from sqlalchemy import Connection, delete, func, insert, or_, select, update
 from solrouter import config, database
 from solrouter.models import OutgoingMail
 from solrouter.models.columns import db_now
+from solrouter.services import due_rows
 
 TRIES_MAX = 16
 FIRST_DELAY_S = 60
 DELAY_S_MAX = 3600
 # So long one process may take to send one; then another may try.
 CLAIM_S = 120
-AT_ONCE_MAX = 20
 KEPT_DAYS = 30
 PROBLEM_CHARACTERS_MAX = 200
 LISTED_MAX = 100
 
-_bell = threading.Event()
+_bell = due_rows.Bell()
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,52 +92,32 @@ def put(
 
 def ring() -> None:
     """Says that there is something to send; for after the commit."""
-    _bell.set()
+    _bell.ring()
 
 
 def wait_for_ring(timeout_s: float) -> None:
     """Returns when somebody rang, or after a while."""
     _bell.wait(timeout_s)
-    _bell.clear()
 
 
 def claim(*, ahead_s: int = 0) -> list[Order]:
-    """Takes some orders that are due, or will be in `ahead_s`; for a while they are nobody else's.
-
-    A process that dies with them leaves them to be tried again: a mail may come twice, never not.
-    """
-    is_due = OutgoingMail.due_at <= db_now(ahead_s)
-
-    def take(connection: Connection) -> list[Order]:
-        due = select(OutgoingMail.id).where(is_due).order_by(OutgoingMail.due_at, OutgoingMail.id)
-        orders = []
-        for order_id in connection.execute(due.limit(AT_ONCE_MAX)).scalars().all():
-            row = connection.execute(
-                update(OutgoingMail)
-                .where(OutgoingMail.id == order_id, is_due)
-                .values(due_at=db_now(CLAIM_S + ahead_s), tries=OutgoingMail.tries + 1)
-                .returning(
-                    OutgoingMail.id,
-                    OutgoingMail.kind,
-                    OutgoingMail.recipient,
-                    OutgoingMail.user_id,
-                    OutgoingMail.facts,
-                    OutgoingMail.created_at,
-                    OutgoingMail.tries,
-                )
-            ).one_or_none()
-            if row is not None:
-                orders.append(Order(*row))
-        return orders
-
-    return database.transact(take)
+    """Takes some orders that are due, or will be in `ahead_s`; for a while nobody else does."""
+    columns = (
+        OutgoingMail.id,
+        OutgoingMail.kind,
+        OutgoingMail.recipient,
+        OutgoingMail.user_id,
+        OutgoingMail.facts,
+        OutgoingMail.created_at,
+        OutgoingMail.tries,
+    )
+    rows = due_rows.claim(OutgoingMail, columns, claim_s=CLAIM_S, ahead_s=ahead_s)
+    return [Order(*row) for row in rows]
 
 
 def is_any_due(*, ahead_s: int = 0) -> bool:
-    """Whether there is anything to claim; mostly there is not, which a look tells."""
-    due = select(OutgoingMail.id).where(OutgoingMail.due_at <= db_now(ahead_s)).limit(1)
-    with database.read() as connection:
-        return connection.execute(due).first() is not None
+    """Whether there is anything to claim."""
+    return due_rows.is_any_due(OutgoingMail, ahead_s=ahead_s)
 
 
 def sent(order: Order, *, shown: str | None = None) -> None:

@@ -1,4 +1,5 @@
-"""What a server proves before it serves: there are tables, and the root secret is the right one.
+"""What a server proves before it serves: the tables are those that it knows, and the root secret is
+the right one.
 
 A wrong secret must be an error on the console, never a 401 for every customer. A database that does
 not answer yet is waited for: the other workers may be serving well.
@@ -16,7 +17,7 @@ from solrouter.clock import monotonic_s, utcnow
 from solrouter.config import UnsafeConfiguration
 from solrouter.errors import DatabaseUnavailable
 from solrouter.models import SecretFingerprint
-from solrouter.services import admission, catalogue
+from solrouter.services import admission, catalogue, first_operator, schema
 
 log = logging.getLogger(__name__)
 
@@ -48,11 +49,20 @@ def begin() -> None:
 
 
 def _prove() -> None:
+    _require_fit(schema.standing())
     newest, *former = (root.fingerprint for root in secrets.current().roots)
     database.transact(lambda connection: _recognise(connection, newest, former))
     admission.beat(process.worker_id())
     # Read now, so that the first caller does not wait for it.
     catalogue.current()
+    first_operator.welcome()
+
+
+def _require_fit(standing: schema.Standing) -> None:
+    if not standing.fit.allows_serving:
+        raise UnsafeConfiguration(standing.advice)
+    if standing.advice:
+        log.warning("%s", standing.advice)
 
 
 def _recognise(connection: Connection, newest: str, former: list[str]) -> None:

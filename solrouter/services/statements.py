@@ -86,6 +86,9 @@ def bounds(month: str) -> tuple[datetime, datetime]:
         begins_at = datetime.strptime(month, "%Y-%m").replace(tzinfo=UTC)
     except ValueError:
         raise NotFound("There is no such month.") from None
+    # `2026-7` and digits of other scripts can be read too, and name files that nobody can.
+    if month != f"{begins_at:%Y-%m}":
+        raise NotFound("There is no such month.")
     # Ids hold 48 bits of milliseconds, and none is from before 1970.
     if not 1970 < begins_at.year < 9999:
         raise NotFound("There is no such month.")

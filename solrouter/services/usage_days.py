@@ -119,6 +119,12 @@ def of_all(since: date, *, by: str | None = None) -> list[Slice]:
     return _read(since, by, lambda _table: [])
 
 
+def has_summed(connection: Connection, until: datetime) -> bool:
+    """Whether all requests from before that instant are in the table."""
+    summed = connection.execute(select(RollUp.until_id).where(RollUp.name == NAME)).scalar()
+    return summed is not None and summed >= first_id_at(until)
+
+
 def roll_up(now: datetime | None = None) -> int:
     """Sums up the hours that are settled since the last time; says how many steps that took."""
     settled = ((now or utcnow()) - SETTLED_AFTER).replace(minute=0, second=0, microsecond=0)

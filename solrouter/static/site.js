@@ -49,9 +49,10 @@
   };
 
   document.addEventListener("click", (event) => {
-    const button = event.target.closest("[data-copy], [data-dismiss]");
+    const button = event.target.closest("[data-copy], [data-dismiss], [data-print]");
     if (!button) return;
     if (button.dataset.copy) copy(button);
+    else if ("print" in button.dataset) window.print();
     else button.closest("[data-toast]").remove();
   });
 

@@ -39,11 +39,12 @@ class Alarm:
         self._greenlet = None
 
     def close(self) -> None:
-        """Rings no more. Only in the thread whose event loop it was set in."""
+        """Rings for nobody any more."""
         self._greenlet = None
         self._rings_at_s = inf
         timer, self._timer = self._timer, None
-        if timer is not None:
+        # Another thread's event loop must not be touched from here: there it rings once, unheard.
+        if timer is not None and timer.loop is gevent.get_hub().loop:
             timer.stop()
             timer.close()
 

@@ -5,6 +5,8 @@ Not for addresses that users give: nothing here keeps them out of private networ
 `guarded.fetch`.
 """
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from urllib.parse import urljoin, urlsplit
 
 import requests
@@ -39,23 +41,45 @@ def fetch(url: str, *, bytes_max: int) -> bytes:
     raise TransportError(f"more than {REDIRECTS_MAX} redirects")
 
 
+def status_of(url: str, headers: Mapping[str, str]) -> int:
+    """The status of an answer whose body nobody reads. Raises TransportError.
+
+    No redirect is followed: what the headers hold is for this address alone.
+    """
+    with _translated(), requests.Session() as session:
+        deadlines = (CONNECT_S, READ_S)
+        with session.get(
+            url, timeout=deadlines, allow_redirects=False, stream=True, headers=dict(headers)
+        ) as answer:
+            return int(answer.status_code)
+
+
 def _fetch_once(session: requests.Session, url: str, bytes_max: int, until_s: float) -> bytes | str:
     """The body, or where it has moved to."""
     if urlsplit(url).scheme not in ("http", "https"):
         raise Unsendable("the address must begin with http:// or https://")
-    try:
-        with session.get(
+    with (
+        _translated(),
+        session.get(
             url,
             timeout=(CONNECT_S, READ_S),
             allow_redirects=False,
             stream=True,
             headers={"Accept": "application/json"},
-        ) as answer:
-            if answer.status_code in MOVED and answer.headers.get("Location"):
-                return str(answer.headers["Location"])
-            if answer.status_code != 200:
-                raise TransportError(f"the server answered with status {answer.status_code}")
-            return _body(answer, bytes_max, until_s)
+        ) as answer,
+    ):
+        if answer.status_code in MOVED and answer.headers.get("Location"):
+            return str(answer.headers["Location"])
+        if answer.status_code != 200:
+            raise TransportError(f"the server answered with status {answer.status_code}")
+        return _body(answer, bytes_max, until_s)
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """The library's errors as ours."""
+    try:
+        yield
     except requests.Timeout as error:
         raise ReadTimedOut("the server was silent for too long", phase="between") from error
     except requests.exceptions.SSLError as error:

@@ -1,14 +1,16 @@
-"""Fetches what a user's address leads to, and nothing that is not public: the SSRF guard.
+"""Fetches or posts to what a user's address leads to, if it is public: the SSRF guard.
 
 Every address that a user gives us goes through here; `fetch.fetch` is for the operator's. The name
 is looked up once, each of its addresses must be public, and the connection goes to the one that was
 checked: a name that answers otherwise the second time is never asked a second time. Over TLS the
 certificate is that of the name. Each redirect is checked anew, and all of them share one deadline.
 No cookie, no credential and no header of ours but the agent's name goes out; no proxy is used.
+A post follows no redirect, and of its answer only the status is told.
 """
 
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import urljoin
 
@@ -37,6 +39,9 @@ TOTAL_S = 30.0
 REDIRECTS_MAX = 3
 # Of a host with many, only the first ones are tried.
 ADDRESSES_MAX = 3
+POST_TOTAL_S = 15.0
+# Of the answer to a post so much is read, so that its server can end it in peace.
+ANSWER_BYTES_MAX = 16 * 1024
 MOVED = (301, 302, 303, 307, 308)
 # One sentence for all of them: which of our neighbours exist is nobody's to find out.
 NOT_PUBLIC = "the address does not lead to a public server"
@@ -75,12 +80,46 @@ def fetch(
     for _ in range(REDIRECTS_MAX + 1):
         target = target_of(url, rules)
         address_list = _addresses(target, resolve, rules, until_s)
-        with _opened(url, target, address_list, accept, until_s) as stream:
+        asked = _Asked("GET", url, {"Accept": accept})
+        with _opened(asked, target, address_list, until_s) as stream:
             location = stream.headers.get("location")
             if stream.status not in MOVED or not location:
                 return Fetched(_body(stream, bytes_max), _media_type(stream), url)
         url = _followed(url, target, location)
     raise TransportError(f"there are more than {REDIRECTS_MAX} redirects")
+
+
+def post(
+    url: str,
+    body: bytes,
+    *,
+    headers: Mapping[str, str],
+    total_s: float = POST_TOTAL_S,
+    resolve: Resolve = resolved,
+    rules: Rules = USUAL,
+) -> int:
+    """Posts to a user's address, once and without following a redirect; returns the status.
+
+    Raises TransportError as `fetch` does.
+    """
+    until_s = monotonic_s() + total_s
+    target = target_of(url, rules)
+    address_list = _addresses(target, resolve, rules, until_s)
+    asked = _Asked("POST", url, headers, body)
+    with _opened(asked, target, address_list, until_s) as stream:
+        with suppress(TransportError):
+            stream.read_all(ANSWER_BYTES_MAX)
+        return stream.status
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What is sent."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    body: bytes = b""
 
 
 def _addresses(target: Target, resolve: Resolve, rules: Rules, until_s: float) -> Sequence[str]:
@@ -100,13 +139,11 @@ def _addresses(target: Target, resolve: Resolve, rules: Rules, until_s: float) -
     return found[:ADDRESSES_MAX]
 
 
-def _opened(
-    url: str, target: Target, addresses: Sequence[str], accept: str, until_s: float
-) -> HttpStream:
+def _opened(asked: _Asked, target: Target, addresses: Sequence[str], until_s: float) -> HttpStream:
     """The answer once its head is there, from the first address that takes the connection."""
     refusal: TransportError = ConnectFailed("no connection could be made", reason="unreachable")
     for address in addresses:
-        stream = _stream(url, target, address, accept, until_s)
+        stream = _stream(asked, target, address, until_s)
         try:
             stream.send()
         except (ConnectFailed, ReadTimedOut) as error:
@@ -117,12 +154,12 @@ def _opened(
     raise refusal
 
 
-def _stream(url: str, target: Target, address: str, accept: str, until_s: float) -> HttpStream:
+def _stream(asked: _Asked, target: Target, address: str, until_s: float) -> HttpStream:
     request = HttpRequest(
-        method="GET",
-        url=url,
-        headers={"Accept": accept, "Connection": "close"},
-        body=b"",
+        method=asked.method,
+        url=asked.url,
+        headers={**asked.headers, "Connection": "close"},
+        body=asked.body,
         connect_s=CONNECT_S,
         first_byte_s=FIRST_BYTE_S,
         between_s=BETWEEN_S,

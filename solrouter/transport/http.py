@@ -307,6 +307,10 @@ class HttpStream:
             self._pool.discard(sock)
 
 
+# What `open_stream` opens; `tracing` sets another.
+stream_class: type[HttpStream] = HttpStream
+
+
 def open_stream(request: HttpRequest) -> HttpStream:
     """Sends a request and returns its answer, of which nothing has been read yet.
 
@@ -314,6 +318,6 @@ def open_stream(request: HttpRequest) -> HttpStream:
     """
     started_s = monotonic_s()
     origin, head = written(request)
-    stream = HttpStream(pool_for(origin), head, request, started_s=started_s)
+    stream = stream_class(pool_for(origin), head, request, started_s=started_s)
     stream.send()
     return stream

@@ -6,6 +6,8 @@ errors hold the server's code and never its words, which may quote the address.
 
 import smtplib
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.utils import formatdate, make_msgid, parseaddr
@@ -25,12 +27,28 @@ def send(
     Raises MailRefused if it never will, and MailNotTaken or ConnectFailed if it may later.
     """
     message = _message(sender=sender, recipient=recipient, subject=subject, text=text, html=html)
+    with _let_in(server) as line:
+        line.send_message(message)
+
+
+def greet(server: SmtpServer) -> None:
+    """Returns when the server has let us in, and sends nothing.
+
+    Raises MailNotTaken or ConnectFailed.
+    """
+    with _let_in(server) as line:
+        line.noop()
+
+
+@contextmanager
+def _let_in(server: SmtpServer) -> Iterator[smtplib.SMTP]:
+    """A line to the server, as whom it knows us. Its library's errors become ours."""
     try:
         with _connected(server) as line:
             _secure(line, server)
             if server.username:
                 line.login(server.username, server.password)
-            line.send_message(message)
+            yield line
     except smtplib.SMTPRecipientsRefused as error:
         code = next(iter(error.recipients.values()))[0]
         raise _refusal(code, "the recipient") from error

@@ -14,6 +14,7 @@ calls some of them public (site-local, a cloud's own service address).
 """
 
 import re
+from collections.abc import Container
 from dataclasses import dataclass
 from ipaddress import (
     AddressValueError,
@@ -82,7 +83,7 @@ Network = IPv4Network | IPv6Network
 class Rules:
     """What may be called beyond the usual: `ports` other than 80 and 443, `networks` of our own."""
 
-    ports: frozenset[int] = frozenset(PORTS.values())
+    ports: Container[int] = frozenset(PORTS.values())
     networks: tuple[Network, ...] = ()
 
     @classmethod
@@ -90,6 +91,11 @@ class Rules:
         """The usual rules, with these networks and ports in addition."""
         more = tuple(ip_network(text) for text in networks)
         return cls(frozenset((*PORTS.values(), *ports)), more)
+
+    @classmethod
+    def on_any_port(cls, *networks: Network) -> "Rules":
+        """The usual rules, with these networks in addition and every port."""
+        return cls(range(1, 65_536), networks)
 
 
 USUAL = Rules()

@@ -4,13 +4,16 @@ Each check runs here once, on the database where it is hardest; `make faults` ru
 """
 
 import os
+import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from bench.faults import kill, leave, outage, overspend, receipts
+from bench.faults import kill, leave, outage, overspend, receipts, restore, rolling
 from bench.faults.databases import POSTGRESQL, SQLITE, Databases, postgresql_programs
+from bench.faults.front import nginx_program
 from bench.faults.place import Stage
 from bench.faults.report import Report
 from bench.faults.upstream import Upstream
@@ -73,8 +76,27 @@ def test_processes_that_die_leave_nothing_stuck_doubled_or_lost(
     kill.run(report, stage, kill.SHORT)
 
 
+@on_both
+def test_a_backup_taken_under_load_restores(report: Report, stage: Stage) -> None:
+    if stage.kind == POSTGRESQL:
+        require("pg_dump and pg_restore", all(map(shutil.which, ("pg_dump", "pg_restore"))))
+    restore.run(report, stage, restore.SHORT)
+
+
 @on_postgresql
 def test_a_database_that_dies_under_streams_loses_nothing(report: Report, stage: Stage) -> None:
     has_postgres = os.geteuid() != 0 or Path("/usr/sbin/runuser").exists()
     require("initdb of PostgreSQL", postgresql_programs() is not None and has_postgres)
     outage.run(report, stage, outage.SHORT)
+
+
+@on_postgresql
+def test_limits_are_exact_over_two_machines_behind_nginx(report: Report, stage: Stage) -> None:
+    require("nginx", nginx_program() is not None)
+    overspend.run(report, replace(stage, machines=2), overspend.SHORT)
+
+
+@on_postgresql
+def test_a_rolling_restart_of_two_machines_fails_nobody(report: Report, stage: Stage) -> None:
+    require("nginx", nginx_program() is not None)
+    rolling.run(report, replace(stage, machines=2, workers_max=1), rolling.SHORT)

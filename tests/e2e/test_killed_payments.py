@@ -133,17 +133,17 @@ def test_the_rest_is_found(
 
 @pytest.mark.parametrize("side", ["before", "after"])
 def test_a_saved_card_is_charged_once(
-    make_app: Callable[..., Flask], sqlite_url: str, tmp_path: Path, side: str
+    make_app: Callable[..., Flask], database_url: str, tmp_path: Path, side: str
 ) -> None:
     killed, ended = 0, False
     for at in range(1, CALLS_MAX):
         with FakeStripe() as stripe:
-            app = make_app(sqlite_url, **stripe.settings())
+            app = make_app(database_url, **stripe.settings())
             person = make_person(app, f"pat-{at}@example.com")
             with app.app_context():
                 save_card(person, stripe)
             killer = Killer(stripe, at, side)
-            environ = settings(sqlite_url, tmp_path, **stripe.settings())
+            environ = settings(database_url, tmp_path, **stripe.settings())
             code = pay(killer, environ, person, ALONE)
             killer.rest()
             with app.app_context():

@@ -281,12 +281,20 @@ def refusal(**named: str) -> str:
     ("named", "words"),
     [
         ({"DATABASE_URL": "", "DYNO": "web.1"}, "a Heroku dyno's disk forgets everything"),
+        ({"DATABASE_URL": "", "RENDER": "true"}, "Render forgets files with each deploy"),
         ({"SECRET_KEY": ""}, "SECRET_KEY is not set. In production it signs sessions"),
         ({"SECRET_KEY": "too-short"}, "SECRET_KEY is shorter than 32 bytes"),
         ({"DATABASE_URL": "mysql://localhost/solrouter"}, "DATABASE_URL must begin with"),
         ({}, "Check DATABASE_URL, then run: flask db upgrade"),
     ],
-    ids=["dyno without database", "no secret", "short secret", "foreign database", "no tables"],
+    ids=[
+        "dyno without database",
+        "platform without volume",
+        "no secret",
+        "short secret",
+        "foreign database",
+        "no tables",
+    ],
 )
 def test_settings_that_are_unsafe_are_refused_with_a_sentence(
     tmp_path: Path, named: Mapping[str, str], words: str

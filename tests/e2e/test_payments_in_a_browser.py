@@ -31,6 +31,16 @@ def fits(window: Window) -> bool:
     return bool(window.page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"))
 
 
+def prints_well(window: Window) -> bool:
+    """Whether paper gets dark ink from a dark screen, and nothing that can only be pressed."""
+    page = window.page
+    page.emulate_media(media="print", color_scheme="dark")
+    ink = page.evaluate("getComputedStyle(document.querySelector('#receipt-body')).color")
+    buttons = page.locator(".button:visible, nav:visible").count()
+    page.emulate_media(media="screen", color_scheme="light")
+    return all(int(part) < 128 for part in re.findall(r"\d+", ink)) and buttons == 0
+
+
 @pytest.mark.chromium
 @BOTH
 def test_top_up_by_card_and_refund(
@@ -71,6 +81,7 @@ def test_top_up_by_card_and_refund(
         assert "$25.00" in page.locator("#balance").inner_text()
         window.press("Receipt")
         window.wait_for_heading("Receipt")
+        assert prints_well(window)
         with page.expect_download() as downloading:
             window.press("Download")
         receipt = downloading.value.path().read_text()

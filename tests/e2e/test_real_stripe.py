@@ -91,7 +91,7 @@ def test_a_saved_card_pays_and_what_is_unused_goes_back(
 ) -> None:
     app = make_app(**stripe.settings())
     served = serve(**stripe.settings())
-    stripe.tell(f"{served.url}/webhooks/stripe")
+    stripe.tell_by_itself(f"{served.url}/webhooks/stripe")
     person = save_card(app, stripe, GOOD)
 
     def kinds() -> set[str]:

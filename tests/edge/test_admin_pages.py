@@ -3,6 +3,7 @@
 import pytest
 from flask import Flask
 
+from solrouter.money import parse_usd
 from solrouter.services import billing, catalogue
 from tests.browser import Page
 from tests.edge.signed_in import HTMX, ask, browser_of
@@ -65,6 +66,18 @@ def test_credit_is_granted_with_a_reason(app: Flask, operator: Person, bob: Pers
         [entry] = billing.statement(bob.account_id, limit=5)
         assert (entry.amount_nanos, entry.actor) == (12_500_000_000, f"user:{operator.user_id}")
         assert list(billing.audit()) == []
+
+
+def test_a_grant_that_is_sent_twice_is_given_once(
+    app: Flask, operator: Person, bob: Person
+) -> None:
+    browser = browser_of(app, operator)
+    path = f"/admin/accounts/{bob.account_public_id}"
+    form = {"amount": "3", "note": "Twice", "form_id": browser.get(path).by_name("form_id")}
+    for _ in range(2):
+        browser.post(f"{path}/credit", form)
+    with app.app_context():
+        assert billing.balance(bob.account_id).granted_nanos == parse_usd("3")
 
 
 def test_htmx_grants_in_place_and_renews_the_header(app: Flask, operator: Person) -> None:

@@ -1,5 +1,6 @@
 """Adding credits in the pages: chosen, paid, followed, receipted, refunded; and what is refused."""
 
+import json
 import re
 from collections.abc import Callable
 
@@ -8,7 +9,7 @@ from flask import Flask
 
 from solrouter.errors import Refused
 from solrouter.money import parse_usd
-from solrouter.services import billing, payments, statements
+from solrouter.services import billing, payments, statements, trail
 from solrouter.services.payments import codes, refunds, standing
 from solrouter.services.payments.methods import DisputeNews, Finding
 from tests.browser import Browser
@@ -206,8 +207,52 @@ class TestSwitches:
         session["total_details"]["amount_tax"] = 190
         session["amount_total"] = 1190
         stripe.books.pay(session["id"])
-        browser.get(f"/account/payments/{session['client_reference_id']}")
+        address = f"/account/payments/{session['client_reference_id']}"
+        browser.get(address)
         assert balance_of(app, pat).paid_nanos == parse_usd("10")
+        for text in (
+            browser.get(f"{address}/receipt").text,
+            browser.client.get(f"{address}/receipt?download=1").text,
+        ):
+            assert re.search(r"Tax\s*\$1\.90\s*Total paid\s*\$11\.90", text)
+        browser.post(f"{address}/refund", {"amount": "5"})
+        browser.post(f"{address}/refund", {"amount": "5"})
+        # Their part of the tax goes back with them, and never more than there was.
+        assert [made["amount"] for made in stripe.books.of_kind("refund")] == [595, 595]
+        assert balance_of(app, pat).paid_nanos == 0
+
+    def test_the_form_of_an_ended_order_leads_to_what_became_of_it(
+        self, card_shop: Flask, stripe: FakeStripe
+    ) -> None:
+        browser = browser_of(card_shop, make_person(card_shop, "pat@example.com"))
+        form = {"preset": "$10.00", "method": "stripe:card", "form_id": "once"}
+        assert "/c/pay/" in browser.post("/account/payments", form).location
+        assert "/c/pay/" in browser.post("/account/payments", form).location
+        [session] = stripe.books.of_kind("checkout.session")
+        stripe.books.expire(session["id"])
+        address = f"/account/payments/{session['client_reference_id']}"
+        assert "Expired" in browser.get(address).text
+        assert browser.post("/account/payments", form).location == address
+
+    def test_who_buys_stands_on_receipts_and_statements(self, app: Flask, bob: Person) -> None:
+        browser = browser_of(app, bob)
+        address = pay_by_test(browser)
+        typed = {"address": " Bob’s <b>Bakery</b>\r\n\r\n2 Side Road\x07 ", "tax_id": " DE 99 "}
+        browser.post("/account/settings/buyer", typed)
+        words = ("Bob’s <b>Bakery</b>", "2 Side Road", "DE 99")
+        for path in (f"{address}/receipt", "/account/statements", "/account/settings"):
+            page = browser.get(path).html
+            assert all(word in page for word in words[1:]), path
+        download = browser.client.get(f"{address}/receipt?download=1").text
+        assert "Sold to:   Bob’s <b>Bakery</b>, 2 Side Road\n" in download
+        for wrong in ({"address": "x\n" * 7}, {"address": "x" * 101}, {"tax_id": "x" * 51}):
+            browser.post("/account/settings/buyer", wrong, status=422)
+        assert "DE 99" in browser.get(f"{address}/receipt").text
+        with app.app_context():
+            told = json.dumps(
+                [event.details for event in trail.of_account(bob.account_id, limit=9)]
+            )
+        assert "Bakery" not in told and "DE 99" not in told
 
     def test_who_sells_stands_on_receipts_and_statements(
         self, make_app: Make, app: Flask, bob: Person
@@ -291,6 +336,18 @@ class TestRefund:
         browser.client.post(f"{address}/refund", data={"amount": "20"})
         assert balance_of(app, bob).paid_nanos == 0
         assert "All of it is given back." in browser.get(address).text
+
+    def test_a_form_that_is_sent_twice_gives_back_once(self, app: Flask, bob: Person) -> None:
+        browser = browser_of(app, bob)
+        address = pay_by_test(browser)
+        form = {"amount": "5", "seen": browser.get(f"{address}/refund").by_name("seen")}
+        browser.post(f"{address}/refund", form)
+        assert browser.post(f"{address}/refund", form).location == address
+        assert "Nothing more was given back" in browser.get(address).text
+        assert balance_of(app, bob).paid_nanos == parse_usd("20")
+        form["seen"] = browser.get(f"{address}/refund").by_name("seen")
+        browser.post(f"{address}/refund", form)
+        assert balance_of(app, bob).paid_nanos == parse_usd("15")
 
     def test_only_what_is_unused(self, app: Flask, bob: Person) -> None:
         browser = browser_of(app, bob)
@@ -423,7 +480,10 @@ class TestStatements:
             assert after.opening_nanos == after.closing_nanos == parse_usd("3")
             assert list(statements.entries(bob.account_id, following)) == []
 
-    @pytest.mark.parametrize("month", ["2026", "2026-13", "0001-01", "9999-12", "x"])
+    @pytest.mark.parametrize(
+        "month",
+        ["2026", "2026-13", "0001-01", "9999-12", "x", "2026-7", "２０２６-07", "2026-07%0A"],
+    )
     def test_what_is_no_month(self, app: Flask, bob: Person, month: str) -> None:
         client = browser_of(app, bob).client
         assert client.get(f"/account/statements?month={month}").status_code == 404

@@ -111,6 +111,12 @@ def test_a_listed_host_is_served(make_app: Callable[..., Flask], host: str) -> N
         "evil.example:llm.example.com",
         "llm.example.com@evil.example",
         "localhost:4000/#@llm.example.com",
+        "llm.example.com/#@x",
+        "llm.example.com#.evil.example",
+        "llm.example.com?x",
+        "llm.example.com:80:80",
+        "llm.example.com:port",
+        "llm.example.com:",
         "",
     ],
 )

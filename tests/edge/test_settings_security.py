@@ -194,12 +194,14 @@ def test_the_export_holds_all_that_is_kept_and_no_secret(
 ) -> None:
     charlies = ask(app, charlie)
     asked = ask(app, alice)
+    here.post("/account/settings/buyer", data={"address": "Alice & Co.", "tax_id": "GB 1"})
     answer = here.post("/account/settings/export")
     assert answer.mimetype == "application/zip"
     assert "attachment" in answer.headers["Content-Disposition"]
     files = read_export(answer.data)
     assert set(files) == {
         "profile",
+        "buyer",
         "keys",
         "sessions",
         "transfers",
@@ -209,6 +211,7 @@ def test_the_export_holds_all_that_is_kept_and_no_secret(
         "audit",
     }
     assert files["contents"] == []
+    assert files["buyer"] == [{"address": "Alice & Co.", "tax_id": "GB 1"}]
     assert files["profile"][0]["email"] == alice.email
     assert [row["id"] for row in files["receipts"]] == [asked]
     assert {row["kind"] for row in files["transfers"]} >= {"grant"}

@@ -309,19 +309,19 @@ LIFE = ("pay", "refund", "dispute", "withdraw", "win")
 
 
 @settings(
-    max_examples=40,
+    max_examples=20,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(data=st.data())
 def test_any_order_of_the_same_news_ends_alike(
-    make_app: Make, sqlite_url: str, data: st.DataObject
+    make_app: Make, database_url: str, data: st.DataObject
 ) -> None:
     """Events arrive in any order, repeated, some never, while the life goes on: the end is the
     same.
     """
     with FakeStripe() as stripe:
-        app = make_app(sqlite_url, **stripe.settings(), SOLROUTER_TOP_UPS_PER_HOUR="100000")
+        app = make_app(database_url, **stripe.settings(), SOLROUTER_TOP_UPS_PER_HOUR="100000")
         app.config["SOLROUTER_TOP_UP_ACCOUNT_DAY_MAX"] = 0
         name = f"pat-{len(stripe.url)}-{time.time_ns()}@example.com"
         payer = make_person(app, name)

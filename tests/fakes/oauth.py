@@ -18,17 +18,16 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Self
+from typing import Any
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
+
+from tests.fakes.site import Site, SiteHandler
 
 Json = dict[str, Any]
 
 CLIENT_ID = "fake-client-id"
 CLIENT_SECRET = "fake-client-secret"
 CODE_TTL_S = 600.0
-POLL_S = 0.02
 FORM_TYPE = "application/x-www-form-urlencoded"
 JSON_TYPE = "application/json; charset=utf-8"
 HTML_TYPE = "text/html; charset=utf-8"
@@ -105,14 +104,32 @@ def challenge_of(code_verifier: str) -> str:
     return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
 
 
-class FakeOAuthSite:
-    """A site on 127.0.0.1. It listens from the moment it is made until `close()`.
+class OAuthHandler(SiteHandler):
+    """Reads a query, a form or a JSON object."""
+
+    server_version = "FakeOAuth"
+
+    def take(self) -> None:
+        raw = self.body().decode()
+        is_json = "json" in self.headers.get("content-type", "")
+        form = json.loads(raw) if is_json else dict(parse_qsl(raw))
+        parts = urlsplit(self.path)
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        query = dict(parse_qsl(parts.query))
+        seen = Seen(self.command, parts.path, query, headers, form)
+        reply = self.site.reply_to(seen)
+        self.say(reply.status, reply.body.encode(), reply.content_type, **reply.headers)
+
+
+class FakeOAuthSite(Site):
+    """A site that people sign in at.
 
     `callback_url`: the registered one; a `redirect_uri` must equal it or lie below it. None takes
     any. `requires_pkce`: refuse callers that send no challenge. `fails_with`: a status that every
     request gets instead of an answer.
     """
 
+    handler = OAuthHandler
     authorize_path = ""
     person: Any
 
@@ -136,21 +153,12 @@ class FakeOAuthSite:
         self._seen: list[Seen] = []
         self._grants: dict[str, Grant] = {}
         self._tokens: dict[str, Token] = {}
-        self._server = ThreadingHTTPServer(("127.0.0.1", port), partial(_Handler, self))
-        serve = partial(self._server.serve_forever, poll_interval=POLL_S)
-        self._thread = threading.Thread(target=serve, name="fake-oauth", daemon=True)
-        self._thread.start()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+        super().__init__(port=port)
 
     @property
     def url(self) -> str:
         """Where it is."""
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
+        return self.origin
 
     @property
     def seen(self) -> list[Seen]:
@@ -162,12 +170,6 @@ class FakeOAuthSite:
     def requests(self) -> int:
         """How many requests were seen."""
         return len(self.seen)
-
-    def close(self) -> None:
-        """Stops listening."""
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
 
     def reply_to(self, seen: Seen) -> Reply:
         """Answers one request, and remembers it."""
@@ -310,44 +312,6 @@ def basic(seen: Seen) -> tuple[str, str] | None:
         return None
     name, _, secret = base64.b64decode(encoded).decode("utf-8", "replace").partition(":")
     return unquote(name), unquote(secret)
-
-
-class _Handler(BaseHTTPRequestHandler):
-    """One connection, one request: HTTP/1.0 on purpose, so that nothing lingers at close()."""
-
-    server_version = "FakeOAuth"
-
-    def __init__(self, site: FakeOAuthSite, *arguments: Any) -> None:
-        self._site = site
-        super().__init__(*arguments)
-
-    def do_GET(self) -> None:
-        """Reads a query."""
-        self._answer({})
-
-    def do_POST(self) -> None:
-        """Reads a form or a JSON object."""
-        raw = self.rfile.read(int(self.headers.get("content-length", "0"))).decode()
-        is_json = "json" in self.headers.get("content-type", "")
-        self._answer(json.loads(raw) if is_json else dict(parse_qsl(raw)))
-
-    def log_message(self, *_: Any) -> None:
-        """Says nothing: requests are remembered, not printed."""
-
-    def _answer(self, form: dict[str, str]) -> None:
-        parts = urlsplit(self.path)
-        headers = {name.lower(): value for name, value in self.headers.items()}
-        query = dict(parse_qsl(parts.query))
-        seen = Seen(self.command, parts.path, query, headers, form)
-        reply = self._site.reply_to(seen)
-        payload = reply.body.encode()
-        self.send_response(reply.status)
-        self.send_header("Content-Type", reply.content_type)
-        self.send_header("Content-Length", str(len(payload)))
-        for name, value in reply.headers.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(payload)
 
 
 def serve_alone(site: Callable[..., FakeOAuthSite], name: str) -> None:

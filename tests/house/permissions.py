@@ -23,11 +23,13 @@ from solrouter.services import (
     accounts,
     identities,
     invitations,
+    jobs,
     key_switches,
     keys,
     members,
     payments,
     sessions,
+    webhooks,
 )
 from solrouter.services.identities import ProvenIdentity
 from solrouter.services.payments import codes, refunds
@@ -88,6 +90,23 @@ ARGUMENTS: Mapping[str, str] = {
     "admin.finish_refund public_id": "{refund}",
     "admin.reject_refund public_id": "{refund}",
     "admin.end_code public_id": "{code}",
+    **{
+        f"{room}.{name} public_id": f"{{{webhook}}}"
+        for room, webhook in (("account", "webhook"), ("admin", "alert_webhook"))
+        for name in (
+            "show_webhook",
+            "try_webhook",
+            "renew_webhook_secret",
+            "turn_webhook_on",
+            "turn_webhook_off",
+            "show_remove_webhook",
+            "remove_webhook",
+            "redeliver_message",
+        )
+    },
+    "account.redeliver_message message_id": "{message}",
+    "admin.redeliver_message message_id": "{alert_message}",
+    "admin.run_job name": "ledger",
     "month": "2026-11",
     "public_id": "{key}",
     "provider": "github",
@@ -162,10 +181,11 @@ class Place:
     def mend(self) -> None:
         """Gives Alice back what a row may have taken, so that rows can be tried in any order."""
         with self.app.app_context():
-            for who in ("owner", "outsider"):
+            for who in ("owner", "outsider", "operator"):
                 key_switches.unfreeze(self.people[who].account_id, actor="test")
             identities.link(self.people["owner"].user_id, GITHUB_OF_ALICE)
         self.objects["session"] = session_of(self.app, self.people["owner"])
+        self.objects.update(webhook_objects(self.app, self.people["owner"]))
 
     def mend_team(self) -> None:
         """Brings back who left or was removed, and who is invited."""
@@ -239,6 +259,7 @@ def make_place(app: Flask) -> Place:
         **team_objects(app, alice, people["member"]),
         **personal_objects(app, alice),
         **money_objects(app, alice),
+        **webhook_objects(app, alice),
     }
     own = {"key": spare_key(app, alice, people["developer"])}
     with app.app_context():
@@ -288,6 +309,27 @@ def money_objects(app: Flask, person: Person) -> dict[str, str]:
             "refund": refund.public_id,
             "code": codes.list_of()[0].public_id,
         }
+
+
+def webhook_objects(app: Flask, person: Person) -> dict[str, str]:
+    """A webhook of this person's account and one of the operators', each with a message."""
+    found = {}
+    names = {"": person.account_id, "alert_": None}
+    with app.app_context():
+        jobs.prepare()
+        for name, account_id in names.items():
+            kinds, url = webhooks.kinds_for(account_id), "https://hooks.example.com/"
+            if not webhooks.list_of(account_id):
+                webhooks.add(account_id, url, kinds, actor="test")
+            endpoint = webhooks.list_of(account_id)[0]
+            if endpoint.disabled_at is not None:
+                webhooks.turn_on(endpoint, actor="test")
+                endpoint = webhooks.list_of(account_id)[0]
+            if not webhooks.deliveries(endpoint):
+                webhooks.send_test(endpoint)
+            found[f"{name}webhook"] = endpoint.public_id
+            found[f"{name}message"] = webhooks.deliveries(endpoint)[0].public_id
+    return found
 
 
 def session_of(app: Flask, person: Person) -> str:

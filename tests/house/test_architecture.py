@@ -13,9 +13,12 @@ PACKAGE = ROOT / "solrouter"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 FUNCTION_LINES_MAX = 70
 FORBIDDEN_NAMES = ("utils", "helpers", "common", "manager", "misc")
-# Who may open a connection or a session: the one door, and the migrations.
-DATABASE_DOORS = {f"solrouter/database/{name}.py" for name in ("__init__", "engines", "writer")}
+# Who may open a connection or a session: the one door, the migrations, and backups.
+DATABASE_DOORS = {
+    f"solrouter/database/{name}.py" for name in ("__init__", "copies", "engines", "writer")
+}
 OPENERS = ("create_engine", "sessionmaker", "begin", "connect")
+DRIVERS = ("sqlite3", "psycopg")
 
 
 def relative(path: Path) -> str:
@@ -71,7 +74,9 @@ def test_only_the_one_door_opens_connections() -> None:
             name = getattr(node.func, "id", getattr(node.func, "attr", ""))
             owner = ast.unparse(node.func)
             is_engine = "engine" in owner or name in ("create_engine", "sessionmaker")
-            assert not (is_engine and name in OPENERS), f"{relative(path)} opens a connection"
+            is_driver = owner in {f"{driver}.connect" for driver in DRIVERS}
+            opens = is_driver or (is_engine and name in OPENERS)
+            assert not opens, f"{relative(path)} opens a connection"
 
 
 def test_the_environment_is_read_in_one_place() -> None:

@@ -9,13 +9,16 @@ SOURCES = {
     for path in sorted((ROOT / "solrouter").rglob("*.py"))
 }
 ADVICE = (
-    "Does a user give the address? Then call solrouter.transport.guarded.fetch. Is it the "
+    "Does a user give the address? Then call solrouter.transport.guarded. Is it the "
     "operator's word? Then add the file to this test and say why."
 )
-# Catalogues, from a file or an address that an operator names on the command line.
-CALLERS_OF_FETCH = {"solrouter/services/catalogue/sync.py"}
+# Catalogues, from a file or an address that an operator names on the command line; providers, whose
+# base URLs are the operator's word, when `flask doctor` asks them.
+CALLERS_OF_FETCH = {"solrouter/services/catalogue/sync.py", "solrouter/services/doctor/outside.py"}
 # Providers, whose base URLs are the operator's word; nodes of a blockchain, likewise.
+# `tracing` puts its own kind of stream behind that door, and opens none.
 CALLERS_OF_OPEN_STREAM = {
+    "solrouter/tracing.py",
     "solrouter/providers/exchange.py",
     "solrouter/transport/json_rpc.py",
 }

@@ -16,10 +16,11 @@ ADVICE = (
 )
 # Each file that encrypts, with the column that it fills.
 WRITERS = {
-    "services/catalogue/providers.py": "providers.key_encrypted",
+    "services/catalogue/provider_keys.py": "providers.key_encrypted",
     "services/contents.py": "kept_contents.content",
     "services/keepsakes.py": "keepsakes.value",
     "services/second_factors.py": "second_factors.secret_encrypted",
+    "services/webhooks.py": "webhook_endpoints.secret_encrypted",
     # A note that a browser brings back within minutes.
     "blueprints/sealed.py": None,
     # idempotency_keys.answer, under a key that only the caller has.

@@ -1,5 +1,6 @@
 """One timer for many waits: it rings for the one that is late, and for no other."""
 
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -56,5 +57,14 @@ def test_nobody_is_woken_who_does_not_wait(alarm: Alarm) -> None:
 def test_an_alarm_that_is_closed_is_silent_and_can_be_set_again(alarm: Alarm) -> None:
     alarm.set(monotonic_s() + SOON_S)
     alarm.close()
+    waited_s(Alarm(), 2 * SOON_S)
+    assert waited_s(alarm, SOON_S) >= SOON_S
+
+
+def test_another_thread_can_close_it(alarm: Alarm) -> None:
+    alarm.set(monotonic_s() + SOON_S)
+    closer = threading.Thread(target=alarm.close)
+    closer.start()
+    closer.join()
     waited_s(Alarm(), 2 * SOON_S)
     assert waited_s(alarm, SOON_S) >= SOON_S

@@ -36,7 +36,7 @@ from solrouter.models import (
     Worker,
 )
 from solrouter.money import parse_usd
-from solrouter.services import accounts, activity, admission, billing, catalogue, keys
+from solrouter.services import accounts, activity, admission, billing, budgets, catalogue, keys
 from solrouter.services.admission import Admitted, Ask, CatalogueChanged, Ending
 from tests.factories import Person, fund, make_offer, make_person, pay_in
 
@@ -350,7 +350,7 @@ def test_a_budget_begins_anew_with_its_period_and_without_a_job(
     long_ago = utcnow() - timedelta(days=40)
     change = (
         update(Budget)
-        .where(Budget.subject == keys.budget_subject(key_id))
+        .where(Budget.subject == budgets.subject(key_id))
         .values(period=period, spent_nanos=HOLD, period_start=long_ago)
     )
     database.transact(lambda connection: connection.execute(change))

@@ -1,18 +1,20 @@
 """Automatic top-ups: one at a time, never above the cap, off after three failures, told by mail."""
 
+import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 from flask import Flask
-from sqlalchemy import select, update
+from sqlalchemy import insert, select, update
 
 from solrouter import database
 from solrouter.errors import Refused
-from solrouter.models import AutoTopUp, OutgoingMail, Payment
+from solrouter.models import AutoTopUp, Membership, OutgoingMail, Payment
 from solrouter.models.columns import db_now
 from solrouter.money import parse_usd
-from solrouter.services import billing, payments
+from solrouter.services import accounts, billing, members, payments, webhooks
 from solrouter.services.payments import auto, standing
 from solrouter.services.payments.auto import Terms
 from tests.edge.test_stripe_webhooks import last, send
@@ -82,6 +84,7 @@ def test_a_low_balance_is_topped_up_once(shop: Flask, stripe: FakeStripe, saver:
         assert billing.balance(saver.account_id).paid_nanos == TEN + TWENTY_FIVE
         [payment] = automatic(saver)
         assert (payment.state, payment.details["paid_with"]) == ("paid", "Visa ending 4242")
+        assert mails() == ["top_up_done"]
         assert list(billing.audit()) == []
 
 
@@ -121,6 +124,9 @@ def test_off_after_three_failures(shop: Flask, stripe: FakeStripe, saver: Person
     stripe.books.saved_card = "declined"
     with shop.app_context():
         turn_on(saver)
+        hook = webhooks.add(
+            saver.account_id, "https://h.example.com/", ["top_up.failed"], actor="test"
+        ).endpoint
         assert payments.run_automatic() == 1
         # Not again at once.
         assert payments.run_automatic() == 0
@@ -133,7 +139,57 @@ def test_off_after_three_failures(shop: Flask, stripe: FakeStripe, saver: Person
         assert {payment.state for payment in automatic(saver)} == {"failed"}
         assert len(automatic(saver)) == 3
         assert mails() == ["top_up_failed", "top_up_failed", "top_up_off"]
+        told = [json.loads(each.body)["data"]["is_off"] for each in webhooks.deliveries(hook)]
+        assert told == [True, False, False]
         assert billing.balance(saver.account_id).paid_nanos == TEN
+
+
+@pytest.mark.parametrize("how", ["left", "lost the role", "was shut out"])
+def test_who_consented_has_gone_and_the_owners_are_told(
+    shop: Flask, stripe: FakeStripe, how: str
+) -> None:
+    """Nobody's card is charged on the word of somebody who has left."""
+    owner, keeper = make_person(shop, "olga@example.com"), make_person(shop, "kim@example.com")
+    with shop.app_context():
+        join(owner, keeper)
+        save_card(owner, keeper, stripe)
+        turn_on(replace(owner, user_id=keeper.user_id))
+        public_id = accounts.get_user(keeper.user_id).public_id
+        match how:
+            case "left":
+                members.leave(owner.account_id, keeper.user_id)
+            case "lost the role":
+                members.change_role(owner.account_id, public_id, "developer", by=owner.user_id)
+            case "was shut out":
+                accounts.set_disabled(keeper.user_id, True)
+        before = len(stripe.books.of_kind("payment_intent"))
+        assert payments.run_automatic() == 0
+        assert len(stripe.books.of_kind("payment_intent")) == before
+        order = standing.find(owner.account_id)
+        assert order is not None and not order.is_on and "Turn it on again" in order.problem
+        with database.read() as connection:
+            told = connection.execute(
+                select(OutgoingMail.kind, OutgoingMail.recipient).where(
+                    OutgoingMail.kind == "top_up_ended"
+                )
+            ).all()
+        assert [tuple(row) for row in told] == [("top_up_ended", owner.email)]
+        turn_on(owner)
+        assert payments.run_automatic() == 1
+
+
+def join(owner: Person, keeper: Person) -> None:
+    row = {"user_id": keeper.user_id, "account_id": owner.account_id, "role": "billing"}
+    new = insert(Membership).values(created_at=db_now(), **row)
+    database.transact(lambda connection: connection.execute(new))
+
+
+def save_card(owner: Person, keeper: Person, stripe: FakeStripe) -> None:
+    details = {"saves_card": True}
+    wish = payments.Wish(owner.account_id, keeper.user_id, "stripe", "card", TEN, details=details)
+    payment = payments.begin(wish).payment
+    stripe.books.pay(str(payment.order_id))
+    assert payments.check(payment).state == "paid"
 
 
 def test_the_bank_wants_the_person(shop: Flask, stripe: FakeStripe, saver: Person) -> None:

@@ -52,7 +52,7 @@ def spend(person: Person, nanos: int) -> None:
 
 
 def let_the_period_pass(person: Person) -> None:
-    subject = keys.budget_subject(keys.authenticate(person.key_text).key_id)
+    subject = budgets.subject(keys.authenticate(person.key_text).key_id)
     passed = update(Budget).where(Budget.subject == subject)
     long_ago = utcnow() - timedelta(days=40)
     database.transact(lambda connection: connection.execute(passed.values(period_start=long_ago)))

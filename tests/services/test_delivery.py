@@ -272,6 +272,12 @@ def test_every_kind_has_a_letter(kind: str) -> None:
         "threshold",
         "account",
         "balance",
+        "spent",
+        "month",
+        "host",
+        "title",
+        "text",
+        "began",
     )
     facts = {**dict.fromkeys(names, "x"), "role": "developer", "codes_left": "9"}
     facts["by_operator"] = "no"

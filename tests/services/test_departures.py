@@ -12,12 +12,14 @@ from solrouter.services import (
     accounts,
     admission,
     billing,
+    buyers,
     departures,
     identities,
     keys,
     sessions,
     sign_ins,
 )
+from solrouter.services.buyers import Buyer
 from solrouter.services.identities import ProvenIdentity
 from tests.authenticator import set_up
 from tests.factories import PASSWORD, Person, fund, make_offer, make_person
@@ -43,7 +45,9 @@ def test_the_person_is_gone_and_the_books_stay(ada: Person) -> None:
     identities.link(ada.user_id, ADA)
     set_up(ada.user_id)
     sessions.open_session(ada.user_id, user_agent="", network="", idle_s=900, total_s=900)
+    buyers.put(ada.account_id, Buyer("Ada & Co.\n1 High Street", "GB 1"), actor="test")
     departures.delete_user(ada.user_id, forfeit_nanos=FIVE)
+    assert buyers.of_account(ada.account_id) == Buyer()
     with database.read() as connection:
         (user,) = connection.execute(select(User.__table__)).all()
         assert connection.execute(select(Session.id)).first() is None

@@ -37,6 +37,7 @@ def load(tmp_path: Path, *settings: Mapping[str, str]) -> dict[str, object]:
         ({"SOLROUTER_CARD_FEE_PERCENT": "101"}, "between 0 and 100"),
         ({"SOLROUTER_TOP_UP_PRESETS": "10,lots"}, "not an amount in USD"),
         ({"SOLROUTER_TOP_UP_MIN": "2000"}, "nobody could pay"),
+        ({"SOLROUTER_TOP_UP_MAX": "1000001"}, "the most that comes in at once"),
     ],
     ids=[
         "no secret",
@@ -48,6 +49,7 @@ def load(tmp_path: Path, *settings: Mapping[str, str]) -> dict[str, object]:
         "fee",
         "presets",
         "limits",
+        "too much",
     ],
 )
 def test_production_refuses_half_a_stripe(

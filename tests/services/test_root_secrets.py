@@ -10,6 +10,7 @@ from sqlalchemy import select, update
 from solrouter import database, secrets
 from solrouter.models import AuditEvent, Provider
 from solrouter.services import catalogue, keepsakes, keys, root_secrets, rotations, second_factors
+from solrouter.services.catalogue import reading
 from tests.conftest import SECRET_KEY
 from tests.factories import make_offer, make_person
 
@@ -63,7 +64,7 @@ def test_after_a_rotation_the_former_secret_is_not_needed(
     )
     alone = make_app(database_url, SECRET_KEY=NEW)
     with alone.app_context():
-        assert secrets.current().decrypt(stored()) == PROVIDER_KEY
+        assert key_of("acme") == PROVIDER_KEY
         assert next(r for r in catalogue.providers() if r.slug == "acme").is_ready
         assert keys.authenticate(person.key_text).account_id == person.account_id
 
@@ -102,6 +103,27 @@ def test_a_rotation_leaves_an_audit_row(
         query = select(AuditEvent.actor, AuditEvent.details)
         rows = connection.execute(query.where(AuditEvent.action == "secrets.rotated")).all()
     assert [tuple(row) for row in rows] == [("operator:cli", {"rewritten": 2})]
+
+
+def test_a_key_copied_to_another_provider_is_no_key(old_app: Flask) -> None:
+    with old_app.app_context():
+        assert key_of("acme") == PROVIDER_KEY
+        put("other", stored("acme"))
+        assert key_of("other") is None
+        # As it was stored before names were put inside.
+        put("other", secrets.current().encrypt("an-older-key"))
+        assert key_of("other") == "an-older-key"
+
+
+def key_of(slug: str) -> str | None:
+    query = select(Provider.slug, Provider.key_encrypted, Provider.key_settings)
+    with database.read() as connection:
+        return reading.provider_key(connection.execute(query.where(Provider.slug == slug)).one())
+
+
+def put(slug: str, sealed: bytes) -> None:
+    changed = update(Provider).where(Provider.slug == slug).values(key_encrypted=sealed)
+    database.transact(lambda connection: connection.execute(changed))
 
 
 def test_a_field_that_changed_meanwhile_is_left(old_app: Flask) -> None:

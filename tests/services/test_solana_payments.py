@@ -188,7 +188,10 @@ def test_less_is_credited_as_it_came_and_the_rest_may_follow(
     assert looked(payment).is_short
     assert units_of(payer) == 4_000_000
     customer.pay(link_of(payment), units=asked_units(payment) - 4_000_000)
-    assert not looked(payment).is_short
+    whole = looked(payment)
+    # The part of a cent that was asked for on top is no surplus.
+    assert (whole.is_short, whole.is_over) == (False, False)
+    assert whole.paid_nanos == whole.received_nanos == whole.asked_nanos > whole.amount_nanos
     assert units_of(payer) == asked_units(payment)
 
 

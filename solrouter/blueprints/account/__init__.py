@@ -16,6 +16,7 @@ from solrouter.blueprints.account import (
     solana,
     statements,
     team,
+    webhooks,
 )
 from solrouter.blueprints.account.room import account
 
@@ -36,4 +37,5 @@ __all__ = [
     "solana",
     "statements",
     "team",
+    "webhooks",
 ]

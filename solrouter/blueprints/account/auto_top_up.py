@@ -84,4 +84,4 @@ def _dollars(form: Mapping[str, str], name: str) -> int:
     try:
         return parse_usd(form.get(name, ""))
     except NotMoney:
-        raise Refused("Write an amount in US dollars, such as 25.", param=name) from None
+        raise Refused("Write an amount in US dollars, such as 25 or 2.50.", param=name) from None

@@ -18,7 +18,7 @@ from solrouter.blueprints.account import balance
 from solrouter.blueprints.account.room import account
 from solrouter.errors import NotFound, RateLimited, Refused, SolRouterError, Unavailable
 from solrouter.money import NotMoney, decimal_usd, display_usd, parse_usd
-from solrouter.services import billing, payments
+from solrouter.services import billing, buyers, payments
 from solrouter.services.payments import Payment, Wish, refund_rows, refunds, trial
 
 # A page that is looked at often asks the provider no more often than this.
@@ -47,7 +47,8 @@ def begin_payment() -> ResponseReturnValue:
         return balance.page(errors={refused.param: refused.message}, form=form)
     except (RateLimited, Unavailable) as error:
         return balance.page(errors={None: error.message}, form=form)
-    if order.pay_url:
+    # The form of an order that has ended leads to what became of it, not to a closed checkout.
+    if order.pay_url and order.payment.is_open:
         return hx.go_to(order.pay_url)
     return hx.go_to(url_for("account.show_payment", public_id=order.payment.public_id))
 
@@ -107,8 +108,12 @@ def refund_payment(public_id: str) -> ResponseReturnValue:
             _amount(form),
             actor=f"user:{current_user.user_id}",
             pay_to=form.get("pay_to", ""),
+            seen_nanos=top_ups.seen(form),
         )
     except Refused as refused:
+        if refused.param == refunds.SEEN:
+            flash(refused.message, "error")
+            return hx.go_to(url_for("account.show_payment", public_id=public_id))
         return _refund_page(payment, errors={refused.param: refused.message}, form=form)
     amount = display_usd(refund.amount_nanos)
     said = {
@@ -176,7 +181,9 @@ def _amount(form: Mapping[str, str]) -> int | None:
     try:
         return parse_usd(text)
     except NotMoney:
-        raise Refused("Write an amount in US dollars, such as 25.", param="amount") from None
+        raise Refused(
+            "Write an amount in US dollars, such as 25 or 2.50.", param="amount"
+        ) from None
 
 
 def _seller() -> dict[str, Any]:
@@ -189,4 +196,5 @@ def _seller() -> dict[str, Any]:
         "tax_note": settings["SOLROUTER_TAX_NOTE"],
         "account_name": current_user.account_name,
         "account_public_id": current_user.account_public_id,
+        "buyer": buyers.of_account(current_user.account_id),
     }

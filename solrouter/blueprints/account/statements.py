@@ -11,7 +11,7 @@ from flask_login import current_user
 from solrouter.blueprints import filters
 from solrouter.blueprints.account.room import account
 from solrouter.money import decimal_usd
-from solrouter.services import statements
+from solrouter.services import buyers, statements
 from solrouter.services.statements import Statement
 
 COLUMNS = ("time", "what", "id", "note", "amount_usd", "balance_usd")
@@ -31,6 +31,7 @@ def show_statements() -> ResponseReturnValue:
         seller=[line.strip() for line in settings["SOLROUTER_SELLER"].split("|") if line.strip()],
         seller_tax_id=settings["SOLROUTER_SELLER_TAX_ID"],
         tax_note=settings["SOLROUTER_TAX_NOTE"],
+        buyer=buyers.of_account(current_user.account_id),
     )
 
 

@@ -9,7 +9,9 @@ from solrouter.blueprints.admin import (
     payments,
     providers,
     requests,
+    system,
     users,
+    webhooks,
 )
 from solrouter.blueprints.admin.room import admin
 
@@ -23,5 +25,7 @@ __all__ = [
     "payments",
     "providers",
     "requests",
+    "system",
     "users",
+    "webhooks",
 ]

@@ -58,8 +58,12 @@ def refund_payment(public_id: str) -> ResponseReturnValue:
             actor=_actor(),
             pay_to=form.get("pay_to", ""),
             is_operator=True,
+            seen_nanos=top_ups.seen(form),
         )
     except Refused as refused:
+        if refused.param == refunds.SEEN:
+            flash(refused.message, "error")
+            return hx.go_to(url_for("admin.show_payment", public_id=public_id))
         return _page(payment, errors={refused.param: refused.message}, form=form)
     if refund.state == refund_rows.FAILED:
         return _page(payments.find(public_id), errors={None: refund.problem})

@@ -25,6 +25,17 @@ TABS = (
     ("Providers", "admin.show_providers", ("admin.add_provider",)),
     ("Models", "admin.show_models", ("admin.add_offer",)),
     ("Requests", "admin.show_requests", ()),
+    (
+        "System",
+        "admin.show_system",
+        (
+            "admin.show_webhooks",
+            "admin.add_webhook",
+            "admin.show_webhook",
+            "admin.renew_webhook_secret",
+            "admin.show_remove_webhook",
+        ),
+    ),
     ("Audit", "admin.show_audit", ()),
 )
 

@@ -1,5 +1,6 @@
 """Users and their accounts: found, looked at, confirmed, granted credit."""
 
+import secrets
 from collections.abc import Mapping
 
 from flask import Response, flash, redirect, request, url_for
@@ -47,6 +48,7 @@ def grant_credit(public_id: str) -> ResponseReturnValue:
             amount,
             actor=f"user:{current_user.user_id}",
             note=request.form.get("note", ""),
+            idempotency=request.form.get("form_id", "")[:64] or None,
         )
     except Refused as refused:
         errors = {refused.param: refused.message}
@@ -96,5 +98,6 @@ def _account_page(
         errors=errors or {},
         form=form or {},
         granted_nanos=granted_nanos,
+        form_id=secrets.token_hex(16),
         confirmed=confirmed,
     )

@@ -17,6 +17,7 @@ from solrouter.services.catalogue.providers import (
     SERVERS,
     ProviderRow,
     add_provider,
+    key_of,
     providers,
     set_data_collection,
 )
@@ -40,6 +41,7 @@ __all__ = [
     "find",
     "fresh",
     "has_words",
+    "key_of",
     "listing",
     "providers",
     "ready",

@@ -7,13 +7,13 @@ from urllib.parse import urlsplit
 
 from sqlalchemy import Connection, Row, func, insert, select, update
 
-from solrouter import database, secrets
+from solrouter import database
 from solrouter.clock import utcnow
 from solrouter.errors import NotFound, Refused
 from solrouter.models import Offer, Provider
 from solrouter.providers.openai_compatible import servers
 from solrouter.services import audit
-from solrouter.services.catalogue import reading, snapshot
+from solrouter.services.catalogue import provider_keys, reading, snapshot
 
 KINDS = ("openai", "anthropic", "google", "demo")
 SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
@@ -67,6 +67,14 @@ def providers() -> list[ProviderRow]:
     return sorted(found, key=lambda row: (not row.is_ready, row.slug))
 
 
+def key_of(slug: str) -> str | None:
+    """The key that a provider is asked with, for whoever asks it in our name; or None."""
+    statement = select(*Provider.__table__.columns).where(Provider.slug == slug)
+    with database.read() as connection:
+        row = connection.execute(statement).one_or_none()
+    return None if row is None else reading.provider_key(row)
+
+
 def add_provider(
     *,
     slug: str,
@@ -90,7 +98,7 @@ def add_provider(
         "kind": kind,
         "base_url": base_url,
         "key_settings": [],
-        "key_encrypted": secrets.current().encrypt(api_key) if api_key else None,
+        "key_encrypted": provider_keys.seal(slug, api_key) if api_key else None,
         "needs_key": False,
         "capabilities": servers.SERVERS.get(server or "", servers.ANY) if kind == "openai" else {},
         "created_at": utcnow(),

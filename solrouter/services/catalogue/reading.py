@@ -8,12 +8,12 @@ from typing import Any
 import sqlalchemy
 from sqlalchemy import Row, select
 
-from solrouter import config, redaction, secrets
+from solrouter import config, redaction
 from solrouter.clock import utcnow
 from solrouter.models import LanguageModel, ModelAlias, PriceCard, Provider
 from solrouter.models import Offer as OfferRow
 from solrouter.services import pricing
-from solrouter.services.catalogue import parameters
+from solrouter.services.catalogue import parameters, provider_keys
 from solrouter.services.catalogue.words import Connection, Model, Snapshot
 from solrouter.services.routing import Offer
 
@@ -70,11 +70,9 @@ def connection_of(row: AnyRow) -> Connection:
 def provider_key(row: AnyRow) -> str | None:
     """The provider's key: the stored one, else the first of its settings that is set."""
     if row.key_encrypted is not None:
-        try:
-            key = secrets.current().decrypt(row.key_encrypted)
-        except secrets.Undecipherable:
-            return None
-        redaction.remember(key)
+        key = provider_keys.unseal(row.slug, row.key_encrypted)
+        if key is not None:
+            redaction.remember(key)
         return key
     settings = config.current()
     return next((settings[name] for name in row.key_settings if settings.get(name)), None)

@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 
+from solrouter import counters
 from solrouter.chat import ChatRequest, Usage
 from solrouter.clock import monotonic_s
 from solrouter.errors import DatabaseUnavailable, ShuttingDown, SolRouterError
@@ -157,11 +158,23 @@ class Books:
 
         settle = partial(admission.settle, transcript=transcript if tail else None)
         # What it will come to, as far as anybody can know before it is settled.
-        charged_nanos = ending.cost_nanos
+        charged_nanos, lost_nanos = ending.cost_nanos, 0
         try:
-            charged_nanos = self._context.run(settle, admitted, ending).total_nanos
+            charge = self._context.run(settle, admitted, ending)
+            charged_nanos, lost_nanos = charge.total_nanos, charge.write_off_nanos
         except DatabaseUnavailable:
             log.warning("request %s will be settled when the database answers", admitted.id)
+        counters.note_completion(
+            ending.offer.provider_slug,
+            outcome,
+            prompt_tokens=usage.prompt_tokens,
+            completion_tokens=usage.completion_tokens,
+            duration_ms=ending.duration_ms,
+            first_content_ms=ending.first_content_ms,
+            charged_nanos=charged_nanos,
+            upstream_cost_nanos=ending.upstream_cost_nanos,
+            written_off_nanos=lost_nanos,
+        )
         self.usage = usage_object(usage, charged_nanos)
         if self._keeping is not None:
             self._keeping.put(admitted.id, admitted.ask.at)

@@ -15,7 +15,7 @@ from operator import itemgetter
 from time import sleep
 from typing import Any
 
-from solrouter import config, redaction
+from solrouter import config, counters, redaction
 from solrouter.chat import SILENCE, ChatRequest, Chunk, Usage
 from solrouter.clock import monotonic_s
 from solrouter.errors import BadRequest, ContextTooLong, DatabaseUnavailable, NoProviderAvailable
@@ -179,7 +179,11 @@ class Opening:
 
     def _note(self, outcome: health.Outcome, **how: Any) -> None:
         took_ms = int((monotonic_s() - self._asked_s) * 1000)
-        health.note(self.candidate.offer.id, outcome, duration_ms=took_ms, **how)
+        offer = self.candidate.offer
+        # Alive, it goes on.
+        if outcome != health.ALIVE:
+            counters.note_attempt(offer.provider_slug, outcome)
+        health.note(offer.id, outcome, duration_ms=took_ms, **how)
 
     def _is_spent(self) -> bool:
         """Whether so many have been asked, or for so long, that it ends here."""

@@ -11,11 +11,11 @@ from sqlalchemy import ColumnElement, Connection, func, or_, select
 from sqlalchemy.exc import IntegrityError
 
 from solrouter import clock, database
-from solrouter.errors import Refused, SolRouterError
-from solrouter.models import Account, AutoTopUp, Payment
+from solrouter.errors import NotFound, Refused, SolRouterError
+from solrouter.models import Account, AutoTopUp, Membership, Payment, User
 from solrouter.models.columns import db_now
 from solrouter.money import display_usd
-from solrouter.services import admission, links
+from solrouter.services import admission, links, outbox, people
 from solrouter.services.payments import (
     checking,
     customers,
@@ -32,7 +32,8 @@ log = logging.getLogger(__name__)
 
 AT_ONCE_MAX = 20
 RETRY_S = 600
-DAY_S = 86_400
+# Who may spend the account's money on more of it.
+KEEPERS = (people.OWNER, "billing")
 NO_CARD = "There is no saved card. Add credits once with “Save this card” ticked."
 
 
@@ -110,6 +111,10 @@ def top_up(order: StandingOrder) -> bool:
     """Charges the card of one account, unless another process does; says whether it was begun."""
     try:
         payment = _written(order)
+    except NotFound:
+        database.transact(lambda connection: standing.nobody_consents(connection, order))
+        outbox.ring()
+        return False
     except SolRouterError as error:
         _put_off(order, error.message)
         return False
@@ -143,7 +148,10 @@ def _is_due() -> tuple[ColumnElement[bool], ...]:
 
 
 def _written(order: StandingOrder) -> rows.Payment | None:
-    """The row of the payment; None when the balance was topped up meanwhile. Raises Refused."""
+    """The row of the payment; None when the balance was topped up meanwhile.
+
+    Raises Refused, and NotFound when who consented keeps the account's money no longer.
+    """
     method, offer = orders.chosen(PROVIDER, CARD)
     wish = orders.Wish(
         order.account_id,
@@ -160,6 +168,7 @@ def _written(order: StandingOrder) -> rows.Payment | None:
         query = query.where(AutoTopUp.account_id == order.account_id, *_is_due())
         if connection.execute(query).first() is None:
             return None
+        _require_keeper(connection, order)
         _refuse_above_cap(connection, order)
         return orders.write_in(connection, wish, method, offer)
 
@@ -167,6 +176,18 @@ def _written(order: StandingOrder) -> rows.Payment | None:
         return database.transact(verb)
     except IntegrityError:
         return None
+
+
+def _require_keeper(connection: Connection, order: StandingOrder) -> None:
+    """Raises NotFound unless who let the card be charged may still do so."""
+    keeper = (
+        select(User.id)
+        .join(Membership, Membership.user_id == User.id)
+        .where(User.id == order.user_id, User.disabled_at.is_(None))
+        .where(Membership.account_id == order.account_id, Membership.role.in_(KEEPERS))
+    )
+    if connection.execute(keeper).first() is None:
+        raise NotFound("Nobody lets the card be charged.")
 
 
 def _refuse_above_cap(connection: Connection, order: StandingOrder) -> None:

@@ -55,6 +55,7 @@ def make(
     """A new code's text, which is shown this once. Raises Refused."""
     if amount_nanos <= 0:
         raise Refused("A code must be worth more than zero.", param="amount")
+    gifts.require_sane(amount_nanos)
     if not 1 <= uses_max <= USES_MAX:
         raise Refused(f"A code can be used between 1 and {USES_MAX:,} times.", param="uses")
     if days is not None and days < 1:

@@ -8,26 +8,47 @@ from solrouter import database
 from solrouter.errors import Refused
 from solrouter.models import Payment
 from solrouter.models.columns import db_now
+from solrouter.money import AT_ONCE_NANOS_MAX, display_usd
 from solrouter.services import admission, billing
 from solrouter.services.payments import moving, rows, states
 
 GRANT, CODE = "grant", "code"
 
 
-def grant(account_id: int, amount_nanos: int, *, actor: str, note: str) -> rows.Payment:
-    """Gives credit to an account. Raises Refused and NotFound.
+def grant(
+    account_id: int, amount_nanos: int, *, actor: str, note: str, idempotency: str | None = None
+) -> rows.Payment:
+    """Gives credit to an account; the same `idempotency` twice is one gift. Raises Refused and
+    NotFound.
 
     None comes in before an owner of the account has a verified address.
     """
     if amount_nanos <= 0:
         raise Refused("An amount to grant must be more than zero.", param="amount")
+    require_sane(amount_nanos)
     if not note.strip():
         raise Refused("Say why, for the books.", param="note")
 
     def verb(connection: Connection) -> rows.Payment:
-        return give(connection, account_id, amount_nanos, actor=actor, note=note.strip())
+        admission.lock(connection, account_id)
+        if idempotency and (known := rows.of_form(connection, account_id, idempotency)):
+            return known
+        return give(
+            connection,
+            account_id,
+            amount_nanos,
+            actor=actor,
+            note=note.strip(),
+            idempotency=idempotency,
+        )
 
     return database.transact(verb)
+
+
+def require_sane(amount_nanos: int) -> None:
+    """Raises Refused (`amount`) for more than anybody means to give at once."""
+    if amount_nanos > AT_ONCE_NANOS_MAX:
+        raise Refused(f"At most {display_usd(AT_ONCE_NANOS_MAX)} at once.", param="amount")
 
 
 def give(
@@ -40,6 +61,7 @@ def give(
     provider: str = GRANT,
     order_id: str | None = None,
     user_id: int | None = None,
+    idempotency: str | None = None,
 ) -> rows.Payment:
     """`grant`, in the caller's transaction. An `order_id` is taken once."""
     admission.require_proven_owner(connection, account_id)
@@ -52,6 +74,7 @@ def give(
         "method": provider,
         "is_live": True,
         "order_id": order_id or public_id,
+        "idempotency": idempotency,
         "amount_nanos": amount_nanos,
         "currency": "usd",
         "state": states.PENDING,

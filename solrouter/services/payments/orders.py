@@ -145,15 +145,20 @@ def started(payment_id: int, answer: Started) -> rows.Payment:
     """Notes what the provider calls the order, and where to pay."""
 
     def verb(connection: Connection) -> rows.Payment:
+        # The provider may tell of the payment sooner than it has answered us, and whoever hears it
+        # waits here: what they write is read below and not undone.
+        admission.lock(connection, rows.get(connection, payment_id).account_id)
         payment = rows.get(connection, payment_id)
         changed: dict[str, Any] = {
             "order_id": answer.order_id,
             "charge_id": payment.charge_id or answer.charge_id,
             "expires_at": answer.expires_at,
-            "details": {**payment.details, **answer.details, "pay_url": answer.pay_url},
-            "due_at": None if answer.due_in_s is None else db_now(answer.due_in_s),
             "updated_at": db_now(),
         }
+        if not payment.has_money:
+            pay_url = {"pay_url": answer.pay_url}
+            changed["details"] = {**payment.details, **answer.details, **pay_url}
+            changed["due_at"] = None if answer.due_in_s is None else db_now(answer.due_in_s)
         if payment.state == states.CREATED:
             changed["state"] = states.PENDING
         connection.execute(update(Payment).where(Payment.id == payment_id).values(changed))
@@ -184,13 +189,9 @@ def email_of(user_id: int | None) -> str:
 def _known(connection: Connection, wish: Wish) -> rows.Payment | None:
     if wish.idempotency is None:
         return None
-    query = rows.query(
-        Payment.account_id == wish.account_id, Payment.idempotency == wish.idempotency
-    )
-    row = connection.execute(query).one_or_none()
-    if row is None:
+    payment = rows.of_form(connection, wish.account_id, wish.idempotency)
+    if payment is None:
         return None
-    payment = rows.as_payment(row)
     same = (wish.provider, wish.method, wish.amount_nanos)
     if (payment.provider, payment.method, payment.amount_nanos) != same:
         raise Refused("This form was sent before with another amount. Open the page again.")

@@ -22,6 +22,7 @@ from solrouter.services.payments.methods import RefundNews
 
 ASKED, SENT, DONE, FAILED = "asked", "sent", "done", "failed"
 AT_THE_PROVIDER = "system"
+PROBLEM_CHARACTERS_MAX = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,7 @@ def give_back(
         actor=actor,
     )
     told = {"refund_id": refund_id} if refund_id else {}
-    _set(connection, refund.id, state=FAILED, problem=problem[:300], **told)
+    _set(connection, refund.id, state=FAILED, problem=problem[:PROBLEM_CHARACTERS_MAX], **told)
 
 
 def mark(connection: Connection, row_id: int, /, **values: Any) -> None:
@@ -151,15 +152,20 @@ def _made_at_the_provider(
 ) -> Refund | None:
     """A refund that the operator made at the provider's own pages, or one that we do not know.
 
-    It takes no more credit than the payment can have brought: the rest is the fee.
+    It takes no more credit than the payment can have brought: the rest is the fee. One that failed
+    before we heard of it takes none, and is kept, so that an older word of it takes none either.
     """
     present = rows.get(connection, payment.id)
     left = max(present.amount_nanos, present.received_nanos) - present.refunded_nanos
     amount = min(news.amount_nanos, left)
-    if news.is_failed or amount <= 0:
+    if amount <= 0:
         return None
     public_id = f"ref_{secrets.token_hex(people.PUBLIC_ID_BYTES)}"
     refund = _insert(connection, payment, public_id, amount, actor=AT_THE_PROVIDER)
+    if news.is_failed:
+        known = {"refund_id": news.refund_id, "problem": news.problem[:PROBLEM_CHARACTERS_MAX]}
+        _set(connection, refund.id, state=FAILED, **known)
+        return None
     moving.move(connection, payment, billing.REFUND, amount, _evidence(refund))
     return refund
 

@@ -27,6 +27,8 @@ CENT_NANOS = NANOS_PER_USD // 100
 PAY_TO_CHARACTERS_MAX = 200
 PROOF_CHARACTERS_MAX = 255
 WAITING_AT_ONCE_MAX = 50
+SEEN = "seen"
+DONE_ALREADY = "A refund of this payment was made a moment ago. Nothing more was given back."
 # Whoever asks for a refund sends it too; after so long they have not.
 LEFT_BEHIND = timedelta(minutes=2)
 
@@ -71,11 +73,13 @@ def ask(
     actor: str,
     pay_to: str = "",
     is_operator: bool = False,
+    seen_nanos: int | None = None,
 ) -> Refund:
     """Refunds a payment, or that part of it. Raises Refused.
 
-    What cannot be done at once is in state `asked` or `sent` and goes on by itself, or waits for an
-    operator's hand.
+    `seen_nanos` is what the asker's page said was refunded so far: a form that is sent twice gives
+    back once, and the second is refused (`seen`). What cannot be done at once is in state `asked`
+    or `sent` and goes on by itself, or waits for an operator's hand.
     """
     pay_to = pay_to.strip()
 
@@ -84,6 +88,8 @@ def ask(
         present = rows.get(connection, payment.id)
         if not is_operator:
             _refuse_frozen(connection, payment.account_id)
+        if seen_nanos not in (None, present.refunded_nanos):
+            raise Refused(DONE_ALREADY, param=SEEN)
         terms = terms_for(present, balance, is_operator=is_operator)
         amount = terms.amount_nanos if amount_nanos is None else amount_nanos
         _refuse(terms, amount, pay_to)

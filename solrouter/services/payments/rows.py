@@ -50,8 +50,24 @@ class Payment:
 
     @property
     def total_nanos(self) -> int:
-        """What the payer pays: the credit and the fee."""
+        """What the payer is to pay for the wish: the credit and the fee."""
         return self.amount_nanos + self.fee_nanos
+
+    @property
+    def asked_nanos(self) -> int:
+        """What would bring all that was asked for: on a chain a part of a cent above the wish."""
+        return int(self.details.get("asked_nanos", self.amount_nanos))
+
+    @property
+    def tax_nanos(self) -> int:
+        """What the provider added for the tax office, on top of credit and fee."""
+        return int(self.details.get("tax_nanos", 0))
+
+    @property
+    def paid_nanos(self) -> int:
+        """What the payer has paid; while nothing came, what they are to pay."""
+        came = self.received_nanos if self.has_money else self.asked_nanos
+        return came + self.fee_nanos + self.tax_nanos
 
     @property
     def has_money(self) -> bool:
@@ -76,7 +92,7 @@ class Payment:
     @property
     def is_over(self) -> bool:
         """Whether more came than was asked for."""
-        return self.received_nanos > self.amount_nanos
+        return self.received_nanos > self.asked_nanos
 
 
 COLUMNS = tuple(getattr(models.Payment, name) for name in Payment.__dataclass_fields__)
@@ -124,6 +140,13 @@ def find_by_order(provider: str, order_id: str) -> Payment | None:
 def find_by_charge(provider: str, charge_id: str) -> Payment | None:
     """The payment whose money the provider calls so, or None."""
     return _find_one(models.Payment.provider == provider, models.Payment.charge_id == charge_id)
+
+
+def of_form(connection: Connection, account_id: int, idempotency: str) -> Payment | None:
+    """The account's payment that this form has begun, or None."""
+    mine = query(models.Payment.account_id == account_id, models.Payment.idempotency == idempotency)
+    row = connection.execute(mine).one_or_none()
+    return None if row is None else as_payment(row)
 
 
 def of_account(account_id: int, *, limit: int, before: str | None = None) -> list[Payment]:

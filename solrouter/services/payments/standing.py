@@ -2,9 +2,11 @@
 
 | after          | it is                                                                  |
 |----------------|------------------------------------------------------------------------|
-| a success      | as new                                                                 |
+| a success      | as new; the person is told by mail                                     |
 | a failure      | tried again after an hour, then four; the person is told by mail       |
 | three failures | off, until a person turns it on again                                  |
+| who consented  | off, when the next one would be due; the owners are told by mail        |
+| has left       |                                                                        |
 """
 
 from dataclasses import dataclass
@@ -15,17 +17,20 @@ from sqlalchemy import Connection, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from solrouter import database
-from solrouter.models import AutoTopUp, User
+from solrouter.models import Account, AutoTopUp, Membership, User
 from solrouter.models.columns import db_now
-from solrouter.money import display_usd
-from solrouter.services import audit, outbox
+from solrouter.money import decimal_usd, display_usd
+from solrouter.services import audit, outbox, people, webhook_queue
 from solrouter.services.payments.rows import Payment
 
 FAILURES_MAX = 3
 HOUR_S = 3_600
 AUTHENTICATION = "authentication_required"
 NEEDS_YOU, FAILED, OFF = "top_up_needs_you", "top_up_failed", "top_up_off"
+ENDED = "top_up_ended"
+DONE = "top_up_done"
 PROBLEM_CHARACTERS_MAX = 300
+NOBODY = "Who let the card be charged may not do so for this account any more. Turn it on again."
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +109,10 @@ def put_off(connection: Connection, account_id: int, *, by_s: int, problem: str)
 
 
 def succeeded(connection: Connection, payment: Payment) -> None:
-    """One has brought its money."""
+    """One has brought its money, and the person is told."""
     fresh = update(AutoTopUp).where(AutoTopUp.account_id == payment.account_id)
     connection.execute(fresh.values(failures=0, problem="", next_try_at=None))
+    _tell(connection, payment, DONE, "")
 
 
 def failed(connection: Connection, payment: Payment, problem: str, code: str) -> None:
@@ -125,6 +131,27 @@ def failed(connection: Connection, payment: Payment, problem: str, code: str) ->
         by_s = HOUR_S * 4 ** (failures - 1)
         put_off(connection, payment.account_id, by_s=by_s, problem=problem)
     _tell(connection, payment, kind, problem)
+    data = {
+        "payment": payment.public_id,
+        "amount_usd": decimal_usd(payment.total_nanos),
+        "problem": problem,
+        "is_off": kind == OFF,
+    }
+    webhook_queue.put(connection, webhook_queue.TOP_UP_FAILED, data, account_id=payment.account_id)
+
+
+def nobody_consents(connection: Connection, order: StandingOrder) -> None:
+    """Who let the card be charged has gone, and with them their word: the owners are told."""
+    turn_off(connection, order.account_id, actor="system", problem=NOBODY)
+    owners = (
+        select(User.id, User.email, Account.name)
+        .join(Membership, Membership.user_id == User.id)
+        .join(Account, Account.id == Membership.account_id)
+        .where(Account.id == order.account_id, Membership.role == people.OWNER)
+        .where(User.disabled_at.is_(None))
+    )
+    for user_id, email, account in connection.execute(owners).all():
+        outbox.put(connection, ENDED, email, user_id=user_id, facts={"account": account})
 
 
 def forget(connection: Connection, account_id: int) -> None:

@@ -19,24 +19,23 @@ import json
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Self
+from typing import Any
 
 from solders.transaction import VersionedTransaction
 
+from tests.fakes.site import Site, SiteHandler
 from tests.fakes.solana.chain import Chain, Recorded, is_signature
 
 Json = dict[str, Any]
 Lie = Callable[[list[Any], Any], Any]
 
-POLL_S = 0.02
 WORDS: dict[str, tuple[int, bytes, dict[str, str]]] = {
     "busy": (429, b'{"error":"Too many requests"}', {}),
     "moved": (307, b"", {"Location": "http://127.0.0.1:9/elsewhere"}),
     "garbage": (200, b"<html>welcome</html>", {}),
 }
 PAGE_MAX = 1000
+JSON_TYPE = "application/json"
 
 
 class RpcError(Exception):
@@ -45,8 +44,48 @@ class RpcError(Exception):
         self.code = code
 
 
-class Node:
-    """A node on 127.0.0.1; its path holds a secret, as hosted nodes' do."""
+class NodeHandler(SiteHandler):
+    """One connection to the node, which may be kept."""
+
+    protocol_version = "HTTP/1.1"
+
+    def take(self) -> None:
+        asked, node = json.loads(self.body()), self.site
+        node.authorizations.append(self.headers.get("Authorization", ""))
+        self.close_connection = node.fault in ("down", "slow", "endless")
+        if node.fault == "slow":
+            node.wait_until_released()
+        elif node.fault == "endless":
+            self._never_end()
+        elif node.fault in WORDS:
+            status, content, headers = WORDS[node.fault]
+            self.say(status, content, JSON_TYPE, **headers)
+        elif node.fault != "down" and self.path != f"/v2/{node.token}":
+            self.say(401, b'{"error":"unauthorized"}', JSON_TYPE)
+        elif node.fault != "down":
+            self.say(200, json.dumps(self._reply(asked)).encode(), JSON_TYPE)
+
+    def _reply(self, asked: Json) -> Json:
+        reply = {"jsonrpc": "2.0", "id": asked["id"]}
+        try:
+            return {**reply, "result": self.site.answer(asked["method"], asked["params"])}
+        except RpcError as error:
+            return {**reply, "error": {"code": error.code, "message": str(error)}}
+
+    def _never_end(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", str(10**12))
+        self.end_headers()
+        with suppress(OSError):
+            while True:
+                self.wfile.write(b" " * 65_536)
+
+
+class Node(Site):
+    """A node; its path holds a secret, as hosted nodes' do."""
+
+    handler = NodeHandler
+    waits_for_clients = False
 
     def __init__(self, chain: Chain, *, token: str = "node-token-0123456789") -> None:
         self.chain = chain
@@ -57,28 +96,17 @@ class Node:
         self.asked: list[tuple[str, list[Any]]] = []
         self.authorizations: list[str] = []
         self._released = threading.Event()
-        handler = partial(_Handler, self)
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self._server.daemon_threads = True
-        serve = partial(self._server.serve_forever, poll_interval=POLL_S)
-        self._thread = threading.Thread(target=serve, name="fake-solana", daemon=True)
-        self._thread.start()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+        super().__init__()
 
     @property
     def url(self) -> str:
         """What a client takes, secret included."""
-        return f"http://127.0.0.1:{self._server.server_address[1]}/v2/{self.token}"
+        return f"{self.origin}/v2/{self.token}"
 
     @property
     def name(self) -> str:
         """What may be told of it."""
-        return f"127.0.0.1:{self._server.server_address[1]}"
+        return self.origin.removeprefix("http://")
 
     def count(self, method: str) -> int:
         """How often it was asked for this."""
@@ -92,10 +120,9 @@ class Node:
         self._released.wait(60)
 
     def close(self) -> None:
+        """Lets go of those who wait, and stops listening."""
         self.release()
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        super().close()
 
     def answer(self, method: str, parameters: list[Any]) -> Any:
         """The result of a method. Raises RpcError."""
@@ -202,56 +229,3 @@ VERBS: dict[str, Callable[..., Any]] = {
     "getTransaction": get_transaction,
     "sendTransaction": send_transaction,
 }
-
-
-class _Handler(BaseHTTPRequestHandler):
-    """One connection to the node."""
-
-    protocol_version = "HTTP/1.1"
-
-    def __init__(self, node: Node, *arguments: Any) -> None:
-        self._node = node
-        super().__init__(*arguments)
-
-    def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self._node.authorizations.append(self.headers.get("Authorization", ""))
-        self.close_connection = self._node.fault in ("down", "slow", "endless")
-        if self._node.fault == "slow":
-            self._node.wait_until_released()
-        elif self._node.fault == "endless":
-            self._never_end()
-        elif self._node.fault in WORDS:
-            status, content, headers = WORDS[self._node.fault]
-            self._say(status, content, **headers)
-        elif self._node.fault != "down" and self.path != f"/v2/{self._node.token}":
-            self._say(401, b'{"error":"unauthorized"}')
-        elif self._node.fault != "down":
-            self._say(200, json.dumps(self._reply(body)).encode())
-
-    def log_message(self, *_: Any) -> None:
-        """Says nothing: what was asked is remembered."""
-
-    def _reply(self, body: Json) -> Json:
-        reply = {"jsonrpc": "2.0", "id": body["id"]}
-        try:
-            return {**reply, "result": self._node.answer(body["method"], body["params"])}
-        except RpcError as error:
-            return {**reply, "error": {"code": error.code, "message": str(error)}}
-
-    def _say(self, status: int, content: bytes, **headers: str) -> None:
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(content)))
-        for name, value in headers.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(content)
-
-    def _never_end(self) -> None:
-        self.send_response(200)
-        self.send_header("Content-Length", str(10**12))
-        self.end_headers()
-        with suppress(OSError):
-            while True:
-                self.wfile.write(b" " * 65_536)

@@ -34,7 +34,7 @@ class FrontedStripe(FakeStripe):
         self.theirs("POST", f"payment_methods/{method}/attach", {"customer": customer})
         return customer, method
 
-    def tell(self, webhook_url: str) -> None:
+    def tell_by_itself(self, webhook_url: str) -> None:
         """From now on localstripe sends its own signed events there."""
         hook = {"url": webhook_url, "secret": WEBHOOK_SECRET}
         requests.post(f"{self.upstream}/_config/webhooks/ours", json=hook, timeout=10)

@@ -19,19 +19,17 @@ import json
 import re
 import threading
 from collections.abc import Callable
-from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Self
+from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import requests
 import stripe
 
+from tests.fakes.site import Site, SiteHandler
 from tests.fakes.stripe.books import Books, Event, Json
 
 API_KEY = "sk_test_fake_key_of_the_tests"
 WEBHOOK_SECRET = "whsec_of_the_tests"
-POLL_S = 0.02
 KINDS = {
     "checkout/sessions": "checkout.session",
     "payment_intents": "payment_intent",
@@ -53,35 +51,67 @@ def signed(event: Event | Json, secret: str = WEBHOOK_SECRET, *, at: int | None 
     return body.encode(), {"Stripe-Signature": signature, "Content-Type": "application/json"}
 
 
-class FakeStripe:
-    """Stripe on 127.0.0.1; it listens from the moment it is made until `close()`."""
+class StripeHandler(SiteHandler):
+    """Reads Stripe's forms; tells of the API in JSON and of the pages in HTML."""
 
-    def __init__(self, *, api_key: str = API_KEY, is_live: bool = False) -> None:
+    def take(self) -> None:
+        form = nested(parse_qsl(self.body().decode(), keep_blank_values=True))
+        parts = urlsplit(self.path)
+        if not parts.path.startswith("/v1/"):
+            status, page, location = self.site.page(self.command, parts.path, form)
+            headers = {"Location": location} if location else {}
+            self.say(status, page.encode(), "text/html; charset=utf-8", **headers)
+            return
+        if self.site.before is not None:
+            self.site.before(self.command, parts.path)
+        if self.site.is_down:
+            self._tell(503, _error("api_error", "We are down."))
+            return
+        if self.headers.get("Authorization") != f"Bearer {self.site.api_key}":
+            self._tell(401, _error("invalid_request_error", "Invalid API Key provided"))
+            return
+        query = nested(parse_qsl(parts.query))
+        key = self.headers.get("Idempotency-Key", "")
+        status, body = self.site.answer(self.command, parts.path, query, form, key)
+        if self.site.after is not None:
+            self.site.after(self.command, parts.path)
+        self.site.tell()
+        if self.site.forgets > 0 and self.command == "POST":
+            self.site.forgets -= 1
+            self.close_connection = True
+            return
+        self._tell(status, {name: value for name, value in body.items() if name[0] != "_"})
+
+    def _tell(self, status: int, body: Json) -> None:
+        kind, headers = "application/json; charset=utf-8", {"Request-Id": "req_fake"}
+        self.say(status, json.dumps(body).encode(), kind, **headers)
+
+
+class FakeStripe(Site):
+    """Stripe, with its books."""
+
+    handler = StripeHandler
+
+    def __init__(self, *, port: int = 0, api_key: str = API_KEY, is_live: bool = False) -> None:
         self.api_key = api_key
         self.books = Books(is_live=is_live)
         self.is_down = False
         # Acts are done and their answers lost, so often.
         self.forgets = 0
         self.webhook_url: str | None = None
+        # Whether events are sent by themselves, as Stripe does; tests deliver them in their order.
+        self.tells = False
+        self._told = 0
         self.calls: list[tuple[str, str]] = []
         # Called with method and path before each act; a test may wait or kill in it.
         self.before: Callable[[str, str], None] | None = None
         self.after: Callable[[str, str], None] | None = None
         self._answers: dict[str, tuple[Json, Json]] = {}
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Handler, self))
-        serve = partial(self._server.serve_forever, poll_interval=POLL_S)
-        self._thread = threading.Thread(target=serve, name="fake-stripe", daemon=True)
-        self._thread.start()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+        super().__init__(port=port)
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
+        return self.origin
 
     def settings(self) -> dict[str, str]:
         """What a server needs to know of it."""
@@ -92,16 +122,23 @@ class FakeStripe:
             "SOLROUTER_STRIPE_PAGES": self.url,
         }
 
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
     def deliver(self, event: Event) -> int:
         """Sends an event to the webhook; its status."""
         assert self.webhook_url is not None
         body, headers = signed(event)
         return requests.post(self.webhook_url, data=body, headers=headers, timeout=10).status_code
+
+    def deliver_new(self) -> None:
+        """Sends what has happened since the last time, each once."""
+        with self.books.lock:
+            new, self._told = self.books.events[self._told :], len(self.books.events)
+        for event in new:
+            self.deliver(event)
+
+    def tell(self) -> None:
+        """`deliver_new` while others go on, if events are sent by themselves."""
+        if self.tells:
+            threading.Thread(target=self.deliver_new, daemon=True).start()
 
     # The API.
 
@@ -227,6 +264,7 @@ class FakeStripe:
         with self.books.lock:
             if found["status"] == "open":
                 self.books.pay(name)
+        self.tell()
         return 303, "", found["success_url"]
 
 
@@ -257,58 +295,3 @@ def _with_lists(found: Any) -> Any:
     if inner and all(name.isdecimal() for name in inner):
         return [inner[name] for name in sorted(inner, key=int)]
     return inner
-
-
-class _Handler(BaseHTTPRequestHandler):
-    """One connection, one request: HTTP/1.0 on purpose, so that nothing lingers at close()."""
-
-    def __init__(self, site: FakeStripe, *arguments: Any) -> None:
-        self._site = site
-        super().__init__(*arguments)
-
-    def do_GET(self) -> None:
-        self._answer({})
-
-    def do_POST(self) -> None:
-        raw = self.rfile.read(int(self.headers.get("content-length", "0"))).decode()
-        self._answer(nested(parse_qsl(raw, keep_blank_values=True)))
-
-    def log_message(self, *_: object) -> None:
-        """Says nothing."""
-
-    def _answer(self, form: Json) -> None:
-        parts = urlsplit(self.path)
-        if not parts.path.startswith("/v1/"):
-            status, body, location = self._site.page(self.command, parts.path, form)
-            self._send(status, body, "text/html", location)
-            return
-        if self._site.before is not None:
-            self._site.before(self.command, parts.path)
-        if self._site.is_down:
-            self._send(503, json.dumps(_error("api_error", "We are down.")), "application/json")
-            return
-        if self.headers.get("Authorization") != f"Bearer {self._site.api_key}":
-            error = _error("invalid_request_error", "Invalid API Key provided")
-            self._send(401, json.dumps(error), "application/json")
-            return
-        query = nested(parse_qsl(parts.query))
-        key = self.headers.get("Idempotency-Key", "")
-        status, body = self._site.answer(self.command, parts.path, query, form, key)
-        if self._site.after is not None:
-            self._site.after(self.command, parts.path)
-        if self._site.forgets > 0 and self.command == "POST":
-            self._site.forgets -= 1
-            self.close_connection = True
-            return
-        shown = {name: value for name, value in body.items() if not name.startswith("_")}
-        self._send(status, json.dumps(shown), "application/json")
-
-    def _send(self, status: int, body: str, kind: str, location: str = "") -> None:
-        self.send_response(status)
-        self.send_header("Content-Type", f"{kind}; charset=utf-8")
-        self.send_header("Content-Length", str(len(body.encode())))
-        self.send_header("Request-Id", "req_fake")
-        if location:
-            self.send_header("Location", location)
-        self.end_headers()
-        self.wfile.write(body.encode())

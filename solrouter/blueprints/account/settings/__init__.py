@@ -1,6 +1,7 @@
 """Account settings: one page of sections, a file for each, and the pages beneath it."""
 
 from solrouter.blueprints.account.settings import (
+    buyer,
     content,
     delete,
     email,
@@ -14,6 +15,7 @@ from solrouter.blueprints.account.settings import (
 )
 
 __all__ = [
+    "buyer",
     "content",
     "delete",
     "email",

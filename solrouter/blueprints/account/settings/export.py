@@ -22,10 +22,12 @@ from solrouter.services import (
     accounts,
     activity,
     billing,
+    buyers,
     contents,
     payments,
     second_factors,
     trail,
+    webhooks,
 )
 from solrouter.services import sessions as session_rows
 from solrouter.services.payments import refund_rows
@@ -103,6 +105,8 @@ def _archive(user: SignedIn) -> Iterator[bytes]:
 def _files(user: SignedIn) -> Iterator[tuple[str, Rows]]:
     account_id = user.account_id
     yield "profile", iter([_profile(user)])
+    if user.role in guards.KEEPERS_OF_MONEY:
+        yield "buyer", iter([asdict(buyers.of_account(account_id))])
     yield "keys", (asdict(key) for key in own_keys.visible())
     yield "sessions", _sessions(user)
     if user.role in own_requests.READERS_OF_CONTENTS:
@@ -121,6 +125,7 @@ def _files(user: SignedIn) -> Iterator[tuple[str, Rows]]:
         "payments",
         _all_payments(account_id),
     )
+    yield "webhooks", _webhooks(account_id)
     yield (
         "audit",
         _all(lambda before: trail.of_account(account_id, limit=ROWS_AT_ONCE, before=before)),
@@ -160,6 +165,12 @@ def _contents(account_id: int, maker_id: int | None) -> Rows:
             if content is not None:
                 yield asdict(content) | {"id": activity.public_id(identifier)}
         before = found[-1][0]
+
+
+def _webhooks(account_id: int) -> Rows:
+    """Where the account is told of events, without the secrets."""
+    for endpoint in webhooks.list_of(account_id):
+        yield {key: value for key, value in asdict(endpoint).items() if key not in INTERNAL}
 
 
 def _all(fetch: Callable[[str | None], list[Any]]) -> Rows:

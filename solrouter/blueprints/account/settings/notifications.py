@@ -1,4 +1,4 @@
-"""What the account's people are told by mail, and below which balance."""
+"""What the account's people are told by mail: below which balance, past which spending."""
 
 from typing import Any
 
@@ -9,15 +9,22 @@ from solrouter.blueprints.account.room import account
 from solrouter.blueprints.account.settings import page
 from solrouter.errors import Refused
 from solrouter.money import NotMoney, decimal_usd, parse_usd
-from solrouter.services import alerts
+from solrouter.services import alerts, spending
 
 SECTION = "notifications"
 
 
 def facts() -> dict[str, Any]:
-    nanos = alerts.threshold(sessions.signed_in().account_id)
-    typed = "" if nanos is None else decimal_usd(nanos)
-    return {"threshold_nanos": nanos, "typed": typed, "errors": {}, "said": ""}
+    account_id = sessions.signed_in().account_id
+    balance, spend = alerts.threshold(account_id), spending.threshold(account_id)
+    return {
+        "threshold_nanos": balance,
+        "typed": "" if balance is None else decimal_usd(balance),
+        "spend_nanos": spend,
+        "typed_spend": "" if spend is None else decimal_usd(spend),
+        "errors": {},
+        "said": "",
+    }
 
 
 page.add(SECTION, facts)
@@ -28,7 +35,7 @@ def set_low_balance() -> Response:
     member = sessions.signed_in()
     typed = request.form.get("low_balance", "").strip()
     try:
-        nanos = _nanos(typed) if typed else None
+        nanos = _nanos(typed, param="low_balance") if typed else None
         alerts.set_threshold(member.account_id, nanos, actor=f"user:{member.user_id}")
     except Refused as refusal:
         return page.show(SECTION, errors={refusal.param: refusal.message}, typed=typed)
@@ -36,8 +43,21 @@ def set_low_balance() -> Response:
     return page.done(SECTION, said)
 
 
-def _nanos(typed: str) -> int:
+@account.post("/settings/notifications/spend")
+def set_spend_alert() -> Response:
+    member = sessions.signed_in()
+    typed = request.form.get("spend", "").strip()
+    try:
+        nanos = _nanos(typed, param="spend") if typed else None
+        spending.set_threshold(member.account_id, nanos, actor=f"user:{member.user_id}")
+    except Refused as refusal:
+        return page.show(SECTION, errors={refusal.param: refusal.message}, typed_spend=typed)
+    said = "No mail about spending." if nanos is None else "You get a mail past that spending."
+    return page.done(SECTION, said)
+
+
+def _nanos(typed: str, *, param: str) -> int:
     try:
         return parse_usd(typed)
     except NotMoney:
-        raise Refused("Write an amount in US dollars, such as 5.", param="low_balance") from None
+        raise Refused("Write an amount in US dollars, such as 5.", param=param) from None

@@ -22,6 +22,7 @@ ORDER = (
     "second_factor",
     "sign_in_methods",
     "open_sessions",
+    "buyer",
     "notifications",
     "content",
     "privacy",

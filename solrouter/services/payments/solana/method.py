@@ -18,7 +18,7 @@ from solrouter.services.payments.rows import Payment
 from solrouter.services.payments.solana import quotes, readiness, settings, watching
 from solrouter.services.payments.solana.entries import Order
 from solrouter.services.payments.solana.quotes import Quote
-from solrouter.services.payments.solana.settings import SolanaSettings
+from solrouter.services.payments.solana.settings import NANOS_PER_UNIT, SolanaSettings
 
 PROVIDER = "solana"
 METHOD = "usdc"
@@ -94,6 +94,7 @@ def _details(asked: Quote, terms: SolanaSettings) -> dict[str, Any]:
     return {
         "reference": asked.reference,
         "amount_units": asked.amount_units,
+        "asked_nanos": asked.amount_units * NANOS_PER_UNIT,
         "is_exact": asked.is_exact,
         "wallet": terms.wallet,
         "token_account": terms.target.token_account,

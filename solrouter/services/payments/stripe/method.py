@@ -100,10 +100,10 @@ class StripeMethod:
             return self._with_returns(finding)
 
     def refund(self, payment: Payment, *, public_id: str, amount_nanos: int) -> RefundNews:
-        """Back to the card it came from."""
+        """Back to the card it came from, with the part of the tax that was on it."""
         terms: Any = {
             "payment_intent": payment.charge_id,
-            "amount": amount_nanos // CENT_NANOS,
+            "amount": (amount_nanos + _tax_on(payment, amount_nanos)) // CENT_NANOS,
             "metadata": {"refund": public_id, "payment": payment.public_id},
         }
         with client.translated():
@@ -247,6 +247,11 @@ def _named(intent: Any) -> str:
     """The payment that an intent was made for."""
     metadata = intent.to_dict().get("metadata") or {}
     return str(metadata.get("payment", ""))
+
+
+def _tax_on(payment: Payment, amount_nanos: int) -> int:
+    """The part of a payment's tax that is on this part of it, in whole cents, rounded down."""
+    return payment.tax_nanos * amount_nanos // payment.total_nanos // CENT_NANOS * CENT_NANOS
 
 
 def _new_customer(email: str) -> dict[str, Any]:

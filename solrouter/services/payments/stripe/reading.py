@@ -58,9 +58,11 @@ def of_session(payment: Payment, session: Json) -> Finding:
         and session["payment_status"] == "paid"
         and intent is not None
     ):
-        return replace(
-            of_intent(payment, intent, cents=session["amount_total"]), order_id=session["id"]
-        )
+        found = of_intent(payment, intent, cents=session["amount_total"])
+        if found.evidence:
+            taxed = {"tax_nanos": _tax_cents(session) * CENT_NANOS}
+            found = replace(found, details={**found.details, **taxed})
+        return replace(found, order_id=session["id"])
     finding = Finding(order_id=session["id"], due_in_s=_due_in_s(payment))
     if session["status"] == "expired":
         return replace(finding, state=states.EXPIRED, due_in_s=None)
@@ -163,8 +165,11 @@ def _suspicious(payment: Payment, problem: str) -> Finding:
 
 def _asked(session: Json) -> int:
     """What the lines come to, without the tax that Stripe added."""
-    tax = (session.get("total_details") or {}).get("amount_tax", 0)
-    return int(session["amount_total"] - tax)
+    return int(session["amount_total"]) - _tax_cents(session)
+
+
+def _tax_cents(session: Json) -> int:
+    return int((session.get("total_details") or {}).get("amount_tax") or 0)
 
 
 def _has_failed(intent: Json | None) -> bool:

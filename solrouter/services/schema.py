@@ -1,0 +1,122 @@
+"""How the tables of the database stand to those that this code was written for.
+
+A server that starts asks this once. One that runs already asks nothing: a migration that only
+expands is made for it.
+
+| the database's last migration   | a server                                                       |
+|---------------------------------|----------------------------------------------------------------|
+| is this code's last             | starts                                                         |
+| is an earlier one               | refuses: run `flask db upgrade`                                |
+| is newer, all newer ones expand | starts, with a line in the log: a roll-back, or an update runs |
+| is newer, one of them contracts | refuses: this code would miss what was taken away              |
+
+Which migrations expand they say themselves (`expands`), and each run of them notes in the database
+the oldest code that may run on what it leaves: code that is older cannot know them.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+from functools import cache
+from pathlib import Path
+
+from sqlalchemy import Connection, delete, insert, inspect, select, text
+
+from solrouter import database
+from solrouter.models import Version
+
+MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
+OLDEST_CODE = "oldest code"
+LAST_MIGRATION = text("SELECT version_num FROM alembic_version")
+
+
+class Fit(Enum):
+    """Whether this code can serve on the database's tables."""
+
+    CURRENT = "current"
+    BEHIND = "behind"
+    EXPANDED = "expanded"
+    TOO_NEW = "too new"
+
+    @property
+    def allows_serving(self) -> bool:
+        """Whether a server may start."""
+        return self in (Fit.CURRENT, Fit.EXPANDED)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """The last migration that the database has had, the last that this code knows, and the fit."""
+
+    found: str
+    wanted: str
+    fit: Fit
+
+    @property
+    def advice(self) -> str:
+        """What is wrong and what to do; empty for a fit that is as it should be."""
+        if self.fit is Fit.BEHIND:
+            return (
+                f"The database is at migration {self.found or 'none'} and this version needs "
+                f"{self.wanted}. Run: flask db upgrade"
+            )
+        if self.fit is Fit.TOO_NEW:
+            return (
+                f"The database is at migration {self.found}, and this version knows it only up to "
+                f"{self.wanted}. Deploy the newer version again; or, to go back, first run with "
+                f"the newer version: flask db downgrade {self.wanted}"
+            )
+        if self.fit is Fit.EXPANDED:
+            return (
+                f"The database is at migration {self.found}, newer than this version's "
+                f"{self.wanted}. It may run on it; deploy the newer version when you can."
+            )
+        return ""
+
+
+def standing() -> Standing:
+    """How the database stands. Raises ProgrammingError or DatabaseUnavailable without tables."""
+    with database.read() as connection:
+        found = connection.execute(LAST_MIGRATION).scalar() or ""
+        oldest = connection.execute(
+            select(Version.number).where(Version.name == OLDEST_CODE)
+        ).scalar()
+    return Standing(found, revisions()[-1], _fit(found, oldest))
+
+
+@cache
+def revisions() -> tuple[str, ...]:
+    """All migrations that this code knows, the first one first."""
+    files = (MIGRATIONS / "versions").glob("[0-9]*.py")
+    return tuple(sorted(path.stem.partition("_")[0] for path in files))
+
+
+def note_oldest_code(connection: Connection) -> None:
+    """Writes down which code may run on the tables as they are now; for the end of a migration."""
+    if not inspect(connection).has_table(Version.__tablename__):
+        return
+    oldest = _oldest_code(str(connection.execute(LAST_MIGRATION).scalar()))
+    connection.execute(delete(Version).where(Version.name == OLDEST_CODE))
+    connection.execute(insert(Version).values(name=OLDEST_CODE, number=int(oldest)))
+
+
+def _oldest_code(found: str) -> str:
+    # Imported by migrations alone: a server that starts has no other use for it.
+    from alembic.script import ScriptDirectory  # noqa: PLC0415
+
+    script = ScriptDirectory(str(MIGRATIONS))
+    for one in script.iterate_revisions(found, "base"):
+        if not getattr(one.module, "expands", False):
+            return one.revision
+        found = str(one.down_revision)
+    return found
+
+
+def _fit(found: str, oldest: int | None) -> Fit:
+    known = revisions()
+    if found == known[-1]:
+        return Fit.CURRENT
+    if not found or found in known:
+        return Fit.BEHIND
+    if oldest is not None and oldest in {int(one) for one in known}:
+        return Fit.EXPANDED
+    return Fit.TOO_NEW

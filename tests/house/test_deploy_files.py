@@ -1,0 +1,155 @@
+"""The files that platforms read: held to their published schemas, and to what SolRouter needs.
+
+None of these platforms runs here, and the docs say so. What is checked of a platform is its schema
+(tests/data/schemas); of the Dockerfile, that what it copies is enough for a server.
+"""
+
+import json
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+from solrouter.config import SETTINGS
+from tests import served as serving
+from tests.conftest import SECRET_KEY, settings
+from tests.served import ROOT
+
+SCHEMAS = ROOT / "tests" / "data" / "schemas"
+PROCFILE = dict(line.split(": ", 1) for line in (ROOT / "Procfile").read_text().splitlines())
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
+NAMES = {setting.name for setting in SETTINGS} | {"PYTHON_VERSION", "PORT"}
+DRAIN_AND_MORE_S = 25
+
+
+def read(name: str) -> dict[str, Any]:
+    """A file of the root, as its platform reads it."""
+    text = (ROOT / name).read_text()
+    if name.endswith(".toml"):
+        return tomllib.loads(text)
+    found: dict[str, Any] = json.loads(text) if name.endswith(".json") else yaml.safe_load(text)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "schema"),
+    [
+        ("app.json", "heroku-app"),
+        ("render.yaml", "render"),
+        ("railway.json", "railway"),
+        ("fly.toml", "fly"),
+        ("compose.yaml", "compose-spec"),
+    ],
+)
+def test_it_is_what_the_platform_takes(name: str, schema: str) -> None:
+    rules = json.loads((SCHEMAS / f"{schema}.schema.json").read_text())
+    validator = jsonschema.validators.validator_for(rules)
+    validator.check_schema(rules)
+    validator(rules).validate(read(name))
+    # A schema that takes anything proves nothing.
+    with pytest.raises(jsonschema.ValidationError):
+        validator(rules).validate({**read(name), "no such field": 1})
+
+
+def settings_of(name: str) -> dict[str, Any]:
+    """The settings that a file names, with their values where it has any."""
+    found = read(name)
+    if name == "app.json":
+        return {key: entry.get("value") for key, entry in found["env"].items()}
+    if name == "render.yaml":
+        return {entry["key"]: entry.get("value") for entry in found["services"][0]["envVars"]}
+    if name == "fly.toml":
+        return dict(found["env"])
+    return dict(found["services"]["web"]["environment"])
+
+
+@pytest.mark.parametrize("name", ["app.json", "render.yaml", "fly.toml", "compose.yaml"])
+def test_it_names_settings_that_there_are(name: str) -> None:
+    assert set(settings_of(name)) <= NAMES
+
+
+@pytest.mark.parametrize("name", ["app.json", "render.yaml", "fly.toml"])
+def test_the_platforms_router_is_believed(name: str) -> None:
+    assert settings_of(name)["SOLROUTER_PROXY_HOPS"] == "1"
+
+
+def test_each_asks_for_a_database_and_makes_a_secret() -> None:
+    heroku, render, compose = read("app.json"), read("render.yaml"), read("compose.yaml")
+    assert any("heroku-postgresql" in addon["plan"] for addon in heroku["addons"])
+    assert heroku["env"]["SECRET_KEY"] == {
+        "description": heroku["env"]["SECRET_KEY"]["description"],
+        "generator": "secret",
+    }
+    variables = {entry["key"]: entry for entry in render["services"][0]["envVars"]}
+    [database] = render["databases"]
+    assert variables["DATABASE_URL"]["fromDatabase"]["name"] == database["name"]
+    assert variables["SECRET_KEY"]["generateValue"] is True
+    assert compose["services"]["database"]["image"].startswith("postgres:")
+    assert "database:/var/lib/postgresql/data" in compose["services"]["database"]["volumes"]
+
+
+def test_each_runs_the_lines_of_the_procfile() -> None:
+    release, web = PROCFILE["release"], PROCFILE["web"]
+    [service] = read("render.yaml")["services"]
+    assert (service["preDeployCommand"], service["startCommand"]) == (release, web)
+    deploy = read("railway.json")["deploy"]
+    assert (deploy["preDeployCommand"], deploy["startCommand"]) == ([release], web)
+    assert read("fly.toml")["deploy"]["release_command"] == release
+    assert read("compose.yaml")["services"]["migrate"]["command"] == shlex.split(release)
+    assert json.loads(re.findall(r"^CMD (.*)$", DOCKERFILE, re.MULTILINE)[-1]) == shlex.split(web)
+
+
+def test_each_gives_streams_the_time_to_end() -> None:
+    assert read("fly.toml")["kill_timeout"] > DRAIN_AND_MORE_S
+    assert read("fly.toml")["kill_signal"] == "SIGTERM"
+    assert read("railway.json")["deploy"]["drainingSeconds"] > DRAIN_AND_MORE_S
+    assert read("render.yaml")["services"][0]["maxShutdownDelaySeconds"] > DRAIN_AND_MORE_S
+    assert read("compose.yaml")["services"]["web"]["stop_grace_period"] == "30s"
+
+
+def test_the_image_has_no_compiler_and_no_root() -> None:
+    *_, last = DOCKERFILE.split("FROM ")
+    assert "apt-get" not in DOCKERFILE
+    assert "-slim" in last.splitlines()[0]
+    assert "--require-hashes --only-binary :all:" in DOCKERFILE
+    assert last.index("USER solrouter") < last.index("CMD")
+
+
+def test_what_the_image_copies_is_enough_to_serve(tmp_path: Path) -> None:
+    """The lines of the Dockerfile, by hand: in a folder with a blank in its name."""
+    image, data = tmp_path / "the image", tmp_path / "data"
+    image.mkdir()
+    data.mkdir()
+    ignored = (ROOT / ".dockerignore").read_text().splitlines()
+    for line in re.findall(r"^COPY (?!--from)(.*)$", DOCKERFILE, re.MULTILINE):
+        *sources, _ = line.split()
+        for source in sources:
+            assert f"!{source}" in ignored, f".dockerignore keeps {source} away"
+            if (ROOT / source).is_dir():
+                shutil.copytree(
+                    ROOT / source, image / source, ignore=shutil.ignore_patterns("__pycache__")
+                )
+            else:
+                shutil.copy(ROOT / source, image)
+    environ = {
+        **serving.bare_environment(),
+        **settings(f"sqlite:///{data / 'solrouter.sqlite3'}", data),
+        "SECRET_KEY": SECRET_KEY,
+        "SOLROUTER_ENV": "production",
+    }
+    for command in (shlex.split(PROCFILE["release"]), ["flask", "doctor"]):
+        result = subprocess.run(
+            [sys.executable, "-m", *command],
+            cwd=image, env=environ, check=False, capture_output=True, text=True,
+        )  # fmt: skip
+        assert result.returncode == 0, result.stdout + result.stderr
+    checked = [sys.executable, "-m", "gunicorn", "--check-config", "wsgi:app"]
+    assert subprocess.run(checked, cwd=image, env=environ, check=False).returncode == 0
