@@ -8,7 +8,7 @@ DEVELOPMENT := SOLROUTER_ENV=$${SOLROUTER_ENV:-development}
 T ?= tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run dev test test-real mutants faults soak bench bench-peers check lint fix migration reset stream lock licences sbom audit clean
+.PHONY: help setup setup-dev run dev test test-real mutants faults soak bench bench-pages bench-peers lighthouse check lint fix migration reset stream lock licences sbom audit clean
 
 help: ## List the tasks
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,6 +56,12 @@ soak: setup-dev ## Mixed load for an hour: nothing may leak: make soak S="--shor
 bench: setup-dev ## Measure the speed beside other programs: make bench B="--short"
 	$(BIN)/python -m bench.speed $(B)
 
+bench-pages: setup-dev ## Time every page beside a million completions: make bench-pages P="--completions 100000"
+	$(BIN)/python -m bench.pages $(P)
+
+lighthouse: setup-dev .lighthouse/installed ## Judge pages by Lighthouse (installs 190 MB): make lighthouse L="/ @/account"
+	$(BIN)/python -m bench.lighthouse $(L)
+
 bench-peers: .bench-peers/litellm/installed .bench-peers/portkey/installed ## Install LiteLLM and Portkey for make bench (800 MB)
 
 lint: setup-dev ## Judge format, style, types and architecture
@@ -93,7 +99,7 @@ audit: .venv-supply/installed ## Ask for known weaknesses of the server's packag
 	.venv-supply/bin/python -m tools.audit_packages requirements.txt
 
 clean: ## Remove everything that was installed or built
-	rm -rf .venv .venv-real .venv-fuzz .venv-stripe .venv-supply .venv-release .node .bench-peers .mypy_cache .ruff_cache .pytest_cache htmlcov .coverage
+	rm -rf .venv .venv-real .venv-fuzz .venv-stripe .venv-supply .venv-release .node .bench-peers .lighthouse .mypy_cache .ruff_cache .pytest_cache htmlcov .coverage
 
 .venv/installed: requirements.txt
 	$(PYTHON) -m venv .venv
@@ -143,6 +149,10 @@ clean: ## Remove everything that was installed or built
 	  mkdir -p .bench-peers/portkey && cp $^ .bench-peers/portkey/ && cd .bench-peers/portkey && \
 	  npm ci --ignore-scripts --no-audit --no-fund --loglevel error >/dev/null && touch installed; \
 	fi
+
+.lighthouse/installed: tools/lighthouse/package.json tools/lighthouse/package-lock.json
+	mkdir -p .lighthouse && cp $^ .lighthouse/ && cd .lighthouse && \
+	npm ci --ignore-scripts --no-audit --no-fund --loglevel error >/dev/null && touch installed
 
 # Without npm nothing is installed and nothing fails: the tests that need Node say that they were skipped.
 .node/installed: tools/node/package.json tools/node/package-lock.json

@@ -8,11 +8,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from flask import Flask, Request
+from flask import Flask, Request, Response
 from werkzeug.routing import MapAdapter
 
 from solrouter import blueprints, config, database, extensions, logs, secrets, tracebacks
-from solrouter.blueprints import mounts
+from solrouter.blueprints import mounts, static_files
 from solrouter.config import UnsafeConfiguration
 from solrouter.services import housekeeping, startup
 
@@ -30,6 +30,10 @@ class _App(Flask):
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         """The function itself: no view and no hook of ours is a coroutine."""
         return func
+
+    def send_static_file(self, filename: str) -> Response:
+        """One of our own files, compressed, and to be kept by whoever asked for this version."""
+        return static_files.finish(super().send_static_file(filename), filename)
 
     def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
         """What finds the view of a request. The API knows no host, so none is looked at for it."""

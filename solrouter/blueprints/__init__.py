@@ -5,6 +5,7 @@ each.
 from flask import Flask
 
 from solrouter.blueprints import (
+    compression,
     confirm,
     cross_origin,
     errors,
@@ -15,6 +16,7 @@ from solrouter.blueprints import (
     security_headers,
     sessions,
     slow_clients,
+    static_files,
     unstorable,
 )
 from solrouter.blueprints.account import account
@@ -29,6 +31,7 @@ from solrouter.blueprints.openapi import openapi
 from solrouter.blueprints.pages import pages
 from solrouter.blueprints.playground import playground
 from solrouter.blueprints.policies import policies
+from solrouter.blueprints.search_engines import search_engines
 from solrouter.blueprints.status import status
 from solrouter.blueprints.webhooks import webhooks
 
@@ -41,6 +44,7 @@ ROOMS = (
     status,
     policies,
     docs,
+    search_engines,
     admin,
     api,
     openapi,
@@ -48,6 +52,10 @@ ROOMS = (
     webhooks,
     development,
 )
+# Rooms whose pages hold no secret of anybody's: no key, no code, no link that lets somebody in.
+COMPRESSED_ROOMS = (pages, catalogue, status, policies, docs, search_engines, openapi)
+for _room in COMPRESSED_ROOMS:
+    _room.after_request(compression.compress)
 
 
 def init_app(app: Flask) -> None:
@@ -62,6 +70,7 @@ def init_app(app: Flask) -> None:
     unstorable.init_app(app)
     confirm.init_app(app)
     filters.init_app(app)
+    static_files.init_app(app)
     errors.init_app(app)
     for room in ROOMS:
         app.register_blueprint(room)

@@ -20,6 +20,7 @@ from solrouter.errors import NotFound
 from solrouter.money import display_usd
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs_pages"
+MEBIBYTE = 2**20
 KEY_HINT_OF_NOBODY = "sr_YOUR_API_KEY"
 
 docs = Blueprint("docs", __name__)
@@ -143,7 +144,19 @@ def _with_addresses(text: str, hint: str) -> str:
         "key_hint": hint,
         "unrecovered_per_day": display_usd(current_app.config["SOLROUTER_UNRECOVERED_PER_DAY"]),
         "unrecovered_percent": str(current_app.config["SOLROUTER_UNRECOVERED_PERCENT"]),
+        **_limits(),
     }
     for name, value in values.items():
         text = text.replace("{{ " + name + " }}", value)
     return text
+
+
+def _limits() -> dict[str, str]:
+    """What this server's operator allows a request to be, for people."""
+    config = current_app.config
+    return {
+        "body_mebibytes_max": f"{config['SOLROUTER_BODY_BYTES_MAX'] / MEBIBYTE:.4g}",
+        "messages_max": f"{config['SOLROUTER_MESSAGES_MAX']:,}",
+        "body_deadline_s": f"{config['SOLROUTER_BODY_DEADLINE_S']:g}",
+        "keep_alive_s": f"{config['SOLROUTER_KEEP_ALIVE_S']:g}",
+    }

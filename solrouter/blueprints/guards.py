@@ -204,6 +204,7 @@ GUARDS: Mapping[str | None, Guard] = {
     "policies": anyone,
     "status": anyone,
     "docs": anyone,
+    "search_engines": anyone,
     "openapi": anyone,
     "development": anyone,
     "account": member,

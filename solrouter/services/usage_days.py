@@ -252,10 +252,12 @@ def _keep(
             return
         connection.execute(insert(RollUp).values(name=NAME, **values))
     new = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    for row in sums:
-        statement = new(UsageDay).values(**row)
-        added = {name: getattr(UsageDay, name) + statement.excluded[name] for name in _SUMS}
-        connection.execute(statement.on_conflict_do_update(index_elements=_KEYS, set_=added))
+    if not sums:
+        return
+    # One statement for all: to compile it costs more than to run it, and others wait to write.
+    statement = new(UsageDay)
+    added = {name: getattr(UsageDay, name) + statement.excluded[name] for name in _SUMS}
+    connection.execute(statement.on_conflict_do_update(index_elements=_KEYS, set_=added), sums)
 
 
 def _instant(identifier: uuid.UUID) -> datetime:

@@ -10,8 +10,9 @@ import pty
 import re
 import subprocess
 import sys
+from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -32,7 +33,7 @@ from tests.e2e.place import (
     until,
 )
 from tests.fakes.upstream import FakeUpstream
-from tests.samples import DOCS_PAGES, samples
+from tests.samples import DOCS_PAGES, Sample, samples
 
 QUICKSTART = samples(DOCS_PAGES / "quickstart.md")
 SAMPLES = {**QUICKSTART, **samples(DOCS_PAGES / "streaming.md")}
@@ -56,10 +57,11 @@ class Project:
     model: str
     key: str
     node: str = ""
+    samples: Mapping[str, Sample] = field(default_factory=lambda: SAMPLES)
 
     def code(self, name: str) -> str:
         """A sample with this server's address, the key and the model put in."""
-        code = MODEL_IDS.sub(f'"{self.model}"', SAMPLES[name].code)
+        code = MODEL_IDS.sub(f'"{self.model}"', self.samples[name].code)
         code = code.replace("{{ api_base_url }}", self.place.served.api)
         return code.replace("{{ key_hint }}", self.key)
 
@@ -137,29 +139,38 @@ def project(
     upstream.answers(TINY_ANSWER)
     if request.param == LLAMA_MODEL:
         request.getfixturevalue("llama_model")
-    return _project(tmp_path, place, request.param)
+    return new_project(tmp_path, place, request.param)
 
 
 @pytest.fixture
 def node_project(project: Project, node: str) -> Project:
     """The same after `npm install openai dotenv`."""
-    return _with_node(project, node)
+    return with_node(project, node)
 
 
 @pytest.fixture
 def tiny_project(place: Place, upstream: FakeUpstream, tmp_path: Path, node: str) -> Project:
     """A folder with Node, for what must be seen or arranged at the provider."""
     upstream.answers(TINY_ANSWER)
-    return _with_node(_project(tmp_path, place, TINY_MODEL), node)
+    return with_node(new_project(tmp_path, place, TINY_MODEL), node)
 
 
-def _project(folder: Path, place: Place, model: str, key: str | None = None) -> Project:
+def new_project(
+    folder: Path,
+    place: Place,
+    model: str,
+    key: str | None = None,
+    *,
+    samples: Mapping[str, Sample] | None = None,
+) -> Project:
+    """A folder with the `.env` of the quickstart in it; its samples are this page's or those."""
     project = Project(folder, place, model, key or place.key)
     project.write(".env", project.code("env-file"))
-    return project
+    return project if samples is None else replace(project, samples=samples)
 
 
-def _with_node(project: Project, node: str) -> Project:
+def with_node(project: Project, node: str) -> Project:
+    """The folder after `npm install`."""
     project.node = node
     project.write("package.json", '{"type": "module"}\n')
     (project.folder / "node_modules").symlink_to(ROOT / ".node" / "node_modules")

@@ -185,7 +185,7 @@ class Place:
     def ask(self, row: Row, rule: Rule, who: str, *, own: bool = False) -> TestResponse:
         """What this person, or key, gets."""
         objects = {**self.objects, **(self.own if own else {})}
-        path = self._path(rule, objects)
+        path = self.path(rule, objects)
         query = {k: v.format(**objects) for k, v in QUERIES.get(row.endpoint, {}).items()}
         body: dict[str, Any] = {"json": {}} if row.endpoint.startswith("api.") else {"data": {}}
         if row.method in SAFE:
@@ -219,7 +219,8 @@ class Place:
                 self.cookies.pop(who, None)
         self.objects.update(team_objects(self.app, alice, self.people["member"]))
 
-    def _path(self, rule: Rule, objects: Mapping[str, str]) -> str:
+    def path(self, rule: Rule, objects: Mapping[str, str]) -> str:
+        """The address of a route, for these objects."""
         values = {}
         for name in rule.arguments:
             text = ARGUMENTS.get(f"{rule.endpoint} {name}", ARGUMENTS.get(name))
