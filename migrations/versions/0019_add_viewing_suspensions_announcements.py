@@ -10,7 +10,7 @@ from alembic import op
 from solrouter.models.columns import RowNumber, UtcDateTime
 
 revision = "0019"
-down_revision = "0022"
+down_revision = "0018"
 branch_labels = None
 depends_on = None
 
