@@ -18,7 +18,7 @@ wins. Nothing needs to be set for `make run`. A server in production needs `SECR
 
 A setting that cannot be read stops the server at its start, with a sentence that names it.
 
-This page is written from `solrouter/config.py` by `python -m tools.settings_docs`.
+This page is written from `solrouter/config` by `python -m tools.settings_docs`.
 """
 EXAMPLE_INTRODUCTION = """# Every setting with its default. Copy this file to .env and change what
 you need.

@@ -1,0 +1,82 @@
+"""What is made of where the server runs: its database, its secret, its address."""
+
+import os
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from solrouter.config.setting import UnsafeConfiguration
+from solrouter.config.values import base_url
+
+SECRET_KEY_BYTES_MIN = 32
+# What the platforms themselves say of the address they serve us at, in the order we believe them.
+PLATFORM_URL_VARIABLES = ("RENDER_EXTERNAL_URL",)
+PLATFORM_HOST_VARIABLES = (
+    "RAILWAY_PUBLIC_DOMAIN",
+    "HEROKU_APP_DEFAULT_DOMAIN_NAME",
+    "FLY_APP_NAME",
+)
+# By what each platform makes itself known to the programs that it runs.
+PLATFORMS = {
+    "DYNO": "Heroku",
+    "RENDER": "Render",
+    "RAILWAY_PROJECT_ID": "Railway",
+    "FLY_APP_NAME": "Fly.io",
+}
+
+
+def database_url(value: str, *, instance_path: Path) -> str:
+    """The URL in SQLAlchemy's spelling; an SQLite file in `instance_path` when none is given."""
+    if not value:
+        return f"sqlite:///{instance_path / 'solrouter.sqlite3'}"
+    if value.startswith("sqlite:"):
+        return value
+    scheme, separator, rest = value.partition("://")
+    if not separator or scheme not in ("postgres", "postgresql", "postgresql+psycopg"):
+        raise UnsafeConfiguration(
+            "DATABASE_URL must begin with postgresql://, postgres:// or sqlite:///"
+        )
+    return f"postgresql+psycopg://{rest}"
+
+
+def secret_key(config: Mapping[str, Any], *, instance_path: Path) -> str:
+    secret: str = config["SECRET_KEY"]
+    if secret:
+        if len(secret.encode()) < SECRET_KEY_BYTES_MIN:
+            raise UnsafeConfiguration(
+                f"SECRET_KEY is shorter than {SECRET_KEY_BYTES_MIN} bytes. Make one with: "
+                'python3 -c "import secrets; print(secrets.token_urlsafe(48))"'
+            )
+        return secret
+    if config["SOLROUTER_ENV"] == "production":
+        raise UnsafeConfiguration(
+            "SECRET_KEY is not set. In production it signs sessions and guards every API key. "
+            'Make one with: python3 -c "import secrets; print(secrets.token_urlsafe(48))"'
+        )
+    return _development_secret(instance_path)
+
+
+def _development_secret(instance_path: Path) -> str:
+    """A secret made once for each checkout, so that keys survive a restart of `make run`."""
+    path = instance_path / "development-secret"
+    instance_path.mkdir(parents=True, exist_ok=True)
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return path.read_text().strip()
+    secret = secrets.token_urlsafe(48)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(secret)
+    return secret
+
+
+def guessed_base_url(environ: Mapping[str, str]) -> str:
+    for name in PLATFORM_URL_VARIABLES:
+        if environ.get(name):
+            return base_url(environ[name])
+    for name in PLATFORM_HOST_VARIABLES:
+        host = environ.get(name, "")
+        if host:
+            return f"https://{host if '.' in host else host + '.fly.dev'}"
+    return ""
