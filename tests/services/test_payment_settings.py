@@ -7,7 +7,7 @@ import pytest
 from flask import Flask
 
 from solrouter import config
-from solrouter.config import UnsafeConfiguration
+from solrouter.config import UnsafeConfiguration, values
 from solrouter.money import parse_usd
 from solrouter.services.payments import orders
 from solrouter.services.payments.methods import Offer
@@ -83,7 +83,7 @@ def test_what_production_takes(tmp_path: Path) -> None:
 def test_a_fee_is_in_whole_cents_rounded_up(
     amount: str, percent: str, least: str, fee: str
 ) -> None:
-    offer = Offer("card", "Card", "", config.percent(percent), parse_usd(least))
+    offer = Offer("card", "Card", "", values.percent(percent), parse_usd(least))
     assert orders.fee_of(parse_usd(amount), offer) == parse_usd(fee)
 
 

@@ -1,6 +1,6 @@
 """The settings: those that are allowed, and still may not be what the operator means.
 
-What is not allowed keeps every command from starting, with a sentence of config.py.
+What is not allowed keeps every command from starting, with a sentence of `config`.
 """
 
 from collections.abc import Iterator
