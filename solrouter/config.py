@@ -6,6 +6,7 @@ what is unsafe, with a sentence that says what to do.
 """
 
 import os
+import re
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -246,6 +247,23 @@ class Setting:
     group: str
     secret: bool = False
 
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """Where a setting has its value from, and the text of it; empty for a secret."""
+
+    setting: Setting
+    source: str
+    shown: str
+
+    @property
+    def is_set(self) -> bool:
+        """Whether somebody has given it a value."""
+        return self.source != DEFAULT
+
+
+DEFAULT, ENVIRONMENT, FILE = "default", "environment", "file"
+USER_IN_URL = re.compile(r"://[^/@\s]+@")
 
 SETTINGS: tuple[Setting, ...] = (
     # — the server
@@ -1083,7 +1101,22 @@ def load(environ: Mapping[str, str], *, instance_path: Path) -> dict[str, Any]:
         config["SOLROUTER_FIRST_BYTE_S"] = HEROKU_FIRST_BYTE_S if config["DYNO"] else 0.0
     config["SQLALCHEMY_DATABASE_URI"] = config["DATABASE_URL"]
     config["MAX_CONTENT_LENGTH"] = config["SOLROUTER_BODY_BYTES_MAX"]
+    config["SETTINGS_GIVEN"] = given(environ)
     return config
+
+
+def given(environ: Mapping[str, str]) -> dict[str, Given]:
+    """Where each setting has its value from, and what it is; of a secret never the value."""
+    found = {}
+    for setting in SETTINGS:
+        text_given = environ.get(setting.name, "")
+        source = DEFAULT
+        if text_given:
+            # The environment goes before the file, with the same text or another.
+            source = ENVIRONMENT if os.environ.get(setting.name) == text_given else FILE
+        shown = "" if setting.secret else USER_IN_URL.sub("://…@", text_given or setting.default)
+        found[setting.name] = Given(setting, source, shown)
+    return found
 
 
 def current() -> Mapping[str, Any]:

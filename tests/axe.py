@@ -45,18 +45,21 @@ def _told(page: Page, impacts: tuple[str, ...]) -> list[str]:
     ]
 
 
-def judge(browser: Browser, url: str, *, with_script: bool) -> Judge:
-    """What judges the pages of a window. Those of a window without scripts it shows once more, in
-    a window where axe can run, since nothing runs in theirs.
+def judge(browser: Browser, url: str, *, with_script: bool, scheme: str = "light") -> Judge:
+    """What judges the pages of a window, by everything that axe knows. Those of a window without
+    scripts it shows once more, in a window where axe can run, since nothing runs in theirs.
     """
     if with_script:
-        return grave_violations
-    mirror = browser.new_context(base_url=url).new_page()
+        return violations
+    colours = "dark" if scheme == "dark" else "light"
+    mirror = browser.new_context(base_url=url, color_scheme=colours).new_page()
     mirror.goto("/")
 
     def judge_copy(page: Page) -> list[str]:
+        if page.viewport_size:
+            mirror.set_viewport_size(page.viewport_size)
         mirror.set_content(page.content())
-        return [f"{page.url}, by way of {found}" for found in grave_violations(mirror)]
+        return [f"{page.url}, by way of {found}" for found in violations(mirror)]
 
     return judge_copy
 

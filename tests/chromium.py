@@ -29,16 +29,26 @@ def chromium() -> Iterator[Browser]:
 class Window:
     """A window of a person's own, with cookies of its own, and what its console complains of."""
 
-    def __init__(self, browser: Browser, url: str, *, with_script: bool) -> None:
-        context = browser.new_context(java_script_enabled=with_script, base_url=url)
+    def __init__(
+        self, browser: Browser, url: str, *, with_script: bool, scheme: str = "light"
+    ) -> None:
+        context = browser.new_context(
+            java_script_enabled=with_script,
+            base_url=url,
+            color_scheme="dark" if scheme == "dark" else "light",
+        )
         context.set_default_timeout(PATIENCE_MS)
         self.page: Page = context.new_page()
         self.violations: list[str] = []
+        self.complaints: list[str] = []
         self.page.on("console", self._hear)
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
 
     def _hear(self, message: ConsoleMessage) -> None:
         if "Content Security Policy" in message.text:
             self.violations.append(message.text)
+        if message.type in ("error", "warning"):
+            self.complaints.append(message.text)
 
     def fill(self, **fields: str) -> None:
         """Types into fields by their ids, dashes as underscores."""

@@ -15,7 +15,7 @@ from typing import Any
 from bench.faults.books import Books, Row
 from bench.faults.client import Answer, Caller, Crowd
 from bench.faults.databases import SQLITE, settings
-from bench.faults.place import Place, Stage, Terms, open_place, until
+from bench.faults.place import READY_S, Place, Stage, Terms, open_place, until
 from bench.faults.report import Report
 from tests import served as serving
 from tests.served import ROOT
@@ -124,7 +124,7 @@ def _restored(
 
 
 def _serve_again(report: Report, place: Place, books: Books, environ: dict[str, str]) -> None:
-    served = serving.start(environ)
+    served = serving.start(environ, ready_s=READY_S)
     try:
         freed_s = until(lambda: books.running() == 0, within_s=RELEASED_S)
         report.check(freed_s is not None, "holds released by the server", books.running())

@@ -107,6 +107,30 @@ MEMBERS: Mapping[str, frozenset[str]] = {
     "account.switch_account": EVERY_MEMBER,
 }
 OWNER_ALONE = frozenset((OWNER,))
+# What of an account an operator may look at (`viewing`): what is the account's, and nothing that is
+# a person's own, that spends, or that hands out all of it at once.
+VIEWER_PAGES = frozenset(
+    (
+        "account.show_overview",
+        "account.show_activity",
+        "account.show_receipt",
+        "account.show_plan",
+        "account.show_keys",
+        "account.show_key",
+        "account.show_balance",
+        "account.show_figures",
+        "account.show_payment",
+        "account.show_payment_receipt",
+        "account.show_solana_payment",
+        "account.show_statements",
+        "account.show_auto_top_up",
+        "account.show_team",
+        "account.show_audit",
+    )
+)
+# What may be sent meanwhile: the way out, and what is the reader's own.
+VIEWER_ACTS = frozenset(("admin.stop_viewing", "auth.sign_out", "pages.set_theme"))
+SAFE_METHODS = frozenset(("GET", "HEAD", "OPTIONS"))
 
 
 def anyone() -> None:
@@ -127,7 +151,10 @@ def signed_in() -> ResponseReturnValue | None:
 def member() -> ResponseReturnValue | None:
     """Lets members of the account in, each where their role may go. Raises Forbidden."""
     sent_away = signed_in()
-    if sent_away is None and not may_open(request.endpoint or ""):
+    if sent_away is None and current_user.is_viewing:
+        if request.endpoint not in VIEWER_PAGES:
+            raise _only_looking()
+    elif sent_away is None and not may_open(request.endpoint or ""):
         raise Forbidden(
             f"Your role in this account is “{current_user.role}”, which may not do this. "
             "Ask an owner of the account.",
@@ -138,6 +165,8 @@ def member() -> ResponseReturnValue | None:
 
 def may_open(endpoint: str) -> bool:
     """Whether the signed-in member's role may open this page of their account."""
+    if getattr(current_user, "is_viewing", False):
+        return endpoint in VIEWER_PAGES
     # An error page asks it for nobody, too.
     return getattr(current_user, "role", None) in MEMBERS.get(endpoint, OWNER_ALONE)
 
@@ -199,7 +228,24 @@ def check() -> ResponseReturnValue | None:
     if guard is None:
         log.error("blueprint %s has no guard; add it to GUARDS", request.blueprint)
         raise InternalServerError
+    if guard not in COOKIE_BLIND and request_itself().method not in SAFE_METHODS:
+        _refuse_acts_of_a_viewer()
     return guard()
+
+
+def _refuse_acts_of_a_viewer() -> None:
+    """Whoever looks at somebody's account does nothing, anywhere, until they have gone back."""
+    if request.endpoint in VIEWER_ACTS:
+        return
+    if current_user.is_authenticated and current_user.is_viewing:
+        raise _only_looking()
+
+
+def _only_looking() -> Forbidden:
+    return Forbidden(
+        "You are looking at somebody’s account, where nothing can be done. Stop looking first.",
+        code="only_looking",
+    )
 
 
 def is_cookie_blind(blueprint: str | None) -> bool:

@@ -41,7 +41,8 @@ def used(since: date) -> list[Slice]:
 def content_of(receipt: Receipt) -> Content | None:
     """What is kept of it; None where nothing is, or where it is not theirs to read."""
     member = sessions.signed_in()
-    if member.role not in READERS_OF_CONTENTS:
+    # What was asked is no business of an operator who looks at the account.
+    if member.role not in READERS_OF_CONTENTS or member.is_viewing:
         return None
     return contents.find(member.account_id, activity.parse_id(receipt.id), maker_id=maker_id())
 

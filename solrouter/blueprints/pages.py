@@ -24,7 +24,7 @@ from solrouter.blueprints import (
     uptime,
 )
 from solrouter.errors import SolRouterError
-from solrouter.services import billing, catalogue, members, payments, plans
+from solrouter.services import announcements, billing, catalogue, payments, plans
 from solrouter.services.catalogue import Model
 from solrouter.services.health import Traffic
 from solrouter.services.health.traffic import DAYS_SHOWN
@@ -125,6 +125,7 @@ def lend_header_balance() -> dict[str, Callable[..., Any]]:
         "header_balance_nanos": header_balance_nanos,
         "header_accounts": header_accounts,
         "may_open": guards.may_open,
+        "announcements": announcements.shown,
     }
 
 
@@ -133,6 +134,9 @@ def header_balance_nanos() -> int | None:
     if "balance_nanos" in g:
         # The page itself has asked.
         return int(g.balance_nanos)
+    if request.method in ("GET", "HEAD") and current_user.is_authenticated:
+        # Nothing has changed since the session was loaded, and the balance with it.
+        return int(current_user.available_nanos)
     try:
         return billing.balance(current_user.account_id).available_nanos
     except SolRouterError:
@@ -141,11 +145,9 @@ def header_balance_nanos() -> int | None:
 
 def header_accounts() -> list[Belonging]:
     """The accounts between which the person can move; empty where there is but one."""
-    try:
-        found = members.accounts_of(current_user.user_id, present=current_user.account_id)
-    except SolRouterError:
-        return []
-    return found if len(found) > 1 else []
+    # An error page asks for nobody, too.
+    found = list(getattr(current_user, "accounts", ()))
+    return found if len(found) > 1 and not current_user.is_viewing else []
 
 
 def featured(models: Iterable[Model]) -> list[Model]:

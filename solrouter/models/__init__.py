@@ -1,5 +1,6 @@
 """The ground: tables and constraints, no verbs. Importing this package makes every table known."""
 
+from solrouter.models.announcements import Announcement
 from solrouter.models.catalogue import (
     LanguageModel,
     ModelAlias,
@@ -66,6 +67,7 @@ from solrouter.models.webhooks import WebhookEndpoint, WebhookMessage
 __all__ = [
     "Account",
     "Alert",
+    "Announcement",
     "ApiKey",
     "AuditEvent",
     "AutoTopUp",

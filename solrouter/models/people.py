@@ -80,8 +80,12 @@ class Account(Base):
     granted_nanos: Mapped[int] = mapped_column(BigInteger, default=0, server_default=text("0"))
     held_nanos: Mapped[int] = mapped_column(BigInteger, default=0, server_default=text("0"))
     frozen_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    # `operator`, too: until an operator lifts it.
     frozen_for: Mapped[str | None] = mapped_column(
         String(20), comment="`dispute`: thaws when the last one ends; null: for good, or not at all"
+    )
+    suspended_because: Mapped[str | None] = mapped_column(
+        Text, comment="why an operator has suspended it, in words for its owners"
     )
     flagged_at: Mapped[datetime | None] = mapped_column(
         UtcDateTime, comment="when a payment of it was first disputed"
@@ -143,6 +147,11 @@ class Session(Base):
     proven_at: Mapped[datetime | None] = mapped_column(
         UtcDateTime, comment="when the person last proved who they are; null: at the sign-in"
     )
+    # No foreign key: SQLite adds none to a table that is there.
+    views_account_id: Mapped[int | None] = mapped_column(
+        BigInteger, comment="the account that an operator looks at instead of their own"
+    )
+    views_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
 class SecondFactor(Base):

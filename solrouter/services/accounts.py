@@ -63,6 +63,16 @@ class UserRow:
     plan_slug: str
     posted_nanos: int
     held_nanos: int
+    is_frozen: bool
+
+
+# Which users an operator's list may be narrowed to.
+KINDS = {
+    "unverified": "Not verified",
+    "operators": "Operators",
+    "shut-out": "Shut out",
+    "suspended": "Account suspended or frozen",
+}
 
 
 def sign_up(
@@ -206,14 +216,19 @@ def set_plan(account_id: int, slug: str, *, actor: str = audit.COMMAND) -> None:
 
 
 def list_users(
-    query: str = "", *, limit: int = USERS_PER_PAGE, before: str | None = None
+    query: str = "", *, kind: str = "", limit: int = USERS_PER_PAGE, before: str | None = None
 ) -> list[UserRow]:
-    """The newest users that `query` finds by address, name or id; those older than `before`."""
+    """The newest users that `query` finds by address, name or id; those older than `before`.
+
+    `kind` is one of KINDS, or empty for everybody.
+    """
     if not people.is_storable(query + (before or "")):
         return []
     statement = _user_rows().order_by(models.User.id.desc()).limit(limit)
     if query.strip():
         statement = statement.where(_mentions(query.strip().lower()))
+    if kind in KINDS:
+        statement = statement.where(_is_a(kind))
     if before is not None:
         last_seen = select(models.User.id).where(models.User.public_id == before)
         statement = statement.where(models.User.id < last_seen.scalar_subquery())
@@ -366,7 +381,18 @@ def _user_rows() -> Select[*tuple[Any, ...]]:
         models.Account.plan_slug,
         models.Account.paid_nanos + models.Account.granted_nanos,
         models.Account.held_nanos,
+        models.Account.frozen_at.is_not(None),
     ).join(models.Account, models.Account.id == people.own_account_id())
+
+
+def _is_a(kind: str) -> ColumnElement[bool]:
+    if kind == "operators":
+        return models.User.is_operator.is_(True)
+    if kind == "shut-out":
+        return models.User.disabled_at.is_not(None)
+    if kind == "suspended":
+        return models.Account.frozen_at.is_not(None)
+    return models.User.email_verified_at.is_(None)
 
 
 def _mentions(text: str) -> ColumnElement[bool]:

@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, func, select
 from solrouter import database
 from solrouter.clock import first_id_at
 from solrouter.errors import NotFound
-from solrouter.models import Account, ApiKey, Completion, Hold, Membership, PriceCard, User
+from solrouter.models import ApiKey, Completion, Hold, PriceCard
 
 ID_PREFIX = "chatcmpl-"
 PENDING = "pending"
@@ -64,13 +64,14 @@ class Filters:
 
     model: str | None = None
     key_public_id: str | None = None
+    provider: str | None = None
     outcome: str | None = None
     since: datetime | None = None
 
     @property
     def is_sparse(self) -> bool:
         """Whether few of the requests may fit, so that finding one may mean reading many."""
-        return self.model is not None or self.outcome is not None
+        return (self.model, self.provider, self.outcome) != (None, None, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,15 +82,6 @@ class Found:
     older: str | None
     # Whether it ended because enough was looked through, and not because the page was full.
     is_cut: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class OperatorReceipt:
-    """A receipt, and whose it is."""
-
-    receipt: Receipt
-    account_public_id: str
-    email: str
 
 
 def public_id(identifier: uuid.UUID) -> str:
@@ -112,11 +104,11 @@ def recent(
 
     With `maker_id` those of the keys that this person made.
     """
-    query = _query().where(*_is_of(account_id, maker_id)).limit(limit)
+    query = receipts_query().where(*_is_of(account_id, maker_id)).limit(limit)
     if before is not None:
         query = query.where(Completion.id < parse_id(before))
     rows = database.read_apart(lambda connection: connection.execute(query).all())
-    return [_receipt(row) for row in rows]
+    return [as_receipt(row) for row in rows]
 
 
 def page(
@@ -139,8 +131,8 @@ def page(
     def query(connection: Connection) -> Found:
         floor = _floor(connection, account_id, before, scanned_max) if filters.is_sparse else None
         conditions = wanted if floor is None else [*wanted, Completion.id >= floor]
-        rows = connection.execute(_query().where(*conditions).limit(limit + 1)).all()
-        receipts = [_receipt(row) for row in rows[:limit]]
+        rows = connection.execute(receipts_query().where(*conditions).limit(limit + 1)).all()
+        receipts = [as_receipt(row) for row in rows[:limit]]
         if len(rows) > limit:
             return Found(receipts, receipts[-1].id)
         return Found(receipts, None if floor is None else public_id(floor), floor is not None)
@@ -151,12 +143,12 @@ def page(
 def find(account_id: int, identifier: str, *, maker_id: int | None = None) -> Receipt:
     """One request of the account. Raises NotFound, also for somebody else's."""
     wanted = parse_id(identifier)
-    query = _query().where(*_is_of(account_id, maker_id), Completion.id == wanted)
+    query = receipts_query().where(*_is_of(account_id, maker_id), Completion.id == wanted)
     with database.read() as connection:
         row = connection.execute(query).one_or_none()
     if row is None:
         raise NotFound("There is no such request.")
-    return _receipt(row)
+    return as_receipt(row)
 
 
 def is_running(account_id: int, identifier: str) -> bool:
@@ -164,22 +156,6 @@ def is_running(account_id: int, identifier: str) -> bool:
     query = select(Hold.id).where(Hold.account_id == account_id, Hold.id == parse_id(identifier))
     with database.read() as connection:
         return connection.execute(query).first() is not None
-
-
-def recent_of_all(*, limit: int, before: str | None = None) -> list[OperatorReceipt]:
-    """Everybody's requests, newest first, for operators."""
-    query = (
-        _query()
-        .add_columns(Account.public_id.label("account_public_id"), User.email)
-        .join(Account, Account.id == Completion.account_id)
-        .outerjoin(Membership, (Membership.account_id == Account.id) & (Membership.role == "owner"))
-        .outerjoin(User, User.id == Membership.user_id)
-        .limit(limit)
-    )
-    if before is not None:
-        query = query.where(Completion.id < parse_id(before))
-    rows = database.read_apart(lambda connection: connection.execute(query).all())
-    return [OperatorReceipt(_receipt(row), row.account_public_id, row.email or "") for row in rows]
 
 
 def usual_output_tokens(account_id: int, model: str) -> int | None:
@@ -213,6 +189,8 @@ def _fitting(account_id: int, filters: Filters) -> list[ColumnElement[bool]]:
     found: list[ColumnElement[bool]] = []
     if filters.model is not None:
         found.append(Completion.model == filters.model)
+    if filters.provider is not None:
+        found.append(Completion.provider == filters.provider)
     if filters.outcome is not None:
         found.append(Completion.outcome == filters.outcome)
     if filters.key_public_id is not None:
@@ -230,7 +208,8 @@ def _is_of(account_id: int, maker_id: int | None) -> list[ColumnElement[bool]]:
     return of_account if maker_id is None else [*of_account, Completion.user_id == maker_id]
 
 
-def _query() -> Select[*tuple[Any, ...]]:
+def receipts_query() -> Select[*tuple[Any, ...]]:
+    """Selects receipts with what their prices were, newest first."""
     return (
         select(
             *Completion.__table__.columns,
@@ -245,7 +224,8 @@ def _query() -> Select[*tuple[Any, ...]]:
     )
 
 
-def _receipt(row: Row[*tuple[Any, ...]]) -> Receipt:
+def as_receipt(row: Row[*tuple[Any, ...]]) -> Receipt:
+    """The row of such a query."""
     return Receipt(
         id=public_id(row.id),
         created_at=row.created_at,

@@ -5,6 +5,7 @@ keys, models or HTTP. A customer's balance is a liability of ours: a credit to `
 raises it.
 
     grant          promo            → customer:granted
+    grant-taken    customer:granted → promo     (an operator takes back what is left of gifts)
     top-up         cash:<provider>  → customer:paid
                    cash:<provider>  → fees      (what the payer paid for paying)
     refund         customer:paid    → refunds
@@ -51,6 +52,7 @@ REFUNDS, DISPUTES = "refunds", "disputes"
 FORFEITED = "forfeited"
 FEES = "fees"
 GRANT, USAGE, FORFEIT = "grant", "usage", "forfeit"
+GRANT_TAKEN = "grant-taken"
 TOP_UP, REFUND, REFUND_FAILED = "top-up", "refund", "refund-failed"
 DISPUTE, DISPUTE_WON = "dispute", "dispute-won"
 CASH = "cash:{provider}"
@@ -69,14 +71,15 @@ class Side(NamedTuple):
 # What brings credit or takes it back. A house test and the audit know these kinds and no other.
 SIDES: Mapping[str, Side] = {
     GRANT: Side(PROMO, "granted", 1),
+    GRANT_TAKEN: Side(PROMO, "granted", -1),
     TOP_UP: Side(CASH, "paid", 1),
     REFUND: Side(REFUNDS, "paid", -1),
     REFUND_FAILED: Side(REFUNDS, "paid", 1),
     DISPUTE: Side(DISPUTES, "paid", -1),
     DISPUTE_WON: Side(DISPUTES, "paid", 1),
 }
-# Gifts may come without a payment: the welcome credit does.
-NEED_A_PAYMENT = tuple(kind for kind in SIDES if kind != GRANT)
+# Gifts may come without a payment, as the welcome credit does, and are taken back without one.
+NEED_A_PAYMENT = tuple(kind for kind in SIDES if kind not in (GRANT, GRANT_TAKEN))
 # A payment's columns, and which kinds of its moves they sum up.
 SUMS_OF_PAYMENTS: Mapping[str, Mapping[str, int]] = {
     "received": {TOP_UP: 1, GRANT: 1},

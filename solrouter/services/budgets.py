@@ -213,7 +213,15 @@ def is_counted() -> ColumnElement[bool]:
 
 def calendar(connection: Connection) -> Calendar:
     """The calendar of the database's clock."""
-    return Calendar(*connection.execute(select(day_start(), week_start(), month_start())).one())
+    day, week, month = connection.execute(select(*calendar_columns())).one()
+    return Calendar(day, week, month)
+
+
+def calendar_columns() -> tuple[
+    ColumnElement[datetime], ColumnElement[datetime], ColumnElement[datetime]
+]:
+    """What `calendar` asks for, for a query that asks for more."""
+    return day_start(), week_start(), month_start()
 
 
 def charged(whose: Owner, *, since: datetime, before: datetime | None = None) -> Select[int]:

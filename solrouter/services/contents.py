@@ -214,12 +214,10 @@ def _put(connection: Connection, waiting: _Waiting, sealed: bytes) -> None:
 def terms_of(account_id: int) -> Terms:
     """How it stands with the account."""
     counted = select(func.count()).where(KeptContent.account_id == account_id)
+    query = select(Account.content_days, counted.scalar_subquery()).where(Account.id == account_id)
     with database.read() as connection:
-        days = connection.execute(
-            select(Account.content_days).where(Account.id == account_id)
-        ).scalar_one()
-        count = int(connection.execute(counted).scalar_one())
-    return Terms(days, _days_max(), count)
+        days, count = connection.execute(query).one()
+    return Terms(days, _days_max(), int(count))
 
 
 def keep_for(account_id: int, days: int | None, *, actor: str) -> None:

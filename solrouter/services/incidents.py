@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import Connection, Insert, Row, insert, or_, select, update
 
@@ -66,12 +67,18 @@ def recent() -> list[Told]:
     long_ago = utcnow() - timedelta(days=SHOWN_DAYS)
     is_shown = or_(Incident.ended_at.is_(None), Incident.started_at >= long_ago)
     query = select(*Incident.__table__.columns).where(is_shown)
+    shown = query.order_by(Incident.started_at.desc(), Incident.id.desc()).limit(SHOWN_MAX)
+    incidents = shown.subquery()
+    query = (
+        select(incidents, IncidentNote.text, IncidentNote.created_at.label("told_at"))
+        .outerjoin(IncidentNote, IncidentNote.incident_id == incidents.c.id)
+        .order_by(incidents.c.started_at.desc(), incidents.c.id.desc(), IncidentNote.id.desc())
+    )
+    rows: dict[int, list[Row[Any]]] = {}
     with database.read() as connection:
-        rows = connection.execute(
-            query.order_by(Incident.started_at.desc(), Incident.id.desc()).limit(SHOWN_MAX)
-        ).all()
-        notes = _notes(connection, [row.id for row in rows])
-    found = [_told(row, notes.get(row.id, [])) for row in rows]
+        for row in connection.execute(query):
+            rows.setdefault(row.id, []).append(row)
+    found = [_told(each) for each in rows.values()]
     return sorted(found, key=lambda told: not told.is_open)
 
 
@@ -149,25 +156,15 @@ def _audited(what: str, public_id: str, actor: str) -> Insert:
     return audit.event(actor=actor, action=f"incident.{what}", subject=public_id)
 
 
-def _notes(connection: Connection, incident_ids: Sequence[int]) -> dict[int, list[Note]]:
-    query = (
-        select(IncidentNote.incident_id, IncidentNote.text, IncidentNote.created_at)
-        .where(IncidentNote.incident_id.in_(incident_ids))
-        .order_by(IncidentNote.id.desc())
-    )
-    found: dict[int, list[Note]] = {}
-    for incident_id, text, created_at in connection.execute(query) if incident_ids else ():
-        found.setdefault(incident_id, []).append(Note(text, created_at))
-    return found
-
-
-def _told(row: Row[tuple[object, ...]], notes: Sequence[Note]) -> Told:
+def _told(rows: Sequence[Row[Any]]) -> Told:
+    """An incident of its rows: one for each note, the newest first."""
+    first = rows[0]
     return Told(
-        row.public_id,
-        row.title,
-        row.kind,
-        tuple(row.affects),
-        row.started_at,
-        row.ended_at,
-        tuple(notes),
+        first.public_id,
+        first.title,
+        first.kind,
+        tuple(first.affects),
+        first.started_at,
+        first.ended_at,
+        tuple(Note(row.text, row.told_at) for row in rows if row.text is not None),
     )

@@ -12,7 +12,7 @@ from datetime import datetime
 
 from solrouter import config, database, process, redaction
 from solrouter.clock import monotonic_s
-from solrouter.errors import DatabaseUnavailable, Refused, SolRouterError
+from solrouter.errors import Refused, SolRouterError
 from solrouter.services import (
     admission,
     alerts,
@@ -112,9 +112,6 @@ def _run(job: Job) -> None:
     began_s = monotonic_s()
     try:
         result = job.run()
-    except DatabaseUnavailable:
-        # It is due again at its usual time.
-        raise
     except Exception as error:
         if isinstance(error, SolRouterError):
             log.warning("the job %s failed: %s", job.name, error.message)

@@ -69,8 +69,10 @@ def of_all(key_ids: Iterable[int]) -> Mapping[int, KeyUsage]:
     wanted = list(key_ids)
 
     def query(connection: Connection) -> dict[int, KeyUsage]:
-        now = budgets.calendar(connection)
-        until = connection.execute(_watermark()).scalar_one_or_none()
+        *days, until = connection.execute(
+            select(*budgets.calendar_columns(), _watermark().scalar_subquery())
+        ).one()
+        now = Calendar(*days)
         found = dict.fromkeys(wanted, KeyUsage())
         # What is summed and what is not are told apart by this day, even if more is summed now.
         for rows in (_summed(wanted, until, now), _since(wanted, until, now)):

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, String, cast, func, literal, select
 
 from solrouter.errors import NotFound
-from solrouter.models import Account, ApiKey, Budget, Membership, User
+from solrouter.models import ApiKey, Budget, Membership, User
 from solrouter.services import budgets, key_rules, people
 
 NOBODY = "There is no such member."
@@ -144,14 +144,3 @@ def left_keys(connection: Connection, account_id: int) -> list[LeftKey]:
         .order_by(ApiKey.maker_left_at.desc(), ApiKey.id)
     )
     return [LeftKey(*row) for row in connection.execute(query)]
-
-
-def accounts_of(connection: Connection, user_id: int, *, present: int) -> list[Belonging]:
-    """The accounts that the person belongs to, in the order in which they joined."""
-    query = (
-        select(Account.public_id, Account.name, Membership.role, Account.id == present)
-        .join(Membership, Membership.account_id == Account.id)
-        .where(Membership.user_id == user_id)
-        .order_by(Membership.created_at, Account.id)
-    )
-    return [Belonging(*row) for row in connection.execute(query)]

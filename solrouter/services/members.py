@@ -34,7 +34,7 @@ from solrouter.services import (
     throttles,
 )
 from solrouter.services.budgets import OfMember
-from solrouter.services.member_rows import Belonging, LeftKey, Member
+from solrouter.services.member_rows import LeftKey, Member
 from solrouter.services.team_invitations import Pending
 
 OWNER, BILLING, DEVELOPER = people.OWNER, "billing", "developer"
@@ -72,12 +72,6 @@ def team_of(account_id: int) -> Team:
             team_invitations.of_account(connection, account_id),
             member_rows.left_keys(connection, account_id),
         )
-
-
-def accounts_of(user_id: int, *, present: int) -> list[Belonging]:
-    """The accounts that the person belongs to, in the order in which they joined."""
-    with database.read() as connection:
-        return member_rows.accounts_of(connection, user_id, present=present)
 
 
 def find(account_id: int, public_id: str) -> Member:

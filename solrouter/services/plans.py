@@ -70,6 +70,13 @@ def list_of() -> list[Plan]:
     return [Plan(*row) for row in rows]
 
 
+def accounts_by_plan() -> dict[str, int]:
+    """How many accounts are on each plan."""
+    query = select(Account.plan_slug, func.count()).group_by(Account.plan_slug)
+    with database.read() as connection:
+        return {row[0]: row[1] for row in connection.execute(query)}
+
+
 def define(
     slug: str,
     changes: dict[str, int | None],

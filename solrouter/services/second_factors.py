@@ -71,13 +71,10 @@ class Enrolment:
 
 def state_of(user_id: int) -> State:
     """How it stands with the user's second factor."""
-    codes = _unused_codes(user_id)
+    query = select(SecondFactor.confirmed_at, _unused_codes(user_id).scalar_subquery())
     with database.read() as connection:
-        confirmed_at = connection.execute(
-            select(SecondFactor.confirmed_at).where(SecondFactor.user_id == user_id)
-        ).scalar_one_or_none()
-        left = int(connection.execute(codes).scalar_one()) if confirmed_at else 0
-    return State(confirmed_at, left)
+        row = connection.execute(query.where(SecondFactor.user_id == user_id)).one_or_none()
+    return State(None, 0) if row is None or row[0] is None else State(row[0], int(row[1]))
 
 
 def begin(user_id: int) -> None:

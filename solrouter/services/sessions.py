@@ -11,17 +11,30 @@
 import hashlib
 import logging
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import Connection, Insert, delete, func, insert, select, update
+from sqlalchemy import (
+    Connection,
+    Insert,
+    and_,
+    case,
+    delete,
+    func,
+    insert,
+    null,
+    select,
+    update,
+)
 
 from solrouter import clock, database
 from solrouter.errors import NotFound, Unavailable
 from solrouter.models import Account, Membership, SecondFactor, Session, User
 from solrouter.models.columns import UtcDateTime, db_now
 from solrouter.services import audit, people
+from solrouter.services.member_rows import Belonging
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +74,27 @@ class SignedIn:
     has_password: bool
     has_second_factor: bool
     proven_at: datetime
+    # The account's, as they were when the session was loaded.
+    available_nanos: int
+    low_balance_nanos: int | None
+    spend_alert_nanos: int | None
+    frozen_for: str | None
+    is_frozen: bool
+    suspended_because: str | None
+    # Those between which the person can move, by name.
+    accounts: tuple[Belonging, ...]
+    # While an operator looks at an account that is not theirs.
+    views_until: datetime | None
+
+    @property
+    def is_viewing(self) -> bool:
+        """Whether this is an operator who only looks: nothing may be done."""
+        return self.views_until is not None
+
+    @property
+    def is_balance_low(self) -> bool:
+        """Whether less is left than the account wants to be told of."""
+        return self.low_balance_nanos is not None and self.available_nanos < self.low_balance_nanos
 
     @property
     def is_authenticated(self) -> bool:
@@ -131,7 +165,7 @@ def load_session(
     created_at, seen_at, expires_at, *person = row
     if now >= min(expires_at, created_at + timedelta(seconds=total_s)):
         return None
-    signed_in = SignedIn(*person)
+    signed_in = _signed_in(person)
     if now - seen_at >= timedelta(seconds=TOUCH_EVERY_S):
         expires_at = _expiry(now, created_at=created_at, idle_s=idle_s, total_s=total_s)
         _touch(signed_in.session_id, now=now, expires_at=expires_at)
@@ -202,12 +236,56 @@ def close_other_sessions(user_id: int, *, keep: int) -> int:
     return database.transact(close)
 
 
+def close_all(user_id: int, *, actor: str) -> int:
+    """Signs the user out everywhere, on an operator's word, and returns of how many sessions."""
+
+    def close(connection: Connection) -> int:
+        closed: int = connection.execute(delete(Session).where(Session.user_id == user_id)).rowcount
+        connection.execute(
+            audit.event(
+                actor=actor,
+                action="session.all_closed",
+                subject=f"user:{user_id}",
+                account_id=people.own_account(user_id),
+                details={"closed": closed},
+            )
+        )
+        return closed
+
+    return database.transact(close)
+
+
 def forget_expired() -> int:
     """Deletes the rows of sessions that have ended by age or silence; says how many."""
     statement = delete(Session).where(Session.expires_at < db_now())
     return database.transact(lambda connection: connection.execute(statement).rowcount)
 
 
+# All that the person belongs to, as one text, so that no page asks for it apart.
+_BETWEEN_ROWS, _BETWEEN_VALUES = "\x1e", "\x1f"
+_memberships = Membership.__table__.alias("all_memberships")
+_accounts = Account.__table__.alias("all_accounts")
+_ACCOUNTS = (
+    select(
+        func.aggregate_strings(
+            _accounts.c.public_id
+            + _BETWEEN_VALUES
+            + _memberships.c.role
+            + _BETWEEN_VALUES
+            + _accounts.c.name,
+            _BETWEEN_ROWS,
+        )
+    )
+    .join_from(_memberships, _accounts, _accounts.c.id == _memberships.c.account_id)
+    .where(_memberships.c.user_id == Session.user_id)
+    .correlate(Session)
+)
+# An operator's session may look at another account, as its owner.
+_IS_VIEWING = and_(
+    Session.views_account_id.is_not(None),
+    Session.views_until > db_now(),
+    User.is_operator.is_(True),
+)
 _LOAD = (
     select(
         Session.created_at,
@@ -222,11 +300,19 @@ _LOAD = (
         Account.id,
         Account.public_id,
         Account.name,
-        Membership.role,
+        case((_IS_VIEWING, "owner"), else_=Membership.role),
         Session.id,
         User.password_hash.is_not(None),
         SecondFactor.confirmed_at.is_not(None),
         func.coalesce(Session.proven_at, Session.created_at, type_=UtcDateTime()),
+        Account.paid_nanos + Account.granted_nanos - Account.held_nanos,
+        Account.low_balance_nanos,
+        Account.spend_alert_nanos,
+        Account.frozen_for,
+        Account.frozen_at.is_not(None),
+        Account.suspended_because,
+        _ACCOUNTS.scalar_subquery(),
+        case((_IS_VIEWING, Session.views_until), else_=null()),
     )
     .join(User, User.id == Session.user_id)
     .outerjoin(SecondFactor, SecondFactor.user_id == Session.user_id)
@@ -234,9 +320,22 @@ _LOAD = (
         Membership,
         (Membership.user_id == Session.user_id) & (Membership.account_id == Session.account_id),
     )
-    .join(Account, Account.id == Session.account_id)
+    .join(
+        Account,
+        Account.id == case((_IS_VIEWING, Session.views_account_id), else_=Session.account_id),
+    )
     .where(User.disabled_at.is_(None))
 )
+
+
+def _signed_in(person: Sequence[Any]) -> SignedIn:
+    """The person of a row of _LOAD, whose accounts are one text."""
+    found = dict(zip(SignedIn.__dataclass_fields__, person, strict=True))
+    present = found["account_public_id"]
+    rows = (each.split(_BETWEEN_VALUES, 2) for each in found["accounts"].split(_BETWEEN_ROWS))
+    belongings = [Belonging(key, name, role, key == present) for key, role, name in rows]
+    found["accounts"] = tuple(sorted(belongings, key=lambda each: each.name.lower()))
+    return SignedIn(**found)
 
 
 def _touch(session_id: int, *, now: datetime, expires_at: datetime) -> None:

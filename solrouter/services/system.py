@@ -60,8 +60,9 @@ def queues() -> list[Queue]:
     found = []
     with database.read() as connection:
         for name, (table, is_given_up) in tables.items():
-            query = select(func.count(), func.min(table.due_at)).where(table.due_at.is_not(None))
-            waiting, oldest = connection.execute(query).one()
-            failed = select(func.count()).select_from(table).where(is_given_up)
-            found.append(Queue(name, waiting, oldest, connection.execute(failed).scalar_one()))
+            # Apart, so that each goes by its own index; together, so that it is one question.
+            failed = select(func.count()).select_from(table).where(is_given_up).scalar_subquery()
+            query = select(func.count(), func.min(table.due_at), failed)
+            waiting = query.select_from(table).where(table.due_at.is_not(None))
+            found.append(Queue(name, *connection.execute(waiting).one()))
     return found

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, select
+from sqlalchemy import Connection, Select, or_, select
 
 from solrouter import database
 from solrouter.errors import NotFound
 from solrouter.models import Account, ApiKey, AuditEvent, Membership, User
+from solrouter.services import people
 
 SYSTEM = "This server"
 COMMAND = "Operator, by command"
@@ -21,6 +22,15 @@ OPERATOR = "Operator"
 GONE = "Somebody who left"
 ACTORS = {"system": SYSTEM, "operator:cli": COMMAND}
 Names = Mapping[str, str]
+# What acts are about, and how their names begin.
+ABOUT: Mapping[str, tuple[str, ...]] = {
+    "money": ("credit", "payment", "code", "auto_top_up"),
+    "accounts": ("account", "member", "invitation"),
+    "people": ("session", "user", "password", "second_factor", "sign_in"),
+    "keys": ("key",),
+    "catalogue": ("catalogue", "model", "offer", "price", "provider", "plan"),
+    "notices": ("incident", "announcement"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +63,22 @@ def of_account(account_id: int, *, limit: int, before: str | None = None) -> lis
     return database.read_apart(read)
 
 
-def of_all(*, limit: int, before: str | None = None) -> list[Event]:
-    """Everybody's acts, newest first, for operators. Raises NotFound."""
-    rows = _page(_query(), limit=limit, before=before)
+def of_all(
+    *, limit: int, before: str | None = None, account: str = "", about: str = ""
+) -> list[Event]:
+    """Everybody's acts, newest first, for operators. Raises NotFound.
+
+    Those of the account of this public id, and about this one of ABOUT, where they are given.
+    """
+    if not people.is_storable(account):
+        return []
+    query = _query()
+    if account:
+        named = select(Account.id).where(Account.public_id == account)
+        query = query.where(AuditEvent.account_id == named.scalar_subquery())
+    if about in ABOUT:
+        query = query.where(or_(*(AuditEvent.action.like(f"{word}.%") for word in ABOUT[about])))
+    rows = _page(query, limit=limit, before=before)
 
     def read(connection: Connection) -> list[Event]:
         found = connection.execute(rows).all()

@@ -86,13 +86,18 @@ class Slice:
     name: str
     label: str
     used: Used
-    # Where slices are cut by key as well.
+    # Where slices are cut by key and provider as well.
     key: str = ""
     key_name: str = ""
+    provider: str = ""
 
     def by_key(self) -> "Slice":
         """The same, named by its key."""
         return replace(self, name=self.key, label=self.key_name)
+
+    def by_provider(self) -> "Slice":
+        """The same, named by who served it."""
+        return replace(self, name=self.provider, label=self.provider)
 
 
 def total(slices: Iterable[Slice]) -> Used:
@@ -101,7 +106,8 @@ def total(slices: Iterable[Slice]) -> Used:
 
 
 def of_account(account_id: int, since: date, *, maker_id: int | None = None) -> list[Slice]:
-    """What the account used since this day, itself included, by model and key; by one query.
+    """What the account used since this day, itself included, by model, key and provider; by one
+    query.
 
     With `maker_id` by the keys that this person made.
     """
@@ -111,7 +117,7 @@ def of_account(account_id: int, since: date, *, maker_id: int | None = None) -> 
         of_account = [table.account_id == account_id]
         return of_account if maker_id is None else [*of_account, table.key_id.in_(mine)]
 
-    return _read(since, "model", conditions, with_key=True)
+    return _read(since, "model", conditions, is_fine=True)
 
 
 def of_all(since: date, *, by: str | None = None) -> list[Slice]:
@@ -145,17 +151,17 @@ def _read(
     by: str | None,
     conditions: Callable[[Any], list[ColumnElement[bool]]],
     *,
-    with_key: bool = False,
+    is_fine: bool = False,
 ) -> list[Slice]:
-    settled = select(UsageDay.day, *_group(UsageDay, by, with_key), *_columns(UsageDay)).where(
+    settled = select(UsageDay.day, *_group(UsageDay, by, is_fine), *_columns(UsageDay)).where(
         UsageDay.day >= since, *conditions(UsageDay)
     )
     live = select(
-        _day_of_request(since), *_group(Completion, by, with_key), *_counts().values()
+        _day_of_request(since), *_group(Completion, by, is_fine), *_counts().values()
     ).where(Completion.id >= _begin_of_live(since), *conditions(Completion))
     both = union_all(settled, live).subquery()
     sums = [func.sum(both.c[name]).label(name) for name in _SUMS]
-    keys = (both.c.day, both.c.name, both.c.key_id)
+    keys = (both.c.day, both.c.name, both.c.key_id, both.c.provider)
     summed = select(*keys, *sums).group_by(*keys).subquery()
     query = select(*summed.c, ApiKey.public_id, ApiKey.name.label("key_name")).outerjoin(
         ApiKey, ApiKey.id == summed.c.key_id
@@ -166,14 +172,16 @@ def _read(
 
 def _slice(row: Any) -> Slice:
     used = Used(*(int(getattr(row, name) or 0) for name in _SUMS))
-    return Slice(row.day, row.name, row.name, used, row.public_id or "", row.key_name or "")
+    key, key_name = row.public_id or "", row.key_name or ""
+    return Slice(row.day, row.name, row.name, used, key, key_name, row.provider)
 
 
-def _group(table: Any, by: str | None, with_key: bool) -> list[Any]:
-    """What slices are cut by, as `name` and `key_id`."""
+def _group(table: Any, by: str | None, is_fine: bool) -> list[Any]:
+    """What slices are cut by, as `name`, `key_id` and `provider`."""
     name = literal("", String) if by is None else getattr(table, by)
-    key_id = func.coalesce(table.key_id, 0) if with_key else literal(0)
-    return [name.label("name"), key_id.label("key_id")]
+    key_id = func.coalesce(table.key_id, 0) if is_fine else literal(0)
+    provider = table.provider if is_fine else literal("", String)
+    return [name.label("name"), key_id.label("key_id"), provider.label("provider")]
 
 
 def _columns(table: Any) -> list[Any]:

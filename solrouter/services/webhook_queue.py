@@ -155,6 +155,18 @@ def note(connection: Connection, message: Message, answer: Answer) -> None:
     connection.execute(waiting.values(**values))
 
 
+def give_back(messages: Iterable[Message]) -> None:
+    """These were claimed and not tried: soon they are anybody's again, and no try counts."""
+    ids = [message.id for message in messages]
+    if not ids:
+        return
+    untried = update(WebhookMessage).where(
+        WebhookMessage.id.in_(ids), WebhookMessage.due_at.is_not(None)
+    )
+    untried = untried.values(due_at=db_now(DELAYS_S[0]), tries=WebhookMessage.tries - 1)
+    database.transact(lambda connection: connection.execute(untried))
+
+
 def give_up(connection: Connection, endpoint_id: int, problem: str) -> None:
     """Nothing more is delivered to an endpoint that is turned off."""
     waiting = update(WebhookMessage).where(

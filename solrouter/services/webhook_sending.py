@@ -16,6 +16,7 @@ from sqlalchemy import Connection, select, update
 from standardwebhooks import Webhook
 
 from solrouter import clock, config, database, secrets
+from solrouter.clock import monotonic_s
 from solrouter.models import Account, Membership, User, WebhookEndpoint
 from solrouter.models.columns import db_now
 from solrouter.secrets import Undecipherable
@@ -28,6 +29,8 @@ from solrouter.transport.public_addresses import Rules
 log = logging.getLogger(__name__)
 
 ENDPOINTS_AT_ONCE = 8
+# How long the messages of one endpoint may take at a time; the last one may take longer.
+ENDPOINT_S_MAX = 20.0
 GONE = 410
 OWNER = "owner"
 DAY_S = 86_400
@@ -70,10 +73,14 @@ def _deliver_all(messages: Iterable[Message], rules: Rules | None) -> int:
 
 
 def _deliver_to(endpoint_id: int, messages: list[Message], rules: Rules | None) -> int:
-    """One endpoint's messages, in order; says how many it has taken."""
+    """One endpoint's messages, in order; says how many it has taken.
+
+    After a failure, or when they take long, the rest waits for the next time, so that one endpoint
+    never holds a process up for long.
+    """
+    until_s, count = monotonic_s() + ENDPOINT_S_MAX, 0
     try:
-        count = 0
-        for message in messages:
+        for number, message in enumerate(messages):
             target = _target(endpoint_id)
             if target is None:
                 _note_unsent(message)
@@ -81,6 +88,9 @@ def _deliver_to(endpoint_id: int, messages: list[Message], rules: Rules | None) 
             answer = _posted(message, target, rules or webhooks.rules_for(target.account_id))
             _note(message, target, answer)
             count += answer.is_success
+            if not answer.is_success or monotonic_s() > until_s:
+                webhook_queue.give_back(messages[number + 1 :])
+                break
         return count
     finally:
         pool.leave_thread()

@@ -5,15 +5,20 @@
 
   const COLUMNS_MAX = 4;
   const IMAGES_MAX = 4;
+  // Fewer models are looked through sooner than searched.
+  const SEARCH_FROM = 9;
   const IMAGE_BYTES_MAX = 5_000_000;
   const STORE = "solrouter-playground";
   const byId = (id) => document.getElementById(id);
   const play = byId("play");
   const { url, receiptUrl, balanceUrl, topUpUrl, loginUrl, baseUrl } = play.dataset;
 
-  // Each turn: what was asked, its images, and one answer for each column.
+  // Each turn: what was asked, its images, and one answer for each column; where an answer calls tools
+  // and their results were given by hand, `next` is what the model said then.
   const state = { models: [], turns: [], images: [] };
   const running = new Set();
+  // What decides whether results may be sent, asked again whenever an answer begins or ends.
+  const judges = new Set();
 
   const el = (name, className = "", text = "") => {
     const element = document.createElement(name);
@@ -67,15 +72,32 @@
     ? [...(turn.text ? [{ type: "text", text: turn.text }] : []), ...turn.images.map((image) => ({ type: "image_url", image_url: { url: image } }))]
     : turn.text;
 
+  // An answer and all that followed its tools' results.
+  const stepsOf = (answer) => answer ? [answer, ...stepsOf(answer.next)] : [];
+  const callsOf = (answer) => answer.calls.filter(Boolean);
+  const hasSaid = (answer) => stepsOf(answer).some((step) => step.text || step.resultsSent);
+
+  const messagesOf = (step, isOver) => {
+    if (step.resultsSent) {
+      const calls = callsOf(step).map(({ id, name, arguments: text }) => ({ id, type: "function", function: { name, arguments: text } }));
+      return [
+        { role: "assistant", content: step.text || null, tool_calls: calls },
+        ...callsOf(step).map(({ id, result }) => ({ role: "tool", tool_call_id: id, content: result })),
+      ];
+    }
+    return isOver && step.text ? [{ role: "assistant", content: step.text }] : [];
+  };
+
   const bodyFor = (column, until = state.turns.length) => {
     const messages = [];
     const system = byId("play-system").value.trim();
     if (system) messages.push({ role: "system", content: system });
     state.turns.slice(0, until).forEach((turn, index) => {
       messages.push({ role: "user", content: contentOf(turn) });
+      const isOver = index < until - 1;
       // A model that joined later has seen what the first one said.
-      const answer = turn.answers[column]?.text ? turn.answers[column] : turn.answers[0];
-      if (index < until - 1 && answer?.text) messages.push({ role: "assistant", content: answer.text });
+      const answer = isOver && !hasSaid(turn.answers[column]) ? turn.answers[0] : turn.answers[column];
+      for (const step of stepsOf(answer)) messages.push(...messagesOf(step, isOver));
     });
     return { model: state.models[column], messages, ...settings() };
   };
@@ -93,7 +115,9 @@
       answer.text += delta.content || delta.refusal || "";
       answer.reasoning += thought;
       for (const part of delta.tool_calls || []) {
-        const call = answer.calls[part.index ?? 0] ||= { name: "", arguments: "" };
+        const index = part.index ?? 0;
+        const call = answer.calls[index] ||= { id: `call_${index}`, name: "", arguments: "", result: "" };
+        call.id = part.id || call.id;
         call.name += part.function?.name || "";
         call.arguments += part.function?.arguments || "";
       }
@@ -123,9 +147,10 @@
     return response.status === 402 && topUpUrl ? { ...error, href: topUpUrl, link: "Top up" } : error;
   };
 
-  const answerTurn = async (turn, column) => {
+  const answerTurn = async (turn, column, before = null) => {
     const answer = { model: state.models[column], text: "", reasoning: "", calls: [], began: performance.now(), state: "waiting" };
-    turn.answers[column] = answer;
+    if (before) before.next = answer;
+    else turn.answers[column] = answer;
     const place = turn.places[column];
     const control = new AbortController();
     running.add(control);
@@ -161,7 +186,8 @@
 
   const finished = () => {
     if (window.htmx && byId("balance")) window.htmx.ajax("GET", balanceUrl, { target: "#balance", swap: "outerHTML" });
-    byId("play-message").focus();
+    // Not out of a tool's result that is being written.
+    if (!document.activeElement?.closest(".play-answer")) byId("play-message").focus();
   };
 
   // --- how it looks ---
@@ -216,18 +242,72 @@
     return found.join(" · ");
   };
 
+  const isUnderWay = (answer) => ["waiting", "streaming"].includes(answer.state);
+
+  const codeBox = (title, text) => {
+    const box = el("div", "code");
+    const bar = el("div", "code-head");
+    bar.append(el("span", "", title));
+    const pre = el("pre");
+    pre.tabIndex = 0;
+    pre.append(el("code", "", text));
+    box.append(bar, pre);
+    return box;
+  };
+
+  const pretty = (text) => {
+    try { return JSON.stringify(JSON.parse(text), null, 2); } catch { return text; }
+  };
+
+  // The calls of an answer, and below each its result: given by hand, for nothing runs a tool here.
+  const drawCalls = (place, turn, column, answer) => {
+    const calls = callsOf(answer);
+    const mayAnswer = turn === state.turns.at(-1) && answer.state === "done" && !answer.resultsSent;
+    const number = `${state.turns.indexOf(turn)}-${column}-${stepsOf(turn.answers[column]).indexOf(answer)}`;
+    const send = button("Send results", () => {
+      answer.resultsSent = true;
+      answerTurn(turn, column, answer);
+    }, "button button-secondary button-small");
+    const judge = () => { send.disabled = running.size > 0 || calls.some((call) => !call.result.trim()); };
+    calls.forEach((call, index) => {
+      place.append(codeBox(`Tool call: ${call.name}`, pretty(call.arguments)));
+      if (answer.resultsSent) place.append(codeBox(`Its result: ${call.name}`, pretty(call.result)));
+      if (!mayAnswer) return;
+      const label = el("label", "", `Result of ${call.name}`);
+      const area = el("textarea", "input");
+      area.id = label.htmlFor = `play-result-${number}-${index}`;
+      area.rows = 2;
+      area.value = call.result;
+      area.placeholder = "What the tool would answer";
+      area.addEventListener("input", () => { call.result = area.value; judge(); save(); });
+      const field = el("div", "field");
+      field.append(label, area);
+      place.append(field);
+    });
+    if (calls.length && mayAnswer) {
+      judge();
+      judges.add(judge);
+      place.append(send);
+    }
+  };
+
   const drawAnswer = (place, turn, column) => {
-    const answer = turn.answers[column];
-    if (!answer) return;
+    const steps = stepsOf(turn.answers[column]);
+    if (!steps.length) return;
     place.replaceChildren();
-    place.setAttribute("aria-busy", String(["waiting", "streaming"].includes(answer.state)));
+    place.setAttribute("aria-busy", String(isUnderWay(steps.at(-1))));
     const head = el("div", "play-answer-head");
-    head.append(el("h3", "", nameOf(answer.model)));
+    head.append(el("h3", "", nameOf(steps[0].model)));
     const isLast = turn === state.turns.at(-1);
-    if (isLast && !["waiting", "streaming"].includes(answer.state)) {
+    if (isLast && !isUnderWay(steps.at(-1))) {
       head.append(button("Retry", () => { answerTurn(turn, column); }));
     }
     place.append(head);
+    for (const step of steps) drawStep(place, turn, column, step);
+    showTotal();
+  };
+
+  const drawStep = (place, turn, column, answer) => {
     if (answer.reasoning) {
       const thoughts = el("details", "more");
       thoughts.open = !answer.text;
@@ -235,18 +315,7 @@
       place.append(thoughts);
     }
     place.append(formatted(answer.text));
-    for (const call of answer.calls.filter(Boolean)) {
-      const box = el("div", "code");
-      const bar = el("div", "code-head");
-      bar.append(el("span", "", `Tool call: ${call.name}`));
-      let text = call.arguments;
-      try { text = JSON.stringify(JSON.parse(text), null, 2); } catch { /* not whole yet */ }
-      const pre = el("pre");
-      pre.tabIndex = 0;
-      pre.append(el("code", "", text));
-      box.append(bar, pre);
-      place.append(box);
-    }
+    drawCalls(place, turn, column, answer);
     if (answer.state === "waiting") place.append(el("span", "spinner"), el("span", "visually-hidden", "Waiting for the answer"));
     if (answer.state === "stopped") place.append(el("p", "hint", "Stopped by you. What was made until then is charged, and its receipt says how much."));
     if (answer.finish === "length") place.append(el("p", "hint", "It ended at the limit of output tokens."));
@@ -267,7 +336,6 @@
       foot.append(link);
     }
     place.append(foot);
-    showTotal();
   };
 
   const drawQuestion = (box, turn) => {
@@ -323,10 +391,47 @@
 
   const drawAll = () => {
     const turns = byId("play-turns");
+    judges.clear();
     turns.querySelectorAll(".play-turn").forEach((each) => each.remove());
     byId("play-empty").hidden = state.turns.length > 0;
     state.turns.forEach(drawTurn);
     showTotal();
+  };
+
+  // The list holds what fits every word; what is chosen stays in it.
+  const search = (head, select, column) => {
+    const box = head.querySelector("input");
+    box.id = `play-search-${column}`;
+    const all = [...byId("play-head").content.querySelectorAll("option")];
+    box.hidden = all.length < SEARCH_FROM;
+    box.setAttribute("aria-label", `Search models for column ${column + 1}`);
+    const fits = (option) => {
+      const words = box.value.toLowerCase().split(/\s+/).filter(Boolean);
+      const text = `${option.value} ${option.textContent}`.toLowerCase();
+      return words.every((word) => text.includes(word));
+    };
+    box.addEventListener("input", () => {
+      const chosen = select.value;
+      const list = byId("play-head").content.querySelector("select").cloneNode(true);
+      for (const option of list.querySelectorAll("option")) if (option.value !== chosen && !fits(option)) option.remove();
+      for (const group of list.querySelectorAll("optgroup")) if (!group.children.length) group.remove();
+      select.replaceChildren(...list.children);
+      select.value = chosen;
+      const found = all.filter(fits).length;
+      say(found === 1 ? "1 model fits" : `${found} models fit`);
+    });
+    box.addEventListener("keydown", (event) => {
+      if (event.key === "ArrowDown") { event.preventDefault(); select.focus(); }
+      if (event.key !== "Enter") return;
+      event.preventDefault();
+      const first = all.find(fits);
+      if (!first || !box.value.trim()) return;
+      select.value = first.value;
+      select.dispatchEvent(new Event("change"));
+      box.value = "";
+      box.dispatchEvent(new Event("input"));
+      byId("play-message").focus();
+    });
   };
 
   const drawHeads = () => {
@@ -340,6 +445,7 @@
       head.querySelector("label").htmlFor = select.id;
       head.querySelector("label").textContent = `Model ${column + 1}`;
       select.value = model;
+      search(head, select, column);
       const tell = () => { head.querySelector(".hint").textContent = select.selectedOptions[0]?.dataset.price || ""; };
       tell();
       select.addEventListener("change", () => { state.models[column] = select.value; tell(); showImages(); save(); });
@@ -363,10 +469,11 @@
   const showRunning = () => {
     byId("play-stop").hidden = running.size === 0;
     byId("play-send").disabled = running.size > 0;
+    for (const judge of judges) judge();
   };
 
   const showTotal = () => {
-    const charges = state.turns.flatMap((turn) => turn.answers).map((answer) => Number((answer && chargeOf(answer)) || 0));
+    const charges = state.turns.flatMap((turn) => turn.answers).flatMap(stepsOf).map((answer) => Number((answer && chargeOf(answer)) || 0));
     const total = charges.reduce((sum, each) => sum + each, 0);
     byId("play-total").textContent = charges.length ? `This conversation: about $${total.toFixed(6)}` : "";
   };
@@ -439,7 +546,8 @@
   const fillFields = (found) => { for (const [name, id] of Object.entries(FIELDS)) byId(id).value = found?.[name] ?? ""; };
 
   const save = () => {
-    const turns = state.turns.map(({ text, answers }) => ({ text, images: [], answers: answers.map((answer) => answer && { ...answer, state: answer.totalMs ? answer.state : "stopped" }) }));
+    const packed = (answer) => answer && { ...answer, state: answer.totalMs ? answer.state : "stopped", next: packed(answer.next) };
+    const turns = state.turns.map(({ text, answers }) => ({ text, images: [], answers: answers.map(packed) }));
     try { sessionStorage.setItem(STORE, JSON.stringify({ models: state.models, turns, fields: fields() })); } catch { /* full, or not allowed */ }
   };
 

@@ -2,8 +2,10 @@
 dark: axe finds nothing, the console says nothing, nothing is wider than the window.
 """
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from flask import Flask
@@ -16,6 +18,7 @@ from tests.chromium import PATIENCE_MS, chromium
 from tests.edge.signed_in import ask
 from tests.factories import PASSWORD, Person, make_offer, make_person
 from tests.fakes.upstream import FakeUpstream
+from tests.fakes.upstream.script import Script
 
 BOTH = pytest.mark.parametrize("with_script", [False, True], ids=["without script", "with script"])
 SIZES = ((320, "light"), (768, "dark"), (1440, "light"), (1440, "dark"))
@@ -29,6 +32,13 @@ PATHS = (
     "/admin",
 )
 MODEL, OTHER = "acme/tiny", "acme/grand"
+WEATHER = {
+    "type": "function",
+    "function": {
+        "name": "weather",
+        "parameters": {"type": "object", "properties": {"city": {"type": "string"}}},
+    },
+}
 
 
 class Reader:
@@ -81,8 +91,8 @@ def pages(make_app: Callable[..., Flask], serve: Callable[..., serving.Served]) 
 def test_no_page_has_a_fault(pages: str, tmp_path: Path, with_script: bool) -> None:
     axe.require_axe()
     with chromium() as browser:
-        judge = axe.judge(browser, pages, with_script=with_script)
         for width, scheme in SIZES:
+            judge = axe.judge(browser, pages, with_script=with_script, scheme=scheme)
             reader = Reader(browser, pages, width=width, scheme=scheme, with_script=with_script)
             for number, path in enumerate(PATHS):
                 reader.page.goto(path)
@@ -128,6 +138,80 @@ def test_two_models_are_asked_side_by_side(pages: str) -> None:
         page.locator(".play-figures a").first.click()
         page.get_by_role("heading", level=1, name="Receipt").wait_for()
         assert reader.complaints == []
+
+
+def asked_last(upstream: FakeUpstream) -> list[dict[str, Any]]:
+    """The messages of the newest request."""
+    assert upstream.last.body is not None
+    return list(upstream.last.body["messages"])
+
+
+@pytest.mark.chromium
+def test_a_tools_result_is_given_by_hand_and_the_model_goes_on(
+    make_app: Callable[..., Flask], serve: Callable[..., serving.Served]
+) -> None:
+    axe.require_axe()
+    call = {"id": "call_7", "name": "weather", "arguments": '{"city":"Oslo"}'}
+    with FakeUpstream() as upstream, chromium() as browser:
+        app = make_app()
+        make_person(app, "alice@example.com", credit="5")
+        make_offer(app, upstream.url, model=MODEL)
+        upstream.plays(Script(tool_calls=(call,)), times=1)
+        reader = Reader(browser, serve().url)
+        page = reader.page
+        page.goto(f"/playground?model={MODEL}")
+        page.fill("#play-tools", json.dumps([WEATHER]))
+        page.fill("#play-message", "Is it cold in Oslo?")
+        page.press("#play-message", "Enter")
+        result = page.get_by_label("Result of weather")
+        send = page.get_by_role("button", name="Send results")
+        result.wait_for()
+        assert send.is_disabled()
+        result.fill('{"celsius": -4}')
+        assert axe.grave_violations(page) == []
+        send.click()
+        page.locator(".play-answer .play-text", has_text="Hello from the fake").wait_for()
+        [_, assistant, tool] = asked_last(upstream)
+        assert assistant["tool_calls"][0]["function"] == {
+            "name": "weather",
+            "arguments": '{"city":"Oslo"}',
+        }
+        assert (tool["role"], tool["content"]) == ("tool", '{"celsius": -4}')
+        assert tool["tool_call_id"] == assistant["tool_calls"][0]["id"]
+        # What was said so stays in the conversation, and over a reload.
+        page.reload()
+        page.locator(".play-answer .play-text", has_text="Hello from the fake").wait_for()
+        page.fill("#play-message", "And tomorrow?")
+        page.press("#play-message", "Enter")
+        page.locator(".play-figures a").nth(2).wait_for()
+        assert [each["role"] for each in asked_last(upstream)] == [
+            "user",
+            "assistant",
+            "tool",
+            "assistant",
+            "user",
+        ]
+        assert reader.complaints == []
+
+
+@pytest.mark.chromium
+def test_a_model_is_found_by_typing(
+    make_app: Callable[..., Flask], serve: Callable[..., serving.Served]
+) -> None:
+    with FakeUpstream() as upstream, chromium() as browser:
+        app = make_app()
+        make_person(app, "alice@example.com", credit="5")
+        for number in range(9):
+            make_offer(app, upstream.url, model=f"acme/tiny-{number}")
+        page = Reader(browser, serve().url).page
+        page.goto("/playground?model=acme/tiny-0")
+        box = page.locator("#play-search-0")
+        box.fill("acme 7")
+        assert page.locator("#play-model-0 option").count() == 2
+        box.press("Enter")
+        assert page.locator("#play-model-0").input_value() == "acme/tiny-7"
+        assert page.locator("#play-model-0 option").count() >= 9
+        assert page.evaluate("document.activeElement.id") == "play-message"
 
 
 @pytest.mark.chromium

@@ -38,7 +38,7 @@ PROCFILE = dict(line.split(": ", 1) for line in (ROOT / "Procfile").read_text().
 OTHER_SECRET = "another-secret-that-is-long-enough-to-be-used"
 VENDOR_KEY = "sk-proj-canary-of-the-vendor-0123456789"
 PASSWORD = "canary of the password box"
-REFUSED_WITHIN_S = 30
+REFUSED_WITHIN_S = 90
 REQUESTS_AT_ONCE = 40
 ServerStarter = Callable[..., Served]
 

@@ -104,7 +104,8 @@ def test_data_of_an_earlier_version_is_all_there(empty_url: str, tmp_path: Path)
     run(empty_url, tmp_path, "ledger", "audit")
     for table in ("completions", "transfers", "holds"):
         assert books.number(f"SELECT count(*) FROM {table}") == facts[table]
-    served = serving.start(settings(empty_url, tmp_path, SOLROUTER_LEASE_S=str(LEASE_S)))
+    named = settings(empty_url, tmp_path, SOLROUTER_LEASE_S=str(LEASE_S))
+    served = serving.start(named)
     try:
         until(lambda: books.running() == 0, within_s=10 * LEASE_S)
         for person in facts["people"].values():

@@ -36,6 +36,8 @@ def test_requests_are_found_by_model_key_and_outcome(
         (f"model={offered}&period=1", {other}),
         (f"key={key.public_id}", {echo, other}),
         ("key=key_unknown", set()),
+        ("provider=demo", {echo}),
+        ("provider=acme&model=all", {other}),
         ("outcome=finished&model=all&key=all", {echo, other}),
         ("outcome=failed", set()),
         ("period=never&measure=x&group=y&outcome=z", {echo, other}),
@@ -49,7 +51,11 @@ def test_the_chart_has_its_numbers_in_a_table(
     app: Flask, here: Browser, alice: Person, offered: str
 ) -> None:
     ask(app, alice, offered)
-    for measure, group, name in (("requests", "model", offered), ("tokens", "key", "First key")):
+    for measure, group, name in (
+        ("requests", "model", offered),
+        ("tokens", "key", "First key"),
+        ("cost", "provider", "acme"),
+    ):
         page = here.get(f"/account/activity?measure={measure}&group={group}")
         [picture] = [each for each in page.root.iter() if each.get("role") == "img"]
         assert "at most" in (picture.get("aria-label") or "")

@@ -8,7 +8,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from solrouter.services import catalogue
+from solrouter.services import catalogue, health
 from tests.factories import Person, make_offer
 from tests.fakes.upstream import FakeUpstream
 
@@ -254,6 +254,22 @@ def test_each_offer_has_its_own_limits_and_price(client: FlaskClient, slash: str
         honoured = {n for n, word in endpoint["parameter_support"].items() if word != "ignored"}
         assert set(endpoint["supported_parameters"]) <= honoured
         assert set(data["supported_parameters"]) <= set(endpoint["supported_parameters"])
+
+
+def test_each_offer_tells_its_uptime_from_what_was_counted(
+    app: Flask, client: FlaskClient, offered: str
+) -> None:
+    path = f"/v1/models/{offered}/endpoints"
+    names = ("uptime_last_5m", "uptime_last_30m", "uptime_last_1d")
+    [before] = client.get(path).json["data"]["endpoints"]
+    assert [before[name] for name in names] == [None] * 3
+    with app.app_context():
+        offer = catalogue.find(offered).offers[0]
+        for outcome in (*[health.OK] * 5, health.FAULT):
+            health.note(offer.id, outcome, duration_ms=900)
+        health.exchange()
+    [after] = client.get(path).json["data"]["endpoints"]
+    assert [after[name] for name in names] == [83.33] * 3
 
 
 def test_the_offers_of_an_unknown_model_are_a_404(client: FlaskClient) -> None:

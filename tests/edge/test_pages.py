@@ -6,6 +6,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+from solrouter import process
 from tests.browser import Browser
 from tests.edge.signed_in import browser_of
 from tests.factories import Person, fund
@@ -101,6 +102,17 @@ def test_not_ready_when_the_database_has_no_tables(
     app = make_app(f"sqlite:///{empty}")
     assert app.test_client().get("/readyz").status_code == 503
     assert app.test_client().get("/healthz").status_code == 200
+
+
+def test_a_process_that_is_told_to_stop_is_not_ready(client: FlaskClient) -> None:
+    process.attach(lambda: False)
+    try:
+        answer = client.get("/readyz")
+        assert (answer.status_code, answer.text) == (503, "this process is about to end")
+        assert client.get("/healthz").status_code == 200
+    finally:
+        process.attach(lambda: True)
+    assert client.get("/readyz").status_code == 200
 
 
 def test_patterns_are_for_developers(

@@ -10,7 +10,15 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from solrouter.services import accounts, billing, key_switches, keys, principals, rotations
+from solrouter.services import (
+    accounts,
+    billing,
+    key_switches,
+    keys,
+    principals,
+    rotations,
+    suspensions,
+)
 from solrouter.services.key_rules import READ, Rules
 from solrouter.services.principals import Proof
 from tests.factories import Person, make_offer, make_person
@@ -105,6 +113,18 @@ def test_a_key_that_was_ended_elsewhere_is_refused_before_all_else(
     assert status == 401
     with house.other.app_context():
         assert billing.balance(house.person.account_id).held_nanos == 0
+
+
+def test_an_account_that_was_suspended_elsewhere_is_refused_until_that_is_lifted(
+    house: House,
+) -> None:
+    with house.other.app_context():
+        suspensions.suspend(house.person.account_id, "Stolen cards", actor="test")
+    assert house.ask() == (403, "frozen")
+    with house.other.app_context():
+        assert billing.balance(house.person.account_id).held_nanos == 0
+        suspensions.lift(house.person.account_id, "Cleared up", actor="test")
+    assert house.ask() == (200, "")
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,10 @@ from solrouter.models import Membership
 from solrouter.money import parse_usd
 from solrouter.services import (
     accounts,
+    announcements,
+    catalogue,
     identities,
+    incidents,
     invitations,
     jobs,
     key_switches,
@@ -77,6 +80,23 @@ ARGUMENTS: Mapping[str, str] = {
     "account.show_solana_payment public_id": "{solana_payment}",
     "account.claim_solana_transaction public_id": "{solana_payment}",
     "admin.confirm_email public_id": "{user}",
+    "admin.take_credit public_id": "{account}",
+    "admin.set_plan public_id": "{account}",
+    "admin.suspend_account public_id": "{account}",
+    "admin.lift_suspension public_id": "{account}",
+    "admin.start_viewing public_id": "{account}",
+    "admin.sign_out_user public_id": "{member}",
+    "admin.shut_out_user public_id": "{member}",
+    "admin.let_in_user public_id": "{member}",
+    "admin.show_prices model_id": "demo/echo",
+    "admin.set_price model_id": "demo/echo",
+    "admin.switch_model model_id": "demo/echo",
+    "admin.switch_offer model_id": "demo/echo",
+    "offer_id": "{offer}",
+    "slug": "demo",
+    "admin.show_plan slug": "pay-as-you-go",
+    "admin.tell_incident public_id": "{incident}",
+    "admin.end_announcement public_id": "{announcement}",
     "admin.revoke_invitation public_id": "{invitation}",
     "account.end_session public_id": "{session}",
     "account.show_payment public_id": "{payment}",
@@ -184,6 +204,7 @@ class Place:
             for who in ("owner", "outsider", "operator"):
                 key_switches.unfreeze(self.people[who].account_id, actor="test")
             identities.link(self.people["owner"].user_id, GITHUB_OF_ALICE)
+            accounts.set_disabled(self.people["member"].user_id, False)
         self.objects["session"] = session_of(self.app, self.people["owner"])
         self.objects.update(webhook_objects(self.app, self.people["owner"]))
 
@@ -259,6 +280,7 @@ def make_place(app: Flask) -> Place:
         **team_objects(app, alice, people["member"]),
         **personal_objects(app, alice),
         **money_objects(app, alice),
+        **operators_objects(app),
         **webhook_objects(app, alice),
     }
     own = {"key": spare_key(app, alice, people["developer"])}
@@ -308,6 +330,16 @@ def money_objects(app: Flask, person: Person) -> dict[str, str]:
             "payment": payment.public_id,
             "refund": refund.public_id,
             "code": codes.list_of()[0].public_id,
+        }
+
+
+def operators_objects(app: Flask) -> dict[str, str]:
+    """What only operators handle: an incident, an announcement, an offer."""
+    with app.app_context():
+        return {
+            "incident": incidents.open_one("Slow", "We look.", kind="degraded", actor="test"),
+            "announcement": announcements.announce("Something new", tone="info", actor="test"),
+            "offer": str(catalogue.find("demo/echo").offers[0].id),
         }
 
 

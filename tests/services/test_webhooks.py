@@ -211,7 +211,8 @@ def test_one_that_fails_for_days_is_turned_off_and_told_of(
     for _ in range(2):
         webhooks.send_test(new.endpoint)
     deliver(receiver)
-    assert mails() == []
+    assert mails() == [] and len(receiver.taken) == 1, "the second waits behind the first"
+    assert {each.tries for each in webhooks.deliveries(new.endpoint)} == {0, 1}
     days = update(WebhookEndpoint).values(failing_since=db_now(-5 * 86_400 - 60))
     database.transact(lambda connection: connection.execute(days))
     deliver(receiver, ahead_s=webhook_queue.DELAYS_S[0])

@@ -2,7 +2,7 @@
 that is charged.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
@@ -20,7 +20,7 @@ from solrouter.services.usage_days import Slice
 PAGE_SIZE = 50
 PERIODS = {"1": "Today", "7": "7 days", "30": "30 days", "90": "90 days"}
 PERIOD_USUAL = "30"
-GROUPS = {"model": "by model", "key": "by key"}
+GROUPS = {"model": "by model", "key": "by key", "provider": "by provider"}
 MEASURES = {"cost": "Cost", "requests": "Requests", "tokens": "Tokens"}
 OUTCOMES = {
     "finished": "Finished",
@@ -42,6 +42,7 @@ class Asked:
     measure: str
     model: str
     key: str
+    provider: str
     outcome: str
 
     @classmethod
@@ -53,6 +54,7 @@ class Asked:
             measure=_one_of(MEASURES, args.get("measure"), "cost"),
             model=_one(args.get("model")),
             key=_one(args.get("key")),
+            provider=_one(args.get("provider")),
             outcome=_one_of(OUTCOMES, args.get("outcome"), ""),
         )
 
@@ -67,6 +69,7 @@ class Asked:
         return Filters(
             model=self.model or None,
             key_public_id=self.key or None,
+            provider=self.provider or None,
             outcome=self.outcome or None,
             since=datetime.combine(self.first_day, time(), UTC),
         )
@@ -120,16 +123,17 @@ def show_receipt(receipt_id: str) -> str:
 
 def _summary(asked: Asked, slices: list[Slice]) -> dict[str, Any]:
     """The chart, the sums and what can be chosen."""
-    wanted = [
-        each for each in slices if asked.model in ("", each.name) and asked.key in ("", each.key)
-    ]
-    drawn = [each.by_key() for each in wanted] if asked.group == "key" else wanted
+    wanted = [each for each in slices if _fits(asked, each)]
+    drawn = [_NAMED[asked.group](each) for each in wanted]
     last = clock.utcnow().date()
     measure = charts.MEASURES[asked.measure]
     return {
         "chart": charts.stacked(drawn, asked.first_day, last, measure),
         "total": usage_days.total(wanted),
         "model_choices": [(name, name) for name in sorted({each.name for each in slices})],
+        "provider_choices": [
+            (name, name) for name in sorted({each.provider for each in slices if each.provider})
+        ],
         "key_choices": [
             (key, name)
             for name, key in sorted({(each.key_name, each.key) for each in slices if each.key})
@@ -140,6 +144,20 @@ def _summary(asked: Asked, slices: list[Slice]) -> dict[str, Any]:
         "outcomes": OUTCOMES,
         "clear_url": url_for("account.show_activity"),
     }
+
+
+# How a slice is named for the chart, by what it is cut by.
+_NAMED: Mapping[str, Callable[[Slice], Slice]] = {
+    "model": lambda each: each,
+    "key": Slice.by_key,
+    "provider": Slice.by_provider,
+}
+
+
+def _fits(asked: Asked, each: Slice) -> bool:
+    chosen = (asked.model, asked.key, asked.provider)
+    found = (each.name, each.key, each.provider)
+    return all(one in ("", other) for one, other in zip(chosen, found, strict=True))
 
 
 def _one(said: str | None) -> str:

@@ -1,14 +1,23 @@
-"""The operators' pages: users, credit, providers, models, requests. Decides nothing."""
+"""The operators' pages: people and money, requests, the catalogue, what everybody is told. Decides
+nothing.
+"""
 
 from solrouter.blueprints.admin import (
+    accounts,
     audit,
     codes,
     invitations,
+    ledger,
     models,
+    notices,
     overview,
     payments,
+    plans,
+    prices,
+    provider,
     providers,
     requests,
+    settings,
     system,
     users,
     webhooks,
@@ -16,15 +25,22 @@ from solrouter.blueprints.admin import (
 from solrouter.blueprints.admin.room import admin
 
 __all__ = [
+    "accounts",
     "admin",
     "audit",
     "codes",
     "invitations",
+    "ledger",
     "models",
+    "notices",
     "overview",
     "payments",
+    "plans",
+    "prices",
+    "provider",
     "providers",
     "requests",
+    "settings",
     "system",
     "users",
     "webhooks",

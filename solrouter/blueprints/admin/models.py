@@ -10,7 +10,7 @@ from solrouter.blueprints import hx
 from solrouter.blueprints.admin.room import admin, dollars, tokens
 from solrouter.errors import Refused
 from solrouter.services import catalogue
-from solrouter.services.catalogue import OfferTerms
+from solrouter.services.catalogue import OfferTerms, switches
 
 
 @admin.get("/models")
@@ -56,6 +56,7 @@ def _models_page(
         "admin/_models.html",
         status=422 if errors else 200,
         models=catalogue.listing(),
+        switched_off=switches.models_with_something_off(),
         provider_choices=[(row.slug, row.name) for row in catalogue.providers()],
         errors=errors or {},
         form=form or {},

@@ -40,10 +40,11 @@ def show_payments() -> ResponseReturnValue:
 @admin.get("/payments/<public_id>")
 def show_payment(public_id: str) -> ResponseReturnValue:
     payment = payments.find(public_id)
-    try:
-        payment = payments.check(payment)
-    except SolRouterError:
-        flash("The payment provider did not answer; this is what we know.", "error")
+    if payment.is_open:
+        try:
+            payment = payments.check(payment)
+        except SolRouterError:
+            flash("The payment provider did not answer; this is what we know.", "error")
     return _page(payment)
 
 

@@ -1,30 +1,63 @@
-"""The operators' blueprint, its tabs, and how its forms read money and numbers."""
+"""The operators' blueprint, its tabs, and how its forms read money, numbers and times."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
 
 from flask import Blueprint, url_for
+from flask_login import current_user
 
 from solrouter.errors import Refused
 from solrouter.money import NotMoney, parse_usd
 
 admin = Blueprint("admin", __name__, url_prefix="/admin")
 
+ACCOUNT_PAGES = (
+    "admin.show_account",
+    "admin.grant_credit",
+    "admin.take_credit",
+    "admin.set_plan",
+    "admin.suspend_account",
+    "admin.lift_suspension",
+    "admin.start_viewing",
+)
+PAYMENT_PAGES = (
+    "admin.show_payment",
+    "admin.refund_payment",
+    "admin.accept_transaction",
+    "admin.finish_refund",
+    "admin.reject_refund",
+)
+# Each tab with the pages beneath it.
 TABS = (
     ("Overview", "admin.show_overview", ()),
-    ("Users", "admin.show_users", ("admin.show_account", "admin.grant_credit")),
+    ("Users", "admin.show_users", ACCOUNT_PAGES),
+    ("Requests", "admin.show_requests", ("admin.show_request",)),
+    ("Ledger", "admin.show_ledger", ()),
+    ("Payments", "admin.show_payments", PAYMENT_PAGES),
+    ("Codes", "admin.show_codes", ("admin.make_code",)),
     (
-        "Payments",
-        "admin.show_payments",
+        "Models",
+        "admin.show_models",
+        ("admin.add_offer", "admin.show_prices", "admin.set_price"),
+    ),
+    (
+        "Providers",
+        "admin.show_providers",
         (
-            "admin.show_payment",
-            "admin.refund_payment",
-            "admin.finish_refund",
-            "admin.reject_refund",
+            "admin.add_provider",
+            "admin.show_provider",
+            "admin.try_provider",
+            "admin.set_provider_key",
         ),
     ),
-    ("Codes", "admin.show_codes", ("admin.make_code",)),
+    ("Plans", "admin.show_plans", ("admin.show_plan", "admin.define_plan")),
+    (
+        "Notices",
+        "admin.show_notices",
+        ("admin.open_incident", "admin.tell_incident", "admin.announce"),
+    ),
     ("Invitations", "admin.show_invitations", ("admin.invite",)),
-    ("Providers", "admin.show_providers", ("admin.add_provider",)),
-    ("Models", "admin.show_models", ("admin.add_offer",)),
-    ("Requests", "admin.show_requests", ()),
     (
         "System",
         "admin.show_system",
@@ -37,6 +70,7 @@ TABS = (
         ),
     ),
     ("Audit", "admin.show_audit", ()),
+    ("Settings", "admin.show_settings", ()),
 )
 
 
@@ -44,6 +78,11 @@ TABS = (
 def lend_tabs() -> dict[str, list[tuple[str, str, tuple[str, ...]]]]:
     tabs = [(text, url_for(name), (name, *beneath)) for text, name, beneath in TABS]
     return {"admin_tabs": tabs}
+
+
+def actor() -> str:
+    """Who acts, as the audit trail names them."""
+    return f"user:{current_user.user_id}"
 
 
 def dollars(text: str, *, param: str) -> int:
@@ -60,3 +99,44 @@ def tokens(text: str, *, param: str) -> int:
         return int(text.replace(",", "").replace("_", "").strip())
     except ValueError:
         raise Refused("Write a whole number of tokens.", param=param) from None
+
+
+def whole_or_none(form: Mapping[str, str], name: str) -> int | None:
+    """A whole number in a form, None where the field is empty. Raises Refused, naming the field."""
+    text = form.get(name, "").replace(",", "").strip()
+    if not text:
+        return None
+    if not text.isdecimal() or len(text) > 12:
+        raise Refused("Write a whole number.", param=name)
+    return int(text)
+
+
+def percent(text: str, *, param: str) -> Decimal:
+    """A percentage in a form. Raises Refused, naming the field."""
+    try:
+        number = Decimal(text.replace("%", "").strip())
+    except InvalidOperation:
+        raise Refused("Write a percentage, such as 5 or 2.5.", param=param) from None
+    if not number.is_finite():
+        raise Refused("Write a percentage, such as 5 or 2.5.", param=param)
+    return number
+
+
+def moment_or_none(form: Mapping[str, str], name: str) -> datetime | None:
+    """A time in UTC, as a browser's own field writes it; None where it is empty. Raises Refused."""
+    text = form.get(name, "").strip()
+    if not text:
+        return None
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise Refused("Write a time such as 2026-12-01T09:00, in UTC.", param=name) from None
+    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+
+
+def is_on(form: Mapping[str, str]) -> bool:
+    """Which way a switch is to go: `to` is `on` or `off`. Raises Refused."""
+    to = form.get("to", "")
+    if to not in ("on", "off"):
+        raise Refused("Say whether it is to be on or off.", param="to")
+    return to == "on"

@@ -1,103 +1,69 @@
-"""Users and their accounts: found, looked at, confirmed, granted credit."""
+"""Users: found, confirmed, signed out everywhere, shut out and let in again."""
 
-import secrets
-from collections.abc import Mapping
-
-from flask import Response, flash, redirect, request, url_for
+from flask import flash, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
 
 from solrouter.blueprints import hx, welcome
-from solrouter.blueprints.admin.room import admin, dollars
-from solrouter.errors import NotFound, Refused
-from solrouter.money import display_usd
-from solrouter.services import accounts, activity, billing, keys, payments
-from solrouter.services.accounts import Account
+from solrouter.blueprints.admin.room import actor, admin
+from solrouter.errors import Refused
+from solrouter.services import accounts, sessions
+from solrouter.services.accounts import UserRow
 
 USERS_MAX = 50
-ENTRIES_MAX = 20
-REQUESTS_MAX = 20
 
 
 @admin.get("/users")
 def show_users() -> ResponseReturnValue:
-    query = request.args.get("q", "")
+    query, kind = request.args.get("q", ""), request.args.get("kind", "")
     before = request.args.get("before")
-    found = accounts.list_users(query, limit=USERS_MAX + 1, before=before)
+    found = accounts.list_users(query, kind=kind, limit=USERS_MAX + 1, before=before)
     return hx.page_or_fragment(
         "admin/users.html",
         "admin/_users.html",
         users=found[:USERS_MAX],
         query=query,
+        kind=kind if kind in accounts.KINDS else "",
+        kinds=[("", "Everybody"), *accounts.KINDS.items()],
         older=found[USERS_MAX - 1].public_id if len(found) > USERS_MAX else None,
     )
-
-
-@admin.get("/accounts/<public_id>")
-def show_account(public_id: str) -> ResponseReturnValue:
-    return _account_page(_account(public_id))
-
-
-@admin.post("/accounts/<public_id>/credit")
-def grant_credit(public_id: str) -> ResponseReturnValue:
-    account = _account(public_id)
-    try:
-        amount = dollars(request.form.get("amount", ""), param="amount")
-        payments.grant(
-            account.id,
-            amount,
-            actor=f"user:{current_user.user_id}",
-            note=request.form.get("note", ""),
-            idempotency=request.form.get("form_id", "")[:64] or None,
-        )
-    except Refused as refused:
-        errors = {refused.param: refused.message}
-        return _account_page(account, errors=errors, form=request.form)
-    if hx.is_htmx():
-        return hx.with_oob(_account_page(account, granted_nanos=amount), "_balance.html")
-    flash(f"{display_usd(amount)} granted.", "success")
-    return redirect(url_for("admin.show_account", public_id=public_id), 303)
 
 
 @admin.post("/users/<public_id>/confirm-email")
 def confirm_email(public_id: str) -> ResponseReturnValue:
     row = accounts.user_row(public_id)
-    accounts.confirm_email(row.user_id, actor=f"user:{current_user.user_id}")
+    accounts.confirm_email(row.user_id, actor=actor())
     welcome.greet(row.user_id)
-    if hx.is_htmx():
-        return _account_page(accounts.account_of(row.account_id), confirmed=row.email)
-    flash(f"{row.email} is confirmed.", "success")
-    return redirect(url_for("admin.show_account", public_id=row.account_public_id), 303)
+    return _done(row, f"{row.email} is confirmed.")
 
 
-def _account(public_id: str) -> Account:
-    account = accounts.find_account(public_id)
-    if account is None:
-        raise NotFound("There is no such account.")
-    return account
+@admin.post("/users/<public_id>/sign-out")
+def sign_out_user(public_id: str) -> ResponseReturnValue:
+    """Ends every session of theirs; an operator's own leads them to the sign-in."""
+    row = accounts.user_row(public_id)
+    closed = sessions.close_all(row.user_id, actor=actor())
+    ended = "1 session is" if closed == 1 else f"{closed} sessions are"
+    return _done(row, f"{row.email} is signed out: {ended} ended.")
 
 
-def _account_page(
-    account: Account,
-    *,
-    errors: Mapping[str | None, str] | None = None,
-    form: Mapping[str, str] | None = None,
-    granted_nanos: int | None = None,
-    confirmed: str = "",
-) -> Response:
-    return hx.page_or_fragment(
-        "admin/account.html",
-        "admin/_account.html",
-        status=422 if errors else 200,
-        account=account,
-        balance=billing.balance(account.id),
-        users=accounts.list_users(account.public_id),
-        keys=keys.list_of(account.id),
-        entries=billing.statement(account.id, limit=ENTRIES_MAX),
-        requests=activity.recent(account.id, limit=REQUESTS_MAX),
-        errors=errors or {},
-        form=form or {},
-        granted_nanos=granted_nanos,
-        form_id=secrets.token_hex(16),
-        confirmed=confirmed,
-    )
+@admin.post("/users/<public_id>/shut-out")
+def shut_out_user(public_id: str) -> ResponseReturnValue:
+    row = accounts.user_row(public_id)
+    if row.user_id == current_user.user_id:
+        raise Refused("You cannot shut yourself out.")
+    accounts.set_disabled(row.user_id, True, actor=actor())
+    return _done(row, f"{row.email} is shut out: no session and no key of theirs works.")
+
+
+@admin.post("/users/<public_id>/let-in")
+def let_in_user(public_id: str) -> ResponseReturnValue:
+    row = accounts.user_row(public_id)
+    accounts.set_disabled(row.user_id, False, actor=actor())
+    return _done(row, f"{row.email} may sign in again.")
+
+
+def _done(row: UserRow, said: str) -> ResponseReturnValue:
+    flash(said, "success")
+    # The page that it was done on: of an account to which they were invited, too.
+    account = request.form.get("account", row.account_public_id)
+    return hx.go_to(url_for("admin.show_account", public_id=account))

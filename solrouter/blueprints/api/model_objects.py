@@ -10,6 +10,7 @@ from typing import Any
 from solrouter.money import per_token_usd
 from solrouter.services.catalogue import Model
 from solrouter.services.catalogue.parameters import of_offer
+from solrouter.services.health import Traffic
 from solrouter.services.pricing import PriceCard
 from solrouter.services.routing import COOLING, HEALTHY, PROBING, Condition, Offer
 
@@ -25,6 +26,8 @@ PRICE_NAMES = {
     "audio": "input_audio",
     "audio_output": "output_audio",
 }
+# OpenRouter's name of an uptime → our window.
+UPTIMES = {"uptime_last_5m": "5m", "uptime_last_30m": "30m", "uptime_last_1d": "24h"}
 UNAVAILABLE = "unavailable"
 # OpenRouter's numbers: 0 serves, anything below is the worse the lower.
 STATUS_OF = {HEALTHY: 0, PROBING: -1, COOLING: -2, UNAVAILABLE: -10}
@@ -72,9 +75,20 @@ def created_s(model: Model) -> int:
     return int(datetime.combine(model.released_on, time(), UTC).timestamp())
 
 
-def endpoints_object(model: Model, conditions: Mapping[int, Condition]) -> dict[str, Any]:
-    """A model with all its offers and how each is doing."""
-    endpoints = [_endpoint(model, offer, conditions.get(offer.id)) for offer in model.offers]
+def endpoints_object(
+    model: Model,
+    conditions: Mapping[int, Condition],
+    uptimes: Mapping[int, Mapping[str, Traffic]],
+) -> dict[str, Any]:
+    """A model with all its offers and how each is doing, and did."""
+    endpoints = [
+        {
+            **_endpoint(model, offer, conditions.get(offer.id)),
+            **_uptime(uptimes.get(offer.id, {})),
+            **_performance(conditions.get(offer.id)),
+        }
+        for offer in model.offers
+    ]
     return {**model_object(model), "endpoints": endpoints}
 
 
@@ -131,22 +145,23 @@ def _endpoint(model: Model, offer: Offer, condition: Condition | None) -> dict[s
         "available": offer.is_available,
         "state": state,
         "status": STATUS_OF[state],
-        **_performance(condition),
     }
 
 
+def _uptime(windows: Mapping[str, Traffic]) -> dict[str, float | None]:
+    """The share of attempts that did not fail, in percent; null where there were none."""
+    found: dict[str, float | None] = {}
+    for name, window in UPTIMES.items():
+        percent = windows.get(window, Traffic()).uptime_percent
+        found[name] = None if percent is None else round(percent, 2)
+    return found
+
+
 def _performance(condition: Condition | None) -> dict[str, Any]:
-    """How an offer did lately; null where nobody knows. Its rates fade rather than end."""
-    uptime = latency = throughput = None
-    if condition is not None:
-        failing = min(condition.error_rate + condition.stall_rate, 1.0)
-        uptime = round(100 * (1 - failing), 2)
-        latency = condition.first_content_ms
-        throughput = condition.tokens_per_s
+    """How fast an offer was lately; null where nobody knows. It fades rather than ends."""
+    latency = None if condition is None else condition.first_content_ms
+    throughput = None if condition is None else condition.tokens_per_s
     return {
-        "uptime_last_5m": None,
-        "uptime_last_30m": uptime,
-        "uptime_last_1d": None,
         "latency_last_30m": None if latency is None else {"p50": latency},
         "throughput_last_30m": None if throughput is None else {"p50": throughput},
     }

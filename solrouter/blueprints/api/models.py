@@ -70,7 +70,8 @@ def show_model(model_id: str) -> Response:
     snapshot = catalogue.current()
     if wanted == model_id:
         return _cacheable(_Body.of(model_object(model)), LIST_AGE_S_MAX, snapshot)
-    body = _Body.of({"data": endpoints_object(model, health.conditions())})
+    uptimes = health.uptimes([offer.id for offer in model.offers])
+    body = _Body.of({"data": endpoints_object(model, health.conditions(), uptimes)})
     return _cacheable(body, ENDPOINTS_AGE_S_MAX, snapshot)
 
 

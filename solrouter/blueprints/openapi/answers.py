@@ -195,9 +195,9 @@ _ENDPOINT = record(
     available=FLAG,
     state={"enum": list(STATUS_OF)},
     status={"enum": list(STATUS_OF.values())},
-    uptime_last_5m=NOTHING,
+    uptime_last_5m=nullable(NUMBER),
     uptime_last_30m=nullable(NUMBER),
-    uptime_last_1d=NOTHING,
+    uptime_last_1d=nullable(NUMBER),
     latency_last_30m=_MEDIAN,
     throughput_last_30m=_MEDIAN,
 )

@@ -420,7 +420,13 @@ def forfeit(connection: Connection, account_id: int, *, expected_nanos: int, act
         raise Refused("The balance has changed meanwhile. Look at it again.", param="forfeit")
     emptied = update(Account).where(Account.id == account_id)
     connection.execute(
-        emptied.values(paid_nanos=0, granted_nanos=0, frozen_at=db_now(), frozen_for=None)
+        emptied.values(
+            paid_nanos=0,
+            granted_nanos=0,
+            frozen_at=db_now(),
+            frozen_for=None,
+            suspended_because=None,
+        )
     )
     transfers = billing.forfeit_transfers(new_id(), account_id, had, actor=actor)
     if transfers:

@@ -18,8 +18,10 @@ from solrouter.services.catalogue.providers import (
     ProviderRow,
     add_provider,
     key_of,
+    provider,
     providers,
     set_data_collection,
+    set_key,
 )
 from solrouter.services.catalogue.snapshot import current, fresh, ready, reload, version_statement
 from solrouter.services.catalogue.words import Connection, Model, Resolution, Snapshot
@@ -43,11 +45,13 @@ __all__ = [
     "has_words",
     "key_of",
     "listing",
+    "provider",
     "providers",
     "ready",
     "reload",
     "resolve",
     "search",
     "set_data_collection",
+    "set_key",
     "version_statement",
 ]

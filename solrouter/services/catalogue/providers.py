@@ -50,21 +50,42 @@ def providers() -> list[ProviderRow]:
     )
     with database.read() as connection:
         rows = connection.execute(statement).all()
-    found = [
-        ProviderRow(
-            slug=row.slug,
-            name=row.name,
-            kind=row.kind,
-            base_url=row.base_url,
-            is_ready=reading.is_ready(row),
-            key_source=_key_source(row),
-            models=row.models or 0,
-            disabled=row.disabled_at is not None,
-            collects_data=_told_of_data(row),
-        )
-        for row in rows
-    ]
+    found = [_as_row(row, row.models or 0) for row in rows]
     return sorted(found, key=lambda row: (not row.is_ready, row.slug))
+
+
+def provider(slug: str) -> ProviderRow:
+    """One provider. Raises NotFound."""
+    counted = select(func.count(func.distinct(Offer.language_model_id))).where(
+        Offer.provider_id == Provider.id
+    )
+    columns = (*Provider.__table__.columns, counted.scalar_subquery().label("models"))
+    with database.read() as connection:
+        row = connection.execute(select(*columns).where(Provider.slug == slug)).one_or_none()
+    if row is None:
+        raise NotFound(f"There is no provider “{slug}”.", param="provider")
+    return _as_row(row, row.models)
+
+
+def set_key(slug: str, api_key: str | None, *, actor: str) -> None:
+    """Stores another key for a provider; None takes the stored one away, so that the environment's
+    counts again. Raises Refused (`api_key`) and NotFound.
+    """
+    if api_key is not None and (not api_key.isprintable() or not api_key.strip()):
+        raise Refused("A key is one line without blanks.", param="api_key")
+    encrypted = provider_keys.seal(slug, api_key) if api_key else None
+
+    def verb(connection: Connection) -> None:
+        changed = update(Provider).where(Provider.slug == slug).values(key_encrypted=encrypted)
+        if not connection.execute(changed).rowcount:
+            raise NotFound(f"There is no provider “{slug}”.", param="provider")
+        # That there is another, never which.
+        details = {"stored": api_key is not None}
+        event = audit.event(actor=actor, action="provider.key", subject=slug, details=details)
+        connection.execute(event)
+        snapshot.bump_version(connection)
+
+    database.transact(verb)
 
 
 def key_of(slug: str) -> str | None:
@@ -145,6 +166,20 @@ def set_data_collection(slug: str, collects: bool | None, *, actor: str) -> None
         snapshot.bump_version(connection)
 
     database.transact(verb)
+
+
+def _as_row(row: Row[*tuple[Any, ...]], models: int) -> ProviderRow:
+    return ProviderRow(
+        slug=row.slug,
+        name=row.name,
+        kind=row.kind,
+        base_url=row.base_url,
+        is_ready=reading.is_ready(row),
+        key_source=_key_source(row),
+        models=models,
+        disabled=row.disabled_at is not None,
+        collects_data=_told_of_data(row),
+    )
 
 
 def _told_of_data(row: Row[*tuple[Any, ...]]) -> bool | None:

@@ -12,7 +12,7 @@ from solrouter.services.payments.auto import portal_url as card_portal_url
 from solrouter.services.payments.auto import run_due as run_automatic
 from solrouter.services.payments.checking import answer_trial, check, check_due
 from solrouter.services.payments.forgetting import forget
-from solrouter.services.payments.gifts import grant
+from solrouter.services.payments.gifts import grant, take_back
 from solrouter.services.payments.hearing import hear
 from solrouter.services.payments.methods import ProviderUnavailable
 from solrouter.services.payments.moving import credit
@@ -60,5 +60,6 @@ __all__ = [
     "run_automatic",
     "send_waiting_refunds",
     "take",
+    "take_back",
     "take_event",
 ]

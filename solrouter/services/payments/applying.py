@@ -13,7 +13,15 @@ from solrouter import database
 from solrouter.models import Payment, PaymentDispute, PaymentEvent
 from solrouter.models.columns import db_now
 from solrouter.services import admission, audit, billing
-from solrouter.services.payments import customers, moving, refund_rows, rows, standing, states
+from solrouter.services.payments import (
+    customers,
+    disputes,
+    moving,
+    refund_rows,
+    rows,
+    standing,
+    states,
+)
 from solrouter.services.payments.methods import DisputeNews, Finding
 
 PROBLEM_CHARACTERS_MAX = 300
@@ -145,7 +153,7 @@ def _take_dispute(connection: Connection, payment: rows.Payment, news: DisputeNe
         moving.move(connection, payment, billing.DISPUTE, row.amount_nanos, taken)
     if is_withdrawn and is_reinstated:
         moving.move(connection, payment, billing.DISPUTE_WON, row.amount_nanos, returned)
-    if _has_open_dispute(connection, payment.account_id):
+    if disputes.has_open(connection, payment.account_id):
         admission.freeze_for_dispute(connection, payment.account_id)
     else:
         admission.flag(connection, payment.account_id)
@@ -178,15 +186,6 @@ def _dispute_row(connection: Connection, payment: rows.Payment, news: DisputeNew
     )
     connection.execute(new)
     return connection.execute(query).one()
-
-
-def _has_open_dispute(connection: Connection, account_id: int) -> bool:
-    query = (
-        select(PaymentDispute.id)
-        .join(Payment, Payment.id == PaymentDispute.payment_id)
-        .where(Payment.account_id == account_id, PaymentDispute.closed_at.is_(None))
-    )
-    return connection.execute(query.limit(1)).first() is not None
 
 
 def _is_new_event(connection: Connection, row: dict[str, Any]) -> bool:

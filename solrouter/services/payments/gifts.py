@@ -5,11 +5,13 @@ money; it is a gift, so it is spent first and never given back for money.
 from sqlalchemy import Connection, insert
 
 from solrouter import database
+from solrouter.clock import new_id
 from solrouter.errors import Refused
 from solrouter.models import Payment
 from solrouter.models.columns import db_now
 from solrouter.money import AT_ONCE_NANOS_MAX, display_usd
-from solrouter.services import admission, billing
+from solrouter.services import admission, audit, billing
+from solrouter.services.admission import Move
 from solrouter.services.payments import moving, rows, states
 
 GRANT, CODE = "grant", "code"
@@ -43,6 +45,49 @@ def grant(
         )
 
     return database.transact(verb)
+
+
+def take_back(account_id: int, amount_nanos: int, *, actor: str, note: str) -> None:
+    """Takes gifts that are not spent away again. Raises Refused and NotFound.
+
+    Never what was paid for, which is refunded, nor what running requests hold.
+    """
+    if amount_nanos <= 0:
+        raise Refused("An amount to take back must be more than zero.", param="amount")
+    if not note.strip():
+        raise Refused("Say why, for the books.", param="note")
+
+    def verb(connection: Connection) -> None:
+        had = admission.lock(connection, account_id)
+        most = max(min(had.granted_nanos, had.available_nanos), 0)
+        if amount_nanos > most:
+            raise Refused(
+                f"Only {display_usd(most)} of gifts is left to take back. "
+                "What was paid for is refunded, under Payments.",
+                param="amount",
+            )
+        terms = Move(
+            transfer_id=new_id(),
+            account_id=account_id,
+            amount_nanos=amount_nanos,
+            kind=billing.GRANT_TAKEN,
+            provider="",
+            actor=actor,
+            note=note.strip(),
+        )
+        admission.move(connection, terms)
+        details = {"amount_nanos": amount_nanos, "note": note.strip()}
+        connection.execute(
+            audit.event(
+                actor=actor,
+                action="credit.taken",
+                subject=f"account:{account_id}",
+                account_id=account_id,
+                details=details,
+            )
+        )
+
+    database.transact(verb)
 
 
 def require_sane(amount_nanos: int) -> None:

@@ -15,8 +15,12 @@ SECTION = "notifications"
 
 
 def facts() -> dict[str, Any]:
-    account_id = sessions.signed_in().account_id
-    balance, spend = alerts.threshold(account_id), spending.threshold(account_id)
+    member = sessions.signed_in()
+    # They came with the session; after an act they are asked for anew.
+    balance, spend = member.low_balance_nanos, member.spend_alert_nanos
+    if request.method == "POST":
+        balance = alerts.threshold(member.account_id)
+        spend = spending.threshold(member.account_id)
     return {
         "threshold_nanos": balance,
         "typed": "" if balance is None else decimal_usd(balance),

@@ -7,7 +7,7 @@ ORDER. What it shows it tells by `add`, or `sections` does.
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from flask import Response, flash, redirect, url_for
+from flask import Response, flash, redirect, request, url_for
 
 from solrouter.blueprints import hx, oauth, sessions
 from solrouter.blueprints.account.room import account
@@ -80,7 +80,8 @@ def sections() -> dict[str, Any]:
     """What the sections show."""
     person = sessions.signed_in()
     return {
-        "user": accounts.get_user(person.user_id),
+        # What came with the session is true until something is done.
+        "user": person if request.method == "GET" else accounts.get_user(person.user_id),
         "linked": {row.provider: row for row in identities.list_of(person.user_id)},
         "providers": oauth.enabled(),
         **{name: facts() for name, facts in _sections.items()},
