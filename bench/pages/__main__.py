@@ -4,6 +4,7 @@ The time is the server's: the app is asked in its own process, without a network
 """
 
 import argparse
+import signal
 import sys
 import tempfile
 import time
@@ -25,6 +26,8 @@ STATEMENTS_MAX = 6
 def main() -> int:
     """Measures; 1 when a page is above a limit or the books are wrong."""
     options = _options()
+    # Whoever ends this program must not leave databases behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     kinds = (SQLITE, POSTGRESQL) if options.database == "both" else (options.database,)
     bad = 0
     with (
