@@ -13,7 +13,7 @@ from sqlalchemy import Connection, case, func, literal, or_, select
 
 from solrouter import clock, database
 from solrouter.errors import NotFound
-from solrouter.models import Transfer
+from solrouter.models import Account, Transfer
 from solrouter.services import billing
 from solrouter.services.billing import Entry
 
@@ -59,7 +59,7 @@ def of_month(account_id: int, month: str) -> Statement:
     begins_at, ends_at = bounds(month)
 
     def read(connection: Connection) -> Statement:
-        opening = _sum_before(connection, account_id, begins_at)
+        opening = _balance_at(connection, account_id, begins_at)
         lines = _lines(connection, account_id, begins_at, ends_at)
         closing = opening + sum(line.amount_nanos for line in lines)
         return Statement(month, begins_at, ends_at, opening, closing, lines)
@@ -111,11 +111,17 @@ def _own(account_id: int) -> tuple[Any, Any, Any]:
     return comes, goes, amount
 
 
-def _sum_before(connection: Connection, account_id: int, moment: datetime) -> int:
+def _balance_at(connection: Connection, account_id: int, moment: datetime) -> int:
+    """The balance as it was: today's, less all that has come since.
+
+    In one statement, so that both are of the same moment. Most people look at the last months.
+    """
     _, _, amount = _own(account_id)
-    query = select(func.coalesce(func.sum(amount), 0)).where(
-        Transfer.account_id == account_id, Transfer.id < clock.first_id_at(moment)
+    since = select(func.coalesce(func.sum(amount), 0)).where(
+        Transfer.account_id == account_id, Transfer.id >= clock.first_id_at(moment)
     )
+    now = Account.paid_nanos + Account.granted_nanos
+    query = select(now - since.scalar_subquery()).where(Account.id == account_id)
     return int(connection.execute(query).scalar_one())
 
 
