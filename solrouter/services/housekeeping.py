@@ -87,7 +87,8 @@ def run_alone() -> None:
 
 def _begun() -> "_Rounds":
     """Begins the works that have a thread of their own; the rounds are the caller's."""
-    atexit.register(finish)
+    # Called when the server has left the context of any app.
+    atexit.register(contextvars.copy_context().run, finish)
     # Apart: a write that waits must not keep the process from saying that it lives.
     threading.Thread(target=catch_up_for_ever, name="late-writes", daemon=True).start()
     works = (

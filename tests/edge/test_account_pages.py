@@ -168,7 +168,7 @@ def test_old_transactions_are_a_page_away(app: Flask, bob: Person) -> None:
 
 @pytest.mark.parametrize("path", ["/account/balance", "/account/activity"])
 def test_a_cursor_that_is_none_of_ours_is_no_fault(app: Flask, alice: Person, path: str) -> None:
-    assert browser_of(app, alice).client.get(f"{path}?before=x%00y").status_code in (200, 404)
+    assert browser_of(app, alice).client.get(f"{path}?before=x%00y").status_code in (200, 400, 404)
 
 
 # Activity

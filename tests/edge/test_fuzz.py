@@ -254,7 +254,7 @@ def test_every_form_with_any_fields(
     rule = drawn.draw(
         st.sampled_from([r for r in posts if not r.rule.startswith(("/v1", "/logout"))])
     )
-    path = place._path(rule, place.objects)
+    path = place.path(rule, place.objects)
     client, _ = place._client("operator" if "/admin" in path else "owner", is_fresh=False)
     fields = {
         name.encode("utf-8", "replace").decode(): value.encode("utf-8", "replace").decode()
@@ -281,7 +281,7 @@ NUL_FIELDS = (
 def test_a_nul_in_a_form_is_refused_before_a_statement_sees_it(
     place: Place, endpoint: str, field: str, form: dict[str, str]
 ) -> None:
-    path = place._path(routes(place.app)[f"POST {endpoint}"], place.objects)
+    path = place.path(routes(place.app)[f"POST {endpoint}"], place.objects)
     client, _ = place._client("operator" if "/admin" in path else "owner", is_fresh=False)
     answer = client.post(path, data={**form, field: "a\0b"}, buffered=True)
     assert answer.status_code == 400, answer.text[:500]

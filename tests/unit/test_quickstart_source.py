@@ -19,7 +19,13 @@ ORIGINALS = {
     "{{ key_hint }}": "sr_YOUR_API_KEY",
 }
 ALLOWANCE = {"{{ unrecovered_per_day }}", "{{ unrecovered_percent }}"}
-PLACEHOLDERS = {*ORIGINALS, *ALLOWANCE, "{{ site_url }}"}
+LIMITS = {
+    "{{ body_mebibytes_max }}",
+    "{{ messages_max }}",
+    "{{ body_deadline_s }}",
+    "{{ keep_alive_s }}",
+}
+PLACEHOLDERS = {*ORIGINALS, *ALLOWANCE, *LIMITS, "{{ site_url }}"}
 SAMPLE_IDS = {
     "env-file",
     "gitignore",
