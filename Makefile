@@ -41,7 +41,7 @@ dev: setup-dev ## Serve with fake upstreams, GitHub and Stripe beside, reloading
 test: setup-dev ## Run the whole suite; make test T=tests/services for a part
 	$(BIN)/python -m pytest -n auto --dist loadfile -m "not real and not mutants" $(T)
 
-test-real: setup-dev .venv-real/installed .venv-fuzz/installed .venv-stripe/installed ## Test against llama.cpp's own server (downloads 132 MB), localstripe, and by schemathesis
+test-real: setup-dev .venv-real/installed .venv-fuzz/installed .venv-stripe/installed .venv-supply/installed ## Test against llama.cpp's own server (downloads 132 MB), localstripe, by schemathesis and pip-audit
 	$(BIN)/python -m pytest -m real $(T)
 
 mutants: setup-dev ## Plant bugs in a copy of the ledger: the tests must notice each
@@ -81,7 +81,6 @@ migration: setup-dev ## Draft the next migration: make migration N=0002 M="add o
 
 lock: ## Pin every requirements*.in with hashes (needs uv)
 	uv pip compile --quiet --generate-hashes --no-annotate --no-header --python-version 3.11 requirements.in -o requirements.txt
-	uv pip compile --quiet --generate-hashes --no-annotate --no-header --python-version 3.11 requirements-observe.in -o requirements-observe.txt
 	uv pip compile --quiet --generate-hashes --no-annotate --no-header --python-version 3.11 --no-strip-extras requirements-dev.in -o requirements-dev.txt
 	uv pip compile --quiet --generate-hashes --no-annotate --no-header --python-version 3.11 --no-deps requirements-real.in -o requirements-real.txt
 	uv pip compile --quiet --generate-hashes --no-annotate --no-header --python-version 3.11 requirements-bench.in -o requirements-bench.txt

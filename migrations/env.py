@@ -54,6 +54,9 @@ def migrate(connection: Connection) -> None:
             connection.execute(text(f"SET LOCAL lock_timeout = '{TURN_TIMEOUT}'"))
             connection.execute(text(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"))
             connection.execute(text(f"SET LOCAL lock_timeout = '{TABLE_TIMEOUT}'"))
+            problem = schema.encoding_problem(connection)
+            if problem is not None:
+                raise SystemExit(f"In {problem}. {schema.IN_UTF8}")
         context.configure(
             connection=connection,
             target_metadata=db.metadata,
@@ -85,6 +88,11 @@ if context.is_offline_mode():
     )
 
 engine = migration_engine(current_app.config["DATABASE_URL"])
-with engine.connect() as connection:
+try:
+    connection = engine.connect()
+except OperationalError as error:
+    reason = (str(error.orig).splitlines() or [""])[0]
+    raise SystemExit(f"The database does not answer ({reason}). Check DATABASE_URL.") from error
+with connection:
     migrate_patiently(connection)
 engine.dispose()

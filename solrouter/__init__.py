@@ -13,7 +13,6 @@ from werkzeug.routing import MapAdapter
 
 from solrouter import blueprints, config, database, extensions, logs, secrets, tracebacks
 from solrouter.blueprints import mounts, static_files
-from solrouter.config import UnsafeConfiguration
 from solrouter.services import housekeeping, startup
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -84,16 +83,8 @@ def _add_commands(app: Flask) -> None:
 def _observe(app: Flask) -> None:
     """Error reports and traces, where they are set up; elsewhere not even their code is read."""
     for setting, module in OBSERVERS.items():
-        if not app.config[setting]:
-            continue
-        try:
-            observer = importlib.import_module(module)
-        except ModuleNotFoundError as error:
-            raise UnsafeConfiguration(
-                f"{setting} is set, and {error.name} is not installed. Run: pip install "
-                f"--require-hashes -r requirements-observe.txt (or unset {setting})."
-            ) from error
-        observer.init_app(app)
+        if app.config[setting]:
+            importlib.import_module(module).init_app(app)
 
 
 def _begin_serving(app: Flask) -> None:

@@ -42,6 +42,7 @@ _COPY = Markup(
     "<span data-label>Copy</span>"
     '<span class="visually-hidden"> {title}</span></button>'
 )
+_ANCHOR = Markup('<a class="anchor" href="#{id}" aria-label="Link to “{words}”">#</a>')
 _CODE = Markup(
     '<div class="code"><div class="code-head"><span>{title}</span>{copy}</div>'
     '<pre class="highlight" tabindex="0"><code id="{id}">{html}</code></pre></div>\n'
@@ -103,13 +104,18 @@ def _headings(tokens: Sequence[Token]) -> list[Heading]:
     found = []
     for opening, inline in pairwise(tokens):
         if opening.type == "heading_open" and opening.tag in HEADINGS_IN_CONTENTS:
-            words = "".join(child.content for child in inline.children or ())
-            found.append(Heading(int(opening.tag[1:]), str(opening.attrs["id"]), words))
+            found.append(Heading(int(opening.tag[1:]), str(opening.attrs["id"]), _words(inline)))
     return found
 
 
+def _words(inline: Token) -> str:
+    return "".join(child.content for child in inline.children or ())
+
+
 class _Renderer(RendererHTML):
-    """Code blocks get a title, colours and a copy button; wide tables scroll by themselves."""
+    """Code blocks get a title, colours and a copy button, headings a link to themselves, and words
+    of code may break behind their underscores; wide tables scroll by themselves.
+    """
 
     def fence(
         self,
@@ -128,6 +134,16 @@ class _Renderer(RendererHTML):
         return str(_CODE.format(id=identifier, title=title, copy=copy, html=html))
 
     code_block = fence
+
+    def code_inline(self, tokens: Sequence[Token], idx: int, *_: Any) -> str:
+        words = escape(tokens[idx].content).replace("_", Markup("_<wbr>"))
+        return f"<code>{words}</code>"
+
+    def heading_close(self, tokens: Sequence[Token], idx: int, *_: Any) -> str:
+        opening, inline, closing = tokens[idx - 2 : idx + 1]
+        identifier = opening.attrs.get("id")
+        link = _ANCHOR.format(id=identifier, words=_words(inline)) if identifier else ""
+        return f"{link}</{closing.tag}>\n"
 
     def table_open(self, *_: Any) -> str:
         return '<div class="table-scroll" tabindex="0"><table class="table table-keep">\n'

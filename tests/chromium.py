@@ -3,15 +3,20 @@
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal
 
+import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
-from tests.conftest import require
+from tests.conftest import IS_WHOLE, require
 
 EXECUTABLE = shutil.which("chromium")
 # Quiet, and for root in a container too.
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 PATIENCE_MS = 15_000
+HEIGHT_PX = 900
+Scheme = Literal["light", "dark"]
 
 
 @contextmanager
@@ -26,16 +31,46 @@ def chromium() -> Iterator[Browser]:
             browser.close()
 
 
+@dataclass(frozen=True)
+class View:
+    """How a journey is looked at."""
+
+    with_script: bool
+    width_px: int = 1440
+    scheme: Scheme = "light"
+
+    def __str__(self) -> str:
+        how = "with" if self.with_script else "without"
+        return f"{how} script, {self.width_px} px, {self.scheme}"
+
+
+WITH_SCRIPT, WITHOUT_SCRIPT = View(with_script=True), View(with_script=False)
+# Each journey, with JavaScript and without, on each width and in both schemes.
+COVERING = (
+    View(with_script=True, width_px=320),
+    View(with_script=True, width_px=1440, scheme="dark"),
+    View(with_script=False, width_px=320, scheme="dark"),
+    View(with_script=False, width_px=768),
+)
+SCHEMES: tuple[Scheme, ...] = ("light", "dark")
+EVERY = tuple(
+    View(with_script=with_script, width_px=width_px, scheme=scheme)
+    for with_script in (True, False)
+    for width_px in (320, 768, 1440)
+    for scheme in SCHEMES
+)
+VIEWS = pytest.mark.parametrize("view", EVERY if IS_WHOLE else COVERING, ids=str)
+
+
 class Window:
     """A window of a person's own, with cookies of its own, and what its console complains of."""
 
-    def __init__(
-        self, browser: Browser, url: str, *, with_script: bool, scheme: str = "light"
-    ) -> None:
+    def __init__(self, browser: Browser, url: str, view: View = WITH_SCRIPT) -> None:
         context = browser.new_context(
-            java_script_enabled=with_script,
+            java_script_enabled=view.with_script,
             base_url=url,
-            color_scheme="dark" if scheme == "dark" else "light",
+            color_scheme=view.scheme,
+            viewport={"width": view.width_px, "height": HEIGHT_PX},
         )
         context.set_default_timeout(PATIENCE_MS)
         self.page: Page = context.new_page()

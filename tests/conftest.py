@@ -35,6 +35,8 @@ SECRET_KEY = "a-secret-for-tests-that-is-long-enough-to-use"
 POSTGRESQL = os.environ.get(
     "SOLROUTER_TEST_POSTGRESQL", "postgresql://postgres@127.0.0.1:5432/postgres"
 )
+# Some matrices are too wide for each run: whole on demand, else a selection that covers them.
+IS_WHOLE = os.environ.get("SOLROUTER_TEST_MATRIX") == "whole"
 missing: dict[str, str] = {}
 
 
@@ -163,6 +165,14 @@ def context_on_both(make_app: Callable[..., Flask], database_url: str) -> Iterat
     with app.app_context():
         yield app
         assert list(billing.audit()) == []
+
+
+@pytest.fixture
+def unaudited_on_both(make_app: Callable[..., Flask], database_url: str) -> Iterator[Flask]:
+    """The same for tests that put in rows by themselves: the ledger is not proven."""
+    app = make_app(database_url)
+    with app.app_context():
+        yield app
 
 
 @pytest.fixture

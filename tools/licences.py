@@ -27,6 +27,7 @@ ACCEPTED = frozenset(
 )  # fmt: skip
 # Classifiers and free words, as packages write them.
 WORDS = {
+    "3-clause bsd license": "BSD-3-Clause",
     "apache 2.0": "Apache-2.0",
     "apache license 2.0": "Apache-2.0",
     "apache software license": "Apache-2.0",

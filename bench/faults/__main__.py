@@ -41,10 +41,10 @@ def main() -> int:
                     report.check(False, "a PostgreSQL server answers", "none does")
                     continue
                 _on_each(report, databases, kind, folder, options)
-        if POSTGRESQL in kinds and options.only in (None, OUTAGE):
-            _outage(report, databases, folder, is_short=options.short)
-        if POSTGRESQL in kinds:
-            _behind_nginx(report, databases, folder, options)
+            if POSTGRESQL in kinds and options.only in (None, OUTAGE):
+                _outage(report, databases, folder, is_short=options.short)
+            if POSTGRESQL in kinds:
+                _behind_nginx(report, databases, folder, options)
     took_s = time.monotonic() - began_s
     sys.stdout.write(
         f"\n{report.passed} checks held, {len(report.failed)} failed, in {took_s:.0f} s\n"

@@ -80,9 +80,9 @@ class Databases:
         template = self._template(kind)
         return self._url(self._create(f"TEMPLATE {template}"))
 
-    def empty(self) -> str:
-        """The URL of a PostgreSQL database without a table."""
-        return self._url(self._create())
+    def empty(self, how: str = "") -> str:
+        """The URL of a PostgreSQL database without a table, made in this way."""
+        return self._url(self._create(how))
 
     def _template(self, kind: str) -> str:
         if kind not in self._templates:

@@ -51,8 +51,10 @@ def _run(url: str, kind: str, folder: Path, options: argparse.Namespace) -> int:
     began_s = time.monotonic()
     history.fill(app, place.people["owner"], options.completions)
     say(f"{kind}: {options.completions:,} completions in {time.monotonic() - began_s:.0f} s")
+    # As a server does when it has started.
+    process.keep_what_is_built()
     try:
-        found = sorted(walk.pages(app, place), key=lambda page: -page.median_ms)
+        found = sorted(walk.pages(place), key=lambda page: -page.median_ms)
         with app.app_context():
             wrong = list(billing.audit())
     finally:

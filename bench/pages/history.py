@@ -15,7 +15,7 @@ from sqlalchemy import Connection, create_engine, insert, select, text
 
 from solrouter import database
 from solrouter.models import Account, Membership, Offer, User
-from solrouter.services import catalogue, key_usage, keys, usage_days
+from solrouter.services import catalogue, key_usage, keys, ledger_days, usage_days
 from tests.factories import Person
 
 DAYS = 90
@@ -74,7 +74,7 @@ def fill(app: Flask, alice: Person, completions: int) -> None:
             connection.execute(text("VACUUM ANALYZE"))
     engine.dispose()
     with app.app_context():
-        while key_usage.roll_up() or usage_days.roll_up():
+        while key_usage.roll_up() or usage_days.roll_up() or ledger_days.roll_up():
             pass
 
 
@@ -108,13 +108,13 @@ def _others() -> list[tuple[int, int]]:
         ]
         common = {"created_at": now}
         connection.execute(insert(Account), [{**row, **common} for row in accounts])
-        account_of = dict(connection.execute(select(Account.public_id, Account.id)).tuples().all())
+        account_of = dict(connection.execute(select(Account.public_id, Account.id)).all())
         rows = [
             {**row, **common, "own_account_id": account_of[f"acc_bench{n}"], "name": f"Person {n}"}
             for n, row in enumerate(users)
         ]
         connection.execute(insert(User), rows)
-        user_of = dict(connection.execute(select(User.public_id, User.id)).tuples().all())
+        user_of = dict(connection.execute(select(User.public_id, User.id)).all())
         pairs = [(account_of[f"acc_bench{n}"], user_of[f"usr_bench{n}"]) for n in range(OTHERS)]
         members = [
             {"account_id": account, "user_id": user, "role": "owner", **common}
@@ -293,6 +293,7 @@ GRANTS = (
     " created_at) SELECT {identifier}, 0, account, 'promo',"
     " 'customer\\:' || account || '\\:granted', amount, 'grant', 'bench', '', {time} FROM"
     " (SELECT account_id AS account, sum(charge_nanos) AS amount, :moment AS moment"
-    " FROM completions WHERE upstream_id = 'history' GROUP BY account_id) AS used"
+    " FROM completions WHERE upstream_id = 'history' GROUP BY account_id"
+    " HAVING sum(charge_nanos) > 0) AS used"
 )
 FIRST = {"moment": datetime.now(UTC).timestamp() - (DAYS + 1) * 86400}

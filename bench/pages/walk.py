@@ -9,34 +9,16 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
-from flask import Flask
 from sqlalchemy import Engine, event
 
-from tests.house.permissions import Place, Row, routes, rows, signed_in
+from solrouter.services import housekeeping
+from tests.house.pages import Address, addresses
+from tests.house.permissions import Place, signed_in
 
 ROUNDS = 5
-# Who looks at a room's pages; at any other, a stranger.
-READERS = {"account": "owner", "playground": "owner", "admin": "operator"}
-# These are no pages: the API, files, what programs read, and downloads as long as the history.
-NO_PAGES = ("api.", "static", "metrics.", "development.")
-DOWNLOADS = frozenset(
-    ("account.export_activity", "account.download_statement", "account.export_data")
-)
-# Pages that show something else when they are asked for it.
-QUERIES = {
-    "account.show_activity": (
-        "period=90&group=key&measure=tokens",
-        "outcome=failed",
-        "model=demo/echo",
-        "model=no/such",
-    ),
-    "catalogue.show_models": ("q=claude", "sort=price"),
-    "docs.show_docs": ("q=stream",),
-    "admin.show_users": ("q=p7",),
-    "admin.show_payments": ("q=acc_bench7",),
-}
 
 
 @dataclass(frozen=True)
@@ -52,32 +34,23 @@ class Page:
     bytes: int
 
 
-def pages(app: Flask, place: Place) -> Iterator[Page]:
+def pages(place: Place) -> Iterator[Page]:
     """Every page there is, for whom it is."""
-    known = routes(app)
-    for who in ("anonymous", "owner", "operator"):
-        with signed_in(place, who) as client:
-            for row in rows():
-                if not _is_page(row) or READERS.get(_room(row), "anonymous") != who:
-                    continue
-                path = place.path(known[row.name], place.objects)
-                for query in ("", *QUERIES.get(row.endpoint, ())):
-                    found = _measured(client, row, f"{path}?{query}" if query else path)
-                    if found:
-                        yield found
+    found = sorted(addresses(place), key=lambda each: each.reader)
+    for reader, some in groupby(found, key=lambda each: each.reader):
+        with signed_in(place, reader) as client:
+            for address in some:
+                with place.app.app_context():
+                    # As goes on beside the pages of a server.
+                    housekeeping.tick()
+                page = _measured(client, address)
+                if page:
+                    yield page
 
 
-def _room(row: Row) -> str:
-    return row.endpoint.partition(".")[0]
-
-
-def _is_page(row: Row) -> bool:
-    is_program = row.endpoint.startswith(NO_PAGES) or row.endpoint in DOWNLOADS
-    return row.method == "GET" and not is_program
-
-
-def _measured(client: Any, row: Row, path: str) -> Page | None:
+def _measured(client: Any, address: Address) -> Page | None:
     """The page, None for what only leads elsewhere."""
+    path = address.path
     first = client.get(path, buffered=True)
     assert first.status_code < 500, (path, first.text[:300])
     if first.status_code != 200:
@@ -91,7 +64,7 @@ def _measured(client: Any, row: Row, path: str) -> Page | None:
             cpu_ms.append((time.process_time() - began_cpu_s) * 1000)
         statements = max(statements, len(seen))
     return Page(
-        row.endpoint,
+        address.endpoint,
         path,
         statistics.median(times_ms),
         statistics.median(cpu_ms),

@@ -27,7 +27,7 @@ from bench.speed.scenarios import Scenario
 from bench.speed.targets.base import Surroundings
 from bench.speed.targets.solrouter import SolRouter
 from solrouter import clock, create_app, database
-from solrouter.services import key_usage, partitions, usage_days
+from solrouter.services import key_usage, ledger_days, partitions, usage_days
 
 SPREAD = timedelta(days=360)
 TABLES = ("completions", "transfers")
@@ -143,7 +143,7 @@ def _sum_up() -> None:
     while is_left:
         # The server does so, too, and may have been the first.
         with suppress(IntegrityError):
-            is_left = bool(usage_days.roll_up() or key_usage.roll_up())
+            is_left = bool(usage_days.roll_up() or key_usage.roll_up() or ledger_days.roll_up())
 
 
 def fill(url: str, rows: int) -> None:

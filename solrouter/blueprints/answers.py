@@ -31,11 +31,7 @@ class Answer(Response):
 
     def get_app_iter(self, environ: "WSGIEnvironment") -> Iterable[bytes]:
         """What the server sends, and closes then."""
-        if not isinstance(self.response, list):
-            return super().get_app_iter(environ)
-        whole = _Whole(self.response)
-        whole.close = self.close
-        return whole
+        return _Body(self.iter_encoded(), self.close)
 
     def iter_encoded(self) -> Iterator[bytes]:
         """The pieces of the body: they are bytes already."""
@@ -48,10 +44,17 @@ class Answer(Response):
         return self.get_app_iter(environ), self.status, [*self.headers.to_wsgi_list(), *self.plain]
 
 
-class _Whole(list[bytes]):
-    """A body that is there already: the server goes through it with no call of ours, and closes."""
+class _Body:
+    """Pieces that the server takes from where they are made, with no call between; then `close`."""
 
-    close: Callable[[], None]
+    __slots__ = ("_pieces", "close")
+
+    def __init__(self, pieces: Iterator[bytes], close: Callable[[], None]) -> None:
+        self._pieces = pieces
+        self.close = close
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self._pieces
 
 
 def add(response: Response, pairs: Iterable[Pair]) -> None:
@@ -60,3 +63,11 @@ def add(response: Response, pairs: Iterable[Pair]) -> None:
         response.plain.extend(pairs)
     else:
         response.headers.extend(pairs)
+
+
+def find(response: Response, name: str) -> str | None:
+    """What a header of our own words says, however it was added."""
+    for plain_name, value in response.plain if isinstance(response, Answer) else ():
+        if plain_name == name:
+            return value
+    return response.headers.get(name)

@@ -8,9 +8,9 @@ from solrouter.blueprints import hx, sessions, welcome
 from solrouter.services import accounts, second_factors
 
 
-def arrive(user_id: int, target: str) -> Response:
-    """Signs the user in, or half in, and leads them on."""
-    if not sessions.sign_in(user_id):
+def arrive(user_id: int, target: str, mark: str | None) -> Response:
+    """Signs the user in, or half in, and leads them on; `mark` as for `sessions.sign_in`."""
+    if not sessions.sign_in(user_id, mark):
         return hx.go_to(url_for("auth.show_second_step", next=target))
     return lead_on(user_id, target)
 

@@ -61,6 +61,8 @@ NEEDS_PROOF: Mapping[str, str] = {
     "admin.sign_out_user": "sign somebody out everywhere",
     "admin.shut_out_user": "shut a user out",
     "admin.let_in_user": "let a user in again",
+    "admin.appoint_operator": "make a user an operator",
+    "admin.dismiss_operator": "end a user’s rights as operator",
     "admin.set_price": "change a price",
     "admin.switch_model": "switch a model on or off",
     "admin.switch_offer": "switch an offer on or off",

@@ -2,6 +2,7 @@
 
 | who asked      | what they get                                              |
 |----------------|------------------------------------------------------------|
+| for a form's   | the page that the form is on, by `way_back`                |
 | a browser      | `errors/error.html`: title, message, request id            |
 | HTMX           | `_problem.html`, sent into `#toast`                        |
 | the API        | JSON, by `api.errors.respond`                              |
@@ -12,7 +13,7 @@ import logging
 from flask import Flask, Response, current_app, g, make_response, request
 from werkzeug.exceptions import HTTPException
 
-from solrouter.blueprints import hx, sessions
+from solrouter.blueprints import hx, sessions, way_back
 from solrouter.blueprints.api.errors import respond
 from solrouter.blueprints.mounts import is_api_path
 from solrouter.errors import (
@@ -90,6 +91,12 @@ def show_http_error(error: HTTPException) -> Response:
     if error.response is not None:
         return make_response(error.response)
     status = error.code or 500
+    if status == 405 and request.method == "GET" and not hx.is_htmx():
+        page = way_back.page_of_form(current_app.url_map)
+        if page is not None:
+            answer = hx.go_to(page)
+            answer.headers["Cache-Control"] = "no-store"
+            return answer
     response = _show(status, MESSAGES.get(status) or _description(error, status))
     for name, value in error.get_headers():
         if name.lower() in ("allow", "retry-after", "www-authenticate"):

@@ -6,6 +6,7 @@ from email.utils import format_datetime
 from typing import Any
 
 from flask import Flask, current_app, has_request_context, request
+from markupsafe import Markup, escape
 
 from solrouter import clock, money
 from solrouter.blueprints import oauth
@@ -122,6 +123,15 @@ def percent(share: float | None) -> str:
     return f"{math.floor(share * 100) / 100:.2f} %"
 
 
+def with_code(text: str) -> Markup:
+    """A sentence whose words between backticks are code."""
+    pieces = text.split("`")
+    return Markup("").join(
+        Markup("<code>{}</code>").format(piece) if index % 2 else escape(piece)
+        for index, piece in enumerate(pieces)
+    )
+
+
 FILTERS = {
     "usd": usd,
     "usd_exact": usd_exact,
@@ -133,4 +143,5 @@ FILTERS = {
     "ago": ago,
     "rfc822": rfc822,
     "percent": percent,
+    "with_code": with_code,
 }

@@ -144,7 +144,7 @@ def signed_in() -> ResponseReturnValue | None:
     """
     if current_user.is_authenticated:
         return None
-    step = "auth.show_login" if half_way.user_id() is None else "auth.show_second_step"
+    step = "auth.show_login" if half_way.waiting() is None else "auth.show_second_step"
     return hx.go_to(url_for(step, next=_page_asked_for()))
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from datetime import date, timedelta
 from typing import Any
 
-from flask import Blueprint, abort, current_app, g, render_template, request, url_for
+from flask import Blueprint, abort, current_app, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
 
@@ -17,14 +17,14 @@ from solrouter.blueprints import (
     addresses,
     filters,
     guards,
+    header_balance,
     hx,
     redirects,
     samples,
     top_ups,
     uptime,
 )
-from solrouter.errors import SolRouterError
-from solrouter.services import announcements, billing, catalogue, payments, plans
+from solrouter.services import admission, announcements, catalogue, payments, plans
 from solrouter.services.catalogue import Model
 from solrouter.services.health import Traffic
 from solrouter.services.health.traffic import DAYS_SHOWN
@@ -92,6 +92,8 @@ def show_readiness() -> ResponseReturnValue:
         text, status = "this process is about to end", 503
     elif not catalogue.ready():
         text, status = "the database does not answer", 503
+    elif not admission.is_heard():
+        text, status = "the database takes no writes", 503
     else:
         text, status = "ready", 200
     return text, status, {"Content-Type": "text/plain; charset=utf-8"}
@@ -122,25 +124,11 @@ def _days(today: date) -> list[uptime.Day]:
 @pages.app_context_processor
 def lend_header_balance() -> dict[str, Callable[..., Any]]:
     return {
-        "header_balance_nanos": header_balance_nanos,
+        "header_balance_nanos": header_balance.shown_nanos,
         "header_accounts": header_accounts,
         "may_open": guards.may_open,
         "announcements": announcements.shown,
     }
-
-
-def header_balance_nanos() -> int | None:
-    """What the signed-in account can spend; None where that cannot be known (an error page)."""
-    if "balance_nanos" in g:
-        # The page itself has asked.
-        return int(g.balance_nanos)
-    if request.method in ("GET", "HEAD") and current_user.is_authenticated:
-        # Nothing has changed since the session was loaded, and the balance with it.
-        return int(current_user.available_nanos)
-    try:
-        return billing.balance(current_user.account_id).available_nanos
-    except SolRouterError:
-        return None
 
 
 def header_accounts() -> list[Belonging]:

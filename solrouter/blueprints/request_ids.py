@@ -21,6 +21,7 @@ from solrouter.services import audit
 log = logging.getLogger("solrouter.access")
 
 HEADER = "X-Request-Id"
+RECEIPT = "X-Generation-Id"
 ID_BYTES = 12
 TOKEN = "-token-"
 # 32 bytes as a mail's link spells them have 43 characters.
@@ -68,6 +69,9 @@ def end(response: Response) -> Response:
     is_ours = rule is not None and rule.rule == asked.path
     path = asked.path if is_ours else _path_to_log(asked)
     ids, elapsed_ms = known.get("log_ids", {}), elapsed_s * 1000
+    receipt_id = answers.find(response, RECEIPT)
+    if receipt_id is not None:
+        ids = {**ids, "request": receipt_id}
     if logs.are_json():
         facts = {"method": asked.method, "path": path, "status": status, "ms": round(elapsed_ms, 1)}
         logs.tell_facts(log, {**facts, "id": known.request_id, **ids}, is_ours=is_ours)

@@ -71,23 +71,24 @@ def signed_in() -> SignedIn:
     return cast(SignedIn, current_user._get_current_object())
 
 
-def sign_in(user_id: int) -> bool:
+def sign_in(user_id: int, mark: str | None) -> bool:
     """Signs the user in, and says whether that is all: with a second factor it is half of it.
 
+    `mark` is that of the password that was given, if one was; raises Refused when it has changed.
     Every way in comes through here, so that none leads past the second step (`second_step`).
     """
     _close_present()
     if second_factors.state_of(user_id).is_on:
-        half_way.begin(user_id)
+        half_way.begin(user_id, mark)
         return False
-    enter(user_id)
+    enter(user_id, mark)
     return True
 
 
-def enter(user_id: int) -> None:
+def enter(user_id: int, mark: str | None) -> None:
     """Opens a new session and sets its cookie; the one that was there ends.
 
-    Only for who has proven all that the user's sign-in asks for.
+    Only for who has proven all that the user's sign-in asks for; `mark` as for `sign_in`.
     """
     _close_present()
     half_way.forget()
@@ -98,6 +99,7 @@ def enter(user_id: int) -> None:
         network=request.remote_addr or "",
         idle_s=idle_s,
         total_s=total_s,
+        mark=mark,
     )
     _set_cookie(token)
 

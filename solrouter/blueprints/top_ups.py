@@ -10,6 +10,12 @@ from solrouter.money import NotMoney, parse_usd
 from solrouter.services import payments
 from solrouter.services.payments.methods import Offer
 
+REFUND_STATES: Mapping[str, str] = {
+    "asked": "Asked for",
+    "sent": "On its way",
+    "done": "Given back",
+    "failed": "Did not go through",
+}
 # A payment's state in words: what it is called, what it means, the tone of its badge.
 STATES: Mapping[str, tuple[str, str, str]] = {
     "created": ("Begun", "The payment is being prepared.", "plain"),
@@ -30,6 +36,13 @@ STATES: Mapping[str, tuple[str, str, str]] = {
     "disputed": ("Disputed", "It was contested at the bank, so its credits are gone.", "bad"),
 }
 
+# A payment that waits for nobody but its bank or its network.
+ON_ITS_WAY = (
+    "On its way",
+    "You have paid. The credits come by themselves as soon as the money is here.",
+    "plain",
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Quote:
@@ -42,6 +55,11 @@ class Quote:
     @property
     def total_nanos(self) -> int:
         return self.amount_nanos + self.fee_nanos
+
+
+def words_of(payment: payments.Payment) -> tuple[str, str, str]:
+    """A payment's state in words, for who pays: as in `STATES`."""
+    return ON_ITS_WAY if payment.is_on_its_way else STATES[payment.state]
 
 
 def presets() -> list[int]:

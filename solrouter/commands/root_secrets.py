@@ -32,10 +32,9 @@ def rotate_secrets() -> None:
         advice = ADVICE.get(column, "set the secret that they were written under")
         say(f"{count} of {column} can be read under no secret that is set here: {advice}.")
     if done.keys_waiting:
-        say(
-            f"{done.keys_waiting} API keys still need SECRET_KEY_FALLBACKS: each moves when it is "
-            "next used."
-        )
+        one = done.keys_waiting == 1
+        waiting = "1 API key still needs" if one else f"{done.keys_waiting} API keys still need"
+        say(f"{waiting} SECRET_KEY_FALLBACKS: each moves when it is next used.")
     elif not done.lost:
         say("Nothing needs SECRET_KEY_FALLBACKS any more.")
     if done.lost:

@@ -1,6 +1,8 @@
 """What settings ask of one another. Each refusal is a sentence that says what to do."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
+from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -8,6 +10,9 @@ from solrouter.config.setting import UnsafeConfiguration
 from solrouter.money import AT_ONCE_NANOS_MAX, display_usd
 from solrouter.rpc_endpoint import RpcEndpoint
 from solrouter.solana_clusters import Cluster
+
+# Behind a name or an address, a longer one in brackets.
+PORT_AT_END = re.compile(r"(?<=[^:]):\d+$")
 
 
 def refuse_forgetful_disk(config: Mapping[str, Any]) -> None:
@@ -30,10 +35,22 @@ def public_url(config: Mapping[str, Any]) -> str:
     """What links in mails begin with: never a header of a request, which anyone can write."""
     if config["SOLROUTER_BASE_URL"]:
         return str(config["SOLROUTER_BASE_URL"])
-    if config["SOLROUTER_ENV"] != "production":
-        return f"http://localhost:{config['PORT']}"
-    allowed = config["SOLROUTER_ALLOWED_HOSTS"]
-    return f"https://{allowed[0]}" if allowed else ""
+    allowed: Sequence[str] = config["SOLROUTER_ALLOWED_HOSTS"]
+    if config["SOLROUTER_ENV"] == "production":
+        outside = [host for host in allowed if not _is_this_machine(host)]
+        if outside or not allowed:
+            return f"https://{outside[0]}" if outside else ""
+    # Nothing ends https in front of the machine's own names.
+    host = "localhost" if not allowed or "localhost" in allowed else allowed[0]
+    return f"http://{host}" if PORT_AT_END.search(host) else f"http://{host}:{config['PORT']}"
+
+
+def _is_this_machine(host: str) -> bool:
+    name = PORT_AT_END.sub("", host).strip("[]").lower()
+    try:
+        return ip_address(name).is_loopback
+    except ValueError:
+        return name == "localhost"
 
 
 def refuse_mail_without_links(config: Mapping[str, Any]) -> None:

@@ -24,7 +24,7 @@ OBSERVING: tuple[Setting, ...] = (
         "",
         text,
         "Where Sentry takes error reports: what failed where in the code, without messages, "
-        "bodies, headers and values. Needs `requirements-observe.txt`. Unset: no reports.",
+        "bodies, headers and values. Unset: no reports.",
         "Observing",
         secret=True,
     ),
@@ -40,7 +40,7 @@ OBSERVING: tuple[Setting, ...] = (
         "",
         base_url,
         "Where an OpenTelemetry collector takes traces by OTLP over HTTP, such as "
-        "`http://localhost:4318`. Needs `requirements-observe.txt`. Unset: no traces.",
+        "`http://localhost:4318`. Unset: no traces.",
         "Observing",
     ),
     Setting(

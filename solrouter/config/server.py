@@ -70,7 +70,9 @@ SERVER: tuple[Setting, ...] = (
         "SOLROUTER_ALLOWED_HOSTS",
         "",
         names,
-        "Hosts that are served, separated by commas; every other is refused. Unset: any host.",
+        "Hosts that are served, separated by commas; every other is refused. Unset: any host. "
+        "Without `SOLROUTER_BASE_URL` links lead to the first one that is not this machine's own "
+        "name.",
         "Server",
     ),
     Setting(

@@ -1,6 +1,8 @@
 """How each database is opened: what every connection to it is told first."""
 
+import os
 import sqlite3
+from contextlib import suppress
 from typing import Any
 
 from psycopg import Connection as PostgresqlConnection
@@ -14,11 +16,16 @@ SQLITE_READERS_MAX = 32
 # Connections beyond those of the line: one to say that the process lives, one for late settlements.
 PLACES_AHEAD = 2
 IDLE_IN_TRANSACTION_MS = 10_000
+# Else a database in SQL_ASCII answers in bytes, and nobody could say what is wrong with it.
+AS_TEXT = {"client_encoding": "utf8"}
 # A lane runs the same few statements for ever: planned once, not for each value.
 PLANNED_ONCE = "-c plan_cache_mode=force_generic_plan"
 UNFLUSHED = "-c synchronous_commit=off"
 # Compiling a query takes longer than any of ours runs, the more so the more months a table has.
 NOT_COMPILED = "-c jit=off"
+# So does starting helpers for it, which the planner wants where it cannot know how little is read:
+# from a watermark on that the statement itself looks up.
+WITHOUT_HELPERS = "-c max_parallel_workers_per_gather=0"
 
 
 def sqlite_engine(
@@ -38,6 +45,13 @@ def sqlite_engine(
             connect_args=arguments,
             hide_parameters=True,
         )
+
+    @event.listens_for(engine, "do_connect")
+    def before_connect(*_: Any) -> None:
+        # A file that SQLite makes is everybody's to read, and its companions are like it. Where it
+        # cannot be made, SQLite says why.
+        with suppress(OSError):
+            os.close(os.open(str(engine.url.database), os.O_CREAT | os.O_EXCL, 0o600))
 
     @event.listens_for(engine, "connect")
     def on_connect(connection: sqlite3.Connection, _record: Any) -> None:
@@ -95,18 +109,19 @@ def lane_engine(url: str, *, timeout_s: float, durable: bool) -> Engine:
 def migration_engine(url: str) -> Engine:
     """A plain engine for the migrations, which run in a process of their own."""
     if not url.startswith("sqlite:"):
-        return create_engine(url, poolclass=NullPool, hide_parameters=True)
+        return create_engine(url, poolclass=NullPool, hide_parameters=True, connect_args=AS_TEXT)
     return sqlite_engine(url, writes=True, is_command=True, wait_s=MIGRATION_WAIT_S)
 
 
 def _postgresql_arguments(timeout_s: float, options: str = "") -> dict[str, Any]:
     statement_ms = int(timeout_s * 10_000)
     return {
+        **AS_TEXT,
         "connect_timeout": max(1, int(timeout_s)),
         "options": (
             f"-c timezone=UTC -c statement_timeout={statement_ms} "
             f"-c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_MS} "
-            f"{NOT_COMPILED} {options}"
+            f"{NOT_COMPILED} {WITHOUT_HELPERS} {options}"
         ),
         # A server that vanishes without a word is noticed in seconds, not in TCP's minutes.
         "keepalives_idle": 5,

@@ -29,8 +29,9 @@ from solrouter.models.keys import (
     RollUp,
     SecretFingerprint,
     UsageDay,
+    UsageTotal,
 )
-from solrouter.models.ledger import Transfer
+from solrouter.models.ledger import LedgerDay, Transfer
 from solrouter.models.operations import Alert, Job, ProcessCount
 from solrouter.models.payments import (
     AutoTopUp,
@@ -88,6 +89,7 @@ __all__ = [
     "KeyNetwork",
     "LanguageModel",
     "Lease",
+    "LedgerDay",
     "Membership",
     "ModelAlias",
     "Offer",
@@ -116,6 +118,7 @@ __all__ = [
     "TeamInvitation",
     "Transfer",
     "UsageDay",
+    "UsageTotal",
     "User",
     "Version",
     "WebhookEndpoint",

@@ -5,7 +5,7 @@ between machines asks `db_now`, since machines' clocks differ.
 """
 
 import uuid
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Integer, LargeBinary, Uuid
@@ -15,6 +15,8 @@ from sqlalchemy.sql import expression
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
+# SQLite's clock tells whole thousandths, rounded down: a time of our own may be so much behind it.
+CLOCK_GRAIN = timedelta(milliseconds=1)
 RowNumber = BigInteger().with_variant(Integer, "sqlite")
 JULIAN_1970_MS = (
     210_866_760_000_000  # midnight of 1 January 1970 as SQLite counts its Julian milliseconds

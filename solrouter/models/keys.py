@@ -154,6 +154,21 @@ class UsageDay(Base):
     upstream_cost_nanos: Mapped[int] = mapped_column(BigInteger)
 
 
+class UsageTotal(Base):
+    """The same of all accounts together, by provider, so that operators' pages sum no accounts."""
+
+    __tablename__ = "usage_totals"
+
+    day: Mapped[date] = mapped_column(Date, primary_key=True)
+    provider: Mapped[str] = mapped_column(String(40), primary_key=True)
+    requests: Mapped[int] = mapped_column(BigInteger)
+    failures: Mapped[int] = mapped_column(BigInteger)
+    prompt_tokens: Mapped[int] = mapped_column(BigInteger)
+    completion_tokens: Mapped[int] = mapped_column(BigInteger)
+    charge_nanos: Mapped[int] = mapped_column(BigInteger)
+    upstream_cost_nanos: Mapped[int] = mapped_column(BigInteger)
+
+
 class RollUp(Base):
     """Up to which day, itself not included, a table of sums has been filled; or up to which id."""
 

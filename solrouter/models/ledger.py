@@ -1,9 +1,9 @@
 """The ledger. Append-only: triggers refuse UPDATE and DELETE of transfers."""
 
 import uuid
-from datetime import datetime
+from datetime import date, datetime
 
-from sqlalchemy import BigInteger, CheckConstraint, Index, SmallInteger, String, Text
+from sqlalchemy import BigInteger, CheckConstraint, Date, Index, SmallInteger, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from solrouter.extensions import Base
@@ -34,3 +34,18 @@ class Transfer(Base):
     actor: Mapped[str] = mapped_column(String(80))
     note: Mapped[str] = mapped_column(Text, default="", server_default="")
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class LedgerDay(Base):
+    """What an account's entries of a day (UTC) and kind came to, once they are settled.
+
+    A day grows hour by hour, with how far the sums reach (`RollUp.until_id`).
+    """
+
+    __tablename__ = "ledger_days"
+
+    account_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    day: Mapped[date] = mapped_column(Date, primary_key=True)
+    kind: Mapped[str] = mapped_column(String(30), primary_key=True)
+    entries: Mapped[int] = mapped_column(BigInteger)
+    amount_nanos: Mapped[int] = mapped_column(BigInteger, comment="more is the customer's gain")

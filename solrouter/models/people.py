@@ -76,6 +76,10 @@ class Account(Base):
     public_id: Mapped[str] = mapped_column(String(40), unique=True)
     name: Mapped[str] = mapped_column(String(200))
     plan_slug: Mapped[str] = mapped_column(ForeignKey("plans.slug"))
+    plan_before_payments: Mapped[str | None] = mapped_column(
+        String(40),
+        comment="where a refund may lead back to; null: payments have not raised the plan",
+    )
     paid_nanos: Mapped[int] = mapped_column(BigInteger, default=0, server_default=text("0"))
     granted_nanos: Mapped[int] = mapped_column(BigInteger, default=0, server_default=text("0"))
     held_nanos: Mapped[int] = mapped_column(BigInteger, default=0, server_default=text("0"))

@@ -10,7 +10,8 @@ An answer that is not streamed shows nothing until it is whole, so only `total_s
 Whenever nothing was handed on for `quiet_s`, whatever the upstream sent meanwhile, SILENCE is.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import closing
 from typing import Any, Protocol
 
 import orjson
@@ -93,14 +94,7 @@ class HttpUpstream:
         return self._reader.upstream_id
 
     def __iter__(self) -> Iterator[Chunk]:
-        try:
-            yield from self._begun()
-            if self._call.request.stream:
-                yield from self._streamed()
-            else:
-                yield from self._whole()
-        finally:
-            self.close()
+        return self._streamed() if self._call.request.stream else self._whole()
 
     def close(self) -> None:
         """Ends the exchange at once, from any greenlet."""
@@ -119,29 +113,32 @@ class HttpUpstream:
             raise status_failure(stream.status, stream.headers, body, api_key=self._call.api_key)
 
     def _streamed(self) -> Iterator[Chunk]:
-        for event in self._events():
-            if event is None:
-                yield self._silence()
-            elif isinstance(event, Chunk):
-                self._note(event)
-                yield event
-            else:
-                if not event.data:
-                    continue
-                try:
-                    value = self._value(event.data)
-                except ProviderError:
-                    if self._reader.is_finished:
-                        break
-                    raise
-                for chunk in self._reader.event(event.name, value):
-                    self._note(chunk)
-                    self._learn(chunk)
-                    yield chunk
-                if self._reader.is_over:
+        with closing(self):
+            yield from self._begun()
+            for event in self._events():
+                if event is None:
+                    yield self._silence()
+                elif isinstance(event, Chunk):
+                    self._note(event)
+                    yield event
+                elif event.data and (yield from self._said(event)):
                     break
-        yield from self._reader.end()
-        self._stream.finish(linger_s=LINGER_S)
+            yield from self._reader.end()
+            self._stream.finish(linger_s=LINGER_S)
+
+    def _said(self, event: sse.Event) -> Generator[Chunk, None, bool]:
+        """The chunks of an event that is read in full; returns whether none may follow it."""
+        try:
+            value = self._value(event.data)
+        except ProviderError:
+            if not self._reader.is_finished:
+                raise
+            return True
+        for chunk in self._reader.event(event.name, value):
+            self._note(chunk)
+            self._learn(chunk)
+            yield chunk
+        return self._reader.is_over
 
     def _learn(self, chunk: Chunk) -> None:
         """Remembers what the event looked like, for the next ones to be recognised by.
@@ -179,17 +176,19 @@ class HttpUpstream:
             yield from events
 
     def _whole(self) -> Iterator[Chunk]:
-        parts: list[bytes] = []
-        size = 0
-        while (part := self._read()) != b"":
-            if part is None:
-                yield self._silence()
-                continue
-            parts.append(part)
-            size += len(part)
-            if size > ANSWER_BYTES_MAX:
-                raise UpstreamBroken("The provider's answer is too large.")
-        yield self._reader.whole(self._value(b"".join(parts)))
+        with closing(self):
+            yield from self._begun()
+            parts: list[bytes] = []
+            size = 0
+            while (part := self._read()) != b"":
+                if part is None:
+                    yield self._silence()
+                    continue
+                parts.append(part)
+                size += len(part)
+                if size > ANSWER_BYTES_MAX:
+                    raise UpstreamBroken("The provider's answer is too large.")
+            yield self._reader.whole(self._value(b"".join(parts)))
 
     def _events(self) -> Iterator[sse.Event | Chunk | None]:
         """Events up to the end of the stream, its end mark, or a fault after the finish.

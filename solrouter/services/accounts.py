@@ -304,8 +304,13 @@ def _set_plan(connection: Connection, account_id: int, slug: str, actor: str) ->
     if before is None:
         raise NotFound("There is no such account.")
     if before == slug:
+        # What payments had reached is given from now on: no refund takes it away.
+        connection.execute(
+            update(models.Account).where(of_account).values(plan_before_payments=None)
+        )
         return
-    connection.execute(update(models.Account).where(of_account).values(plan_slug=slug))
+    given = {"plan_slug": slug, "plan_before_payments": None}
+    connection.execute(update(models.Account).where(of_account).values(given))
     connection.execute(
         audit.event(
             actor=actor,
@@ -339,11 +344,12 @@ def _event(user_id: int, act: str, actor: str) -> Insert:
 def _change_in(
     connection: Connection, user_id: int, values: dict[str, Any], *, ends_sessions: bool
 ) -> None:
-    if ends_sessions:
-        connection.execute(delete(models.Session).where(models.Session.user_id == user_id))
     statement = update(models.User).where(models.User.id == user_id).values(**values)
     if not connection.execute(statement).rowcount:
         raise NotFound("There is no such user.")
+    # After the row of the user: a sign-in that opens a session meanwhile waits for it.
+    if ends_sessions:
+        connection.execute(delete(models.Session).where(models.Session.user_id == user_id))
 
 
 def _find_account(condition: ColumnElement[bool]) -> Account | None:

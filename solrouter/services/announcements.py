@@ -1,6 +1,7 @@
 """What an operator tells everybody: a sentence above each page, for as long as it holds.
 
-Every page shows it, so no page asks for it: a process looks every few seconds and remembers.
+Every page shows it, so no page asks for it: the housekeeping of each process looks, every few
+seconds, and remembers. Only where nobody keeps house does a page look by itself.
 """
 
 import secrets
@@ -22,8 +23,8 @@ TEXT_CHARACTERS_MAX = 300
 LINK_CHARACTERS_MAX = 500
 LISTED_MAX = 50
 SHOWN_MAX = 3
-# How old what is shown may be.
-LOOKS_EVERY_S = 10.0
+# How old what is shown may be: two rounds of the housekeeping, and something.
+REMEMBERED_FOR_S = 25.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +49,11 @@ class Told:
 
 
 class Memory:
-    """What this process has seen, and when it looks again."""
+    """What this process has seen, and until when that will do."""
 
     def __init__(self) -> None:
         self.told: list[Told] = []
-        self.looks_s = 0.0
+        self.until_s = 0.0
 
 
 def memory() -> Memory:
@@ -60,14 +61,20 @@ def memory() -> Memory:
     return database.current().remembered("announcements", Memory)
 
 
+def look() -> None:
+    """Remembers what holds or will. Raises DatabaseUnavailable, and then holds to what it knew."""
+    known = memory()
+    known.until_s = monotonic_s() + REMEMBERED_FOR_S
+    known.told = _read(with_past=False)
+
+
 def shown() -> list[Told]:
     """What holds now, the newest first; what was seen some seconds ago, without the database."""
     known = memory()
-    if monotonic_s() >= known.looks_s:
-        known.looks_s = monotonic_s() + LOOKS_EVERY_S
+    if monotonic_s() >= known.until_s:
         # Without the database, as on an error page, what was known.
         with suppress(DatabaseUnavailable):
-            known.told = _read(with_past=False)
+            look()
     now = clock.utcnow()
     return [told for told in known.told if told.is_shown(now)][:SHOWN_MAX]
 
@@ -149,8 +156,8 @@ def _read(*, with_past: bool) -> list[Told]:
 
 
 def _look_again() -> None:
-    """This process shows its own change at once, the others within LOOKS_EVERY_S."""
-    memory().looks_s = 0.0
+    """This process shows its own change at once, the others after their next round."""
+    memory().until_s = 0.0
 
 
 def _audited(what: str, public_id: str, actor: str, text: str = "") -> Insert:

@@ -46,6 +46,7 @@ from solrouter import database
 from solrouter.errors import NotFound
 from solrouter.models import Account, Completion, Hold, Payment, PaymentMove, RollUp, Transfer
 from solrouter.models.columns import db_now
+from solrouter.services import ledger_days
 
 REVENUE, PROMO, WRITE_OFF = "revenue", "promo", "writeoff"
 REFUNDS, DISPUTES = "refunds", "disputes"
@@ -311,6 +312,7 @@ def audit() -> Iterator[str]:
 def differences(connection: Connection) -> Iterator[str]:
     """`audit` over a connection that is open already."""
     yield from _balances_that_drift(connection)
+    yield from ledger_days.differences(connection)
     yield from _holds_that_drift(connection)
     yield from _overdrawn(connection)
     yield from charges_that_drift(connection)

@@ -35,7 +35,7 @@ from solrouter.clock import first_id_at, utcnow
 from solrouter.database import Database
 from solrouter.errors import DatabaseUnavailable, Refused
 from solrouter.models import Account, Completion, KeptContent
-from solrouter.models.columns import days_after, db_now
+from solrouter.models.columns import CLOCK_GRAIN, days_after, db_now
 from solrouter.secrets import Secrets, Undecipherable
 from solrouter.services import audit, excerpts, principals
 
@@ -189,12 +189,11 @@ def _write(waiting: _Waiting) -> None:
 
 def _put(connection: Connection, waiting: _Waiting, sealed: bytes) -> None:
     """Writes it, if its account still wants it."""
+    cleared_at, asked_after = Account.content_cleared_at, waiting.asked_at - CLOCK_GRAIN
     wants_it = (
         select(Account.content_days)
         .where(Account.id == waiting.account_id, Account.content_days.is_not(None))
-        .where(
-            Account.content_cleared_at.is_(None) | (Account.content_cleared_at < waiting.asked_at)
-        )
+        .where(cleared_at.is_(None) | (cleared_at < asked_after))
         .with_for_update(read=True, key_share=True)
     )
     days = connection.execute(wants_it).scalar_one_or_none()

@@ -12,6 +12,8 @@ from typing import Any
 from sqlalchemy import Connection
 
 from solrouter import config, database, models
+from solrouter.clock import monotonic_s
+from solrouter.errors import DatabaseUnavailable
 from solrouter.services import (
     email_tokens,
     invitations,
@@ -25,14 +27,21 @@ from solrouter.services.letters import Letter
 from solrouter.services.outbox import Order
 from solrouter.smtp_address import SmtpServer
 from solrouter.transport import mail
-from solrouter.transport.errors import MailRefused, TransportError
+from solrouter.transport.errors import ConnectFailed, MailRefused, TransportError
 
 log = logging.getLogger(__name__)
 
+# How long one round may take, its last mail longer: well within a claim.
+ROUND_S_MAX = outbox.CLAIM_S / 2
+
 
 def deliver_due(*, ahead_s: int = 0) -> int:
-    """Sends what is due, or will be in `ahead_s`; says how many mails were sent."""
-    count = 0
+    """Sends what is due, or will be in `ahead_s`; says how many mails were sent.
+
+    Where there is no mail server, or it takes its time, the rest waits: what was claimed is this
+    process's for so long only, and a server that is away is asked once, not once for each.
+    """
+    count, until_s = 0, monotonic_s() + ROUND_S_MAX
     while outbox.is_any_due(ahead_s=ahead_s):
         if not outbox.is_on():
             outbox.drop_all()
@@ -40,16 +49,32 @@ def deliver_due(*, ahead_s: int = 0) -> int:
         orders = outbox.claim(ahead_s=ahead_s)
         if not orders:
             break
-        count += sum(_carry_out(order) for order in orders)
+        for number, order in enumerate(orders, start=1):
+            try:
+                count += _carry_out(order)
+                is_over = monotonic_s() > until_s
+            except ConnectFailed:
+                is_over = True
+            if is_over:
+                outbox.give_back(orders[number:])
+                return count
     return count
 
 
 def _carry_out(order: Order) -> bool:
-    content = database.transact(lambda connection: WRITERS[order.kind](connection, order))
-    if content is None:
+    """Whether the mail was sent. Raises ConnectFailed where there is no server, the try noted."""
+    try:
+        letter = _letter(order)
+    except DatabaseUnavailable:
+        raise
+    except Exception:
+        # Such as one that only another version can write. The others are not to wait for it.
+        log.exception("mail %d (%s) could not be written", order.id, order.kind)
+        outbox.failed(order, "it could not be written: the log says why")
+        return False
+    if letter is None:
         outbox.drop(order)
         return False
-    letter = _written(order, content)
     try:
         _send(order, letter)
     except MailRefused as error:
@@ -60,10 +85,18 @@ def _carry_out(order: Order) -> bool:
         level = logging.WARNING if again else logging.ERROR
         outcome = "will be tried again" if again else "is given up"
         log.log(level, "mail %d (%s) %s: %s", order.id, order.kind, outcome, error)
+        if isinstance(error, ConnectFailed):
+            raise
     else:
         outbox.sent(order, shown=_shown(letter))
         return True
     return False
+
+
+def _letter(order: Order) -> Letter | None:
+    """None where there is nobody to send it to, or no need any more."""
+    content = database.transact(lambda connection: WRITERS[order.kind](connection, order))
+    return None if content is None else _written(order, content)
 
 
 def _send(order: Order, letter: Letter) -> None:

@@ -37,6 +37,7 @@ from solrouter.services import (
     audit,
     buyers,
     contents,
+    key_networks,
     key_rows,
     members,
     payments,
@@ -141,6 +142,7 @@ def _close(connection: Connection, closing: Closing, actor: str) -> None:
     contents.close(connection, closing.account_id)
     payments.forget(connection, closing.account_id)
     alerts.forget(connection, closing.account_id)
+    key_networks.forget(connection, closing.account_id)
     buyers.forget(connection, closing.account_id)
     webhooks.forget(connection, closing.account_id)
     named = update(Account).where(Account.id == closing.account_id)

@@ -3,6 +3,9 @@
 A row of `buckets` holds the theoretical arrival time of a subject, in µs of the database's
 clock. Taking moves it by a step, if it then stays within a window of now; one conditional upsert
 decides and counts, so the limit is exact for any number of workers. What is refused takes nothing.
+
+A time further ahead than two windows was written before the database's clock was set back: it
+counts as nothing, or everybody would wait until the clock is there again.
 """
 
 from sqlalchemy import (
@@ -21,6 +24,9 @@ from sqlalchemy.dialects import postgresql, sqlite
 from solrouter.database import prepared
 from solrouter.models import Bucket
 from solrouter.models.columns import db_now_us
+
+# No time is ever written that is further ahead than one; transactions that wait see some seconds.
+WINDOWS_MAX = 2
 
 
 def take(
@@ -55,14 +61,16 @@ def shift_within(
 def _take(dialect: str) -> Executable:
     insert = postgresql.insert if dialect == "postgresql" else sqlite.insert
     now, step_us = db_now_us(), _microseconds("step_us")
-    start = case((Bucket.tat_us > now, Bucket.tat_us), else_=now)
+    window_us = _microseconds("window_us")
+    is_ahead = Bucket.tat_us.between(now, now + window_us * WINDOWS_MAX)
+    start = case((is_ahead, Bucket.tat_us), else_=now)
     statement = insert(Bucket).values(
         subject=bindparam("subject"), kind=bindparam("kind"), tat_us=now + step_us
     )
     statement = statement.on_conflict_do_update(
         index_elements=[Bucket.subject, Bucket.kind],
         set_={"tat_us": start + step_us},
-        where=start + step_us <= now + _microseconds("window_us"),
+        where=start + step_us <= now + window_us,
     )
     return statement.returning((Bucket.tat_us - db_now_us()).label("ahead_us"))
 

@@ -1,7 +1,7 @@
 """Periodic work of each web process: its lease renewed, mails and webhooks sent, prompts and
 answers kept for who wants that, payments looked for, writes made that were due while the database
-did not answer, news of the offers' health shared with the others, its metrics told, and the last
-streams ended when the server is told to stop.
+did not answer, news of the offers' health shared with the others, its metrics and the networks of
+keys told, announcements looked up, and the last streams ended when the server is told to stop.
 
 One of the processes leads, and runs what the installation needs once: the `jobs`.
 """
@@ -20,10 +20,12 @@ from solrouter.errors import SolRouterError
 from solrouter.interruptions import ServerStopping
 from solrouter.services import (
     admission,
+    announcements,
     contents,
     delivery,
     health,
     jobs,
+    key_networks,
     outbox,
     payments,
     process_counts,
@@ -66,6 +68,8 @@ def tick() -> None:
         _Leading.is_so = admission.lead(process.worker_id())
         refusals.flush()
         process_counts.tell(process.worker_id())
+        announcements.look()
+        key_networks.tell()
     except SolRouterError as error:
         log.warning("housekeeping has to wait: %s", error.message)
 
@@ -277,6 +281,7 @@ def finish() -> None:
     contents.write_waiting()
     with suppress(SolRouterError):
         process_counts.tell(process.worker_id())
+        key_networks.tell()
 
 
 class _Rounds:

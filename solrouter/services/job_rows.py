@@ -1,23 +1,26 @@
 """The state of periodic jobs: due when, running, how it went. `jobs` says which there are.
 
 A job is taken by one process, however many look: who makes it due later has it. One whose process
-dies amidst it is due again at its usual time.
+dies amidst it is due again at its usual time. One that is due later than after two of its times has
+seen the database's clock set back, and is due at once.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import ColumnElement, Connection, Select, and_, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from solrouter import database
+from solrouter.database import prepared
 from solrouter.errors import NotFound
 from solrouter.models import Job
 from solrouter.models.columns import db_now
 
 TEXT_CHARACTERS_MAX = 500
+TIMES_MAX = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,16 +57,28 @@ def add(names: Iterable[str]) -> None:
     database.transact(verb, durable=False)
 
 
-def due(names: Iterable[str]) -> list[str]:
-    """Which of these are due, those that wait longest first."""
-    query = select(Job.name).where(Job.name.in_(list(names)), Job.due_at <= db_now())
+def due(every_s: Mapping[str, int]) -> list[str]:
+    """Which of these are due, each so often, those that wait longest first."""
     with database.read() as connection:
-        return list(connection.execute(query.order_by(Job.due_at)).scalars())
+        rows = _times.rows(connection)
+    # Judged here, and not by a condition for each: this is asked twice a second.
+    return [row.name for row in rows if row.name in every_s and _is_time(row, every_s[row.name])]
+
+
+@prepared
+def _times(_dialect: str) -> Select[*tuple[Any, ...]]:
+    """When each job is due, and what time it is."""
+    return select(Job.name, Job.due_at, db_now().label("now")).order_by(Job.due_at)
+
+
+def _is_time(row: Any, every_s: int) -> bool:
+    """As `_is_due`, of a row that was read."""
+    return not row.now < row.due_at <= row.now + TIMES_MAX * timedelta(seconds=every_s)
 
 
 def take(name: str, *, every_s: int, worker_id: str) -> bool:
     """Takes a job that is due; False where another process has."""
-    taken = update(Job).where(Job.name == name, Job.due_at <= db_now())
+    taken = update(Job).where(_is_due(name, every_s))
     taken = taken.values(
         due_at=db_now(every_s), started_at=db_now(), ended_at=None, worker_id=worker_id
     )
@@ -95,6 +110,11 @@ def all_of_them() -> dict[str, State]:
     """The state of every job, by its name."""
     with database.read() as connection:
         return {row[0]: State(*row) for row in connection.execute(select(*_COLUMNS))}
+
+
+def _is_due(name: str, every_s: int) -> ColumnElement[bool]:
+    is_time = or_(Job.due_at <= db_now(), Job.due_at > db_now(TIMES_MAX * every_s))
+    return and_(Job.name == name, is_time)
 
 
 def _end(name: str, took_ms: int, values: Mapping[str, Any]) -> None:

@@ -23,6 +23,7 @@ from solrouter.services import (
     job_rows,
     keepsakes,
     key_usage,
+    ledger_days,
     operator_alerts,
     outbox,
     partitions,
@@ -31,6 +32,7 @@ from solrouter.services import (
     sessions,
     spending,
     usage_days,
+    viewing,
     watching,
     webhook_queue,
 )
@@ -62,8 +64,9 @@ def run_due(*, is_slow: bool = False) -> int:
     """Runs the jobs of one kind that are due; says how many. Raises DatabaseUnavailable."""
     known = {job.name: job for job in JOBS if job.is_slow == is_slow}
     count = 0
-    for name in job_rows.due(known):
-        if job_rows.take(name, every_s=_every_s(known[name]), worker_id=process.worker_id()):
+    every_s = {name: _every_s(job) for name, job in known.items()}
+    for name in job_rows.due(every_s):
+        if job_rows.take(name, every_s=every_s[name], worker_id=process.worker_id()):
             _run(known[name])
             count += 1
     return count
@@ -138,7 +141,8 @@ def _release_holds() -> str:
 def _end_sessions() -> str:
     ended = sessions.forget_expired()
     tokens = database.transact(email_tokens.forget_expired, durable=False)
-    return f"{ended} sessions and {tokens} links ended"
+    looks = viewing.note_ends()
+    return f"{ended} sessions, {tokens} links and {looks} looks at accounts ended"
 
 
 def _forget_contents() -> str:
@@ -153,7 +157,8 @@ def _forget_old() -> str:
 
 
 def _sum_usage() -> str:
-    return f"{usage_days.roll_up()} spans and {key_usage.roll_up()} days summed up"
+    spans = usage_days.roll_up() + ledger_days.roll_up()
+    return f"{spans} spans and {key_usage.roll_up()} days summed up"
 
 
 def _forget_traffic() -> str:
@@ -165,7 +170,7 @@ def _fold_counts() -> str:
 
 
 def _tell_customers() -> str:
-    return f"{alerts.look(now=True)} balances and keys told of"
+    return f"{alerts.look(now=True)} balances told of"
 
 
 def _tell_spending() -> str:
@@ -212,9 +217,14 @@ HOLDS = "holds"
 JOBS = (
     Job(HOLDS, "Releases what requests of dead servers hold", 10, _release_holds),
     Job("alerts", "Looks for what operators must know of", MINUTE_S, _watch),
-    Job("customer_alerts", "Tells of low balances and new networks", MINUTE_S, _tell_customers),
+    Job("customer_alerts", "Tells of low balances", MINUTE_S, _tell_customers),
     Job("spending", "Tells of spending that an account named", 5 * MINUTE_S, _tell_spending),
-    Job("sessions", "Ends sessions and links whose time is over", MINUTE_S, _end_sessions),
+    Job(
+        "sessions",
+        "Ends sessions, links and looks whose time is over",
+        MINUTE_S,
+        _end_sessions,
+    ),
     Job("contents", "Deletes prompts and answers past their days", MINUTE_S, _forget_contents),
     Job("usage", "Sums up usage by hour and day, for charts", MINUTE_S, _sum_usage),
     Job("counts", "Adds up the metrics of processes that ended", MINUTE_S, _fold_counts),

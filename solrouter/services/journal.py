@@ -26,6 +26,18 @@ KINDS = {
     billing.FORFEIT: "Forfeited",
     billing.USAGE: "Usage",
 }
+# And what one act is called.
+NAMES = {
+    billing.TOP_UP: "Top-up",
+    billing.GRANT: "Gift",
+    billing.GRANT_TAKEN: "Gift taken back",
+    billing.REFUND: "Refund",
+    billing.REFUND_FAILED: "Refund that failed",
+    billing.DISPUTE: "Dispute",
+    billing.DISPUTE_WON: "Dispute won",
+    billing.FORFEIT: "Forfeited",
+    billing.USAGE: "Usage",
+}
 BUT_USAGE = "money"
 # How many transfers one page looks through for those that fit.
 SCANNED_MAX = 20_000

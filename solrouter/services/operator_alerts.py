@@ -22,6 +22,7 @@ from solrouter.services import letters, notices, outbox, webhook_queue
 
 LEDGER_DRIFT, STUCK_HOLDS, PROVIDER_DOWN = "ledger_drift", "stuck_holds", "provider_down"
 ERROR_RATE, WRITE_OFFS = "error_rate", "write_offs"
+BEYOND_ALLOWANCE = "beyond_allowance"
 QUEUE_LATE, MAIL_FAILING, JOB_FAILED = "queue_late", "mail_failing", "job_failed"
 # Each stands in docs/operating.md, with what to do about it.
 KINDS = (
@@ -30,6 +31,7 @@ KINDS = (
     PROVIDER_DOWN,
     ERROR_RATE,
     WRITE_OFFS,
+    BEYOND_ALLOWANCE,
     QUEUE_LATE,
     MAIL_FAILING,
     JOB_FAILED,
@@ -68,7 +70,7 @@ def settle(condition: Condition) -> bool:
     """Opens or resolves the condition's alert, if it is not so already; says whether it was not."""
     if condition.is_on is None:
         return False
-    verb = _open if condition.is_on else _resolve
+    verb = begin if condition.is_on else _resolve
     changed = database.transact(lambda connection: verb(connection, condition))
     if changed:
         outbox.ring()
@@ -76,9 +78,32 @@ def settle(condition: Condition) -> bool:
     return changed
 
 
-def open_subjects(kind: str) -> list[str]:
-    """The subjects of the open alerts of a kind."""
+def begin(connection: Connection, condition: Condition) -> bool:
+    """Opens the condition's alert in the caller's transaction; says whether it was not open yet."""
+    new = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    facts = {
+        "title": redaction.redacted(condition.title)[:TEXT_CHARACTERS_MAX],
+        "text": redaction.redacted(condition.text)[:TEXT_CHARACTERS_MAX],
+    }
+    values = {
+        "public_id": f"alert_{secrets.token_hex(ID_BYTES)}",
+        "kind": condition.kind,
+        "subject": condition.subject[:SUBJECT_CHARACTERS_MAX],
+        "facts": facts,
+    }
+    statement = new(Alert).values(**values, opened_at=db_now()).on_conflict_do_nothing()
+    row = connection.execute(statement.returning(*_COLUMNS)).one_or_none()
+    if row is None:
+        return False
+    _tell(connection, Told(*row))
+    return True
+
+
+def open_subjects(kind: str, *, since: datetime | None = None) -> list[str]:
+    """The subjects of the open alerts of a kind, or of those opened since then."""
     query = select(Alert.subject).where(Alert.kind == kind, Alert.resolved_at.is_(None))
+    if since is not None:
+        query = query.where(Alert.opened_at >= since)
     with database.read() as connection:
         return list(connection.execute(query).scalars())
 
@@ -104,26 +129,6 @@ def forget_old() -> int:
     """Deletes alerts that were over long ago; says how many."""
     old = delete(Alert).where(Alert.resolved_at < db_now(-KEPT_DAYS * 86_400))
     return database.transact(lambda connection: connection.execute(old).rowcount)
-
-
-def _open(connection: Connection, condition: Condition) -> bool:
-    new = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    facts = {
-        "title": redaction.redacted(condition.title)[:TEXT_CHARACTERS_MAX],
-        "text": redaction.redacted(condition.text)[:TEXT_CHARACTERS_MAX],
-    }
-    values = {
-        "public_id": f"alert_{secrets.token_hex(ID_BYTES)}",
-        "kind": condition.kind,
-        "subject": condition.subject[:SUBJECT_CHARACTERS_MAX],
-        "facts": facts,
-    }
-    statement = new(Alert).values(**values, opened_at=db_now()).on_conflict_do_nothing()
-    row = connection.execute(statement.returning(*_COLUMNS)).one_or_none()
-    if row is None:
-        return False
-    _tell(connection, Told(*row))
-    return True
 
 
 def _resolve(connection: Connection, condition: Condition) -> bool:

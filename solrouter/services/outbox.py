@@ -11,7 +11,7 @@ is lost with the process that ordered it. `delivery` sends them.
 | forgotten          | KEPT_DAYS after its end                                                 |
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -143,6 +143,16 @@ def failed(order: Order, problem: str) -> bool:
     )
     database.transact(lambda connection: connection.execute(statement).rowcount)
     return True
+
+
+def give_back(orders: Iterable[Order]) -> None:
+    """These were claimed and not tried: in a minute they are anybody's again, and no try counts."""
+    ids = [order.id for order in orders]
+    if not ids:
+        return
+    untried = update(OutgoingMail).where(OutgoingMail.id.in_(ids), OutgoingMail.due_at.is_not(None))
+    untried = untried.values(due_at=db_now(FIRST_DELAY_S), tries=OutgoingMail.tries - 1)
+    database.transact(lambda connection: connection.execute(untried).rowcount)
 
 
 def drop(order: Order) -> None:

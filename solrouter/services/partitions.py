@@ -197,12 +197,13 @@ def _end_of(connection: Connection, last: Partition, now: datetime) -> datetime 
     if begins_at is not None and begins_at > months_later(start_of_month(now), MONTHS_AHEAD):
         return None
     before_end = now + END_IS_NEAR if begins_at is None or begins_at <= now else begins_at
-    newest = connection.execute(text(f"SELECT id FROM {last.name} ORDER BY id DESC LIMIT 1"))
+    # Asked of the whole table: another process may give the part another name meanwhile.
+    newest = connection.execute(text(f"SELECT id FROM {last.table} ORDER BY id DESC LIMIT 1"))
     newest_id = newest.scalar()
     if newest_id is not None:
         before_end = max(before_end, time_of(newest_id))
     if before_end > now + NEWEST_AFTER_MAX:
-        raise ClockIsWrong(f"The newest row of {last.name} is of {before_end:%Y-%m-%d}.")
+        raise ClockIsWrong(f"The newest row of {last.table} is of {before_end:%Y-%m-%d}.")
     return months_later(start_of_month(before_end), 1)
 
 

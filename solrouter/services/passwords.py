@@ -6,6 +6,7 @@ often that everyone tries them, and what can be guessed from them by rule (OWASP
 parameters: 11.4.2). The lists come with a package: nothing is asked of the network.
 """
 
+import hashlib
 import re
 import secrets
 import unicodedata
@@ -22,8 +23,10 @@ from solrouter.errors import Refused
 CHARACTERS_MIN = 8
 CHARACTERS_MAX = 256
 HASHES_AT_ONCE_MAX = 2
+MARK_HEX = 32
 # A local part shorter than this is in too many good passwords to mean anything.
 LOCAL_PART_CHARACTERS_MIN = 3
+TELLING = "Less the name in your e-mail address, too little is left of this password."
 
 # A password that a program finds with fewer guesses than this is no password. Guesses are counted
 # on the beginning, since counting takes longer than hashing where there is much to count.
@@ -50,12 +53,15 @@ def refuse_weak(password: str, *, email: str = "") -> None:
     Raises Refused.
     """
     refuse_length(password)
-    local_part = email.partition("@")[0].casefold()
-    if _threads().submit(_is_guessable, password.casefold(), local_part).result():
+    folded, local_part = password.casefold(), email.partition("@")[0].casefold()
+    if _threads().submit(_is_guessable, folded, local_part).result():
         raise Refused("This password is among the first that anyone would try.", param="password")
-    is_telling = len(local_part) >= LOCAL_PART_CHARACTERS_MIN
-    if is_telling and local_part in password.casefold():
-        raise Refused("The password must not contain your e-mail address.", param="password")
+    if len(local_part) < LOCAL_PART_CHARACTERS_MIN or local_part not in folded:
+        return
+    # `nora-2026!` is nobody's secret; `nora plants nine trees` is, and so is `creamy soup` of amy@.
+    rest = folded.replace(local_part, "")
+    if len(rest) < CHARACTERS_MIN or _threads().submit(_is_guessable, rest, local_part).result():
+        raise Refused(TELLING, param="password")
 
 
 def refuse_length(password: str) -> None:
@@ -78,6 +84,11 @@ def verify(stored: str | None, password: str) -> bool:
     hasher = _hasher()
     is_match = _threads().submit(_verify, hasher, stored, _bytes(password)).result()
     return is_match and stored is not None
+
+
+def mark(stored: str | None) -> str:
+    """A mark of the password that is stored: another password makes another mark. No secret."""
+    return hashlib.sha256((stored or "").encode()).hexdigest()[:MARK_HEX]
 
 
 def is_outdated(stored: str) -> bool:

@@ -141,36 +141,74 @@ def may_rise(plan: Plan, to: Plan) -> bool:
     return bool(plan.slug == config.current()["SOLROUTER_DEFAULT_PLAN"])
 
 
-def promote(connection: Connection, account_id: int) -> str | None:
-    """Gives an account the highest plan that its payments have reached; says which, if it is new.
+def rise(connection: Connection, account_id: int) -> None:
+    """Gives an account the highest plan that its payments have reached.
 
     For a transaction that has locked the account and brought it money.
     """
-    mine = select(Account.plan_slug).where(Account.id == account_id)
-    slug = connection.execute(mine).scalar_one()
+    plan, before, known = _plan_of(connection, account_id)
+    paid_nanos = int(connection.execute(_paid(account_id)).scalar() or 0)
+    best = _best(known, plan, paid_nanos)
+    if best.slug != plan.slug:
+        _put(connection, account_id, plan, best, before=before or plan.slug, paid_nanos=paid_nanos)
+
+
+def fall(connection: Connection, account_id: int) -> None:
+    """Takes a plan that payments had brought and no longer reach: what was given stays.
+
+    For a transaction that has locked the account and taken money of a payment from it. The account
+    comes to the highest plan that it still reaches, at least to the one that it had before.
+    """
+    plan, before, known = _plan_of(connection, account_id)
+    paid_nanos = int(connection.execute(_paid(account_id)).scalar() or 0)
+    if before is None or not plan.is_bought or (plan.min_paid_nanos or 0) <= paid_nanos > 0:
+        return
+    [given] = [each for each in known if each.slug == before]
+    best = _best(known, given, paid_nanos)
+    if best.slug != plan.slug:
+        left = None if best.slug == before else before
+        _put(connection, account_id, plan, best, before=left, paid_nanos=paid_nanos)
+
+
+def _plan_of(connection: Connection, account_id: int) -> tuple[Plan, str | None, list[Plan]]:
+    """The account's plan, the one that it had before payments raised it, and every plan."""
+    mine = select(Account.plan_slug, Account.plan_before_payments).where(Account.id == account_id)
+    slug, before = connection.execute(mine).one()
     known = [Plan(*row) for row in connection.execute(select(*COLUMNS)).all()]
     [plan] = [each for each in known if each.slug == slug]
-    paid_nanos = int(connection.execute(_paid(account_id)).scalar() or 0)
+    return plan, before, known
+
+
+def _best(known: list[Plan], start: Plan, paid_nanos: int) -> Plan:
+    """The highest plan to which this sum brings an account from `start`; else that itself."""
     reached = [
         each
         for each in _ladder(known)
-        if may_rise(plan, each) and (each.min_paid_nanos or 0) <= paid_nanos
+        if may_rise(start, each) and (each.min_paid_nanos or 0) <= paid_nanos > 0
     ]
-    if paid_nanos <= 0 or not reached:
-        return None
-    best = reached[-1].slug
-    connection.execute(update(Account).where(Account.id == account_id).values(plan_slug=best))
-    details = {"plan": [slug, best], "paid_nanos": paid_nanos}
+    return reached[-1] if reached else start
+
+
+def _put(
+    connection: Connection,
+    account_id: int,
+    plan: Plan,
+    to: Plan,
+    *,
+    before: str | None,
+    paid_nanos: int,
+) -> None:
+    changed = {"plan_slug": to.slug, "plan_before_payments": before}
+    connection.execute(update(Account).where(Account.id == account_id).values(changed))
     connection.execute(
         audit.event(
             actor="system",
             action="account.plan",
             subject=f"account:{account_id}",
             account_id=account_id,
-            details=details,
+            details={"plan": [plan.slug, to.slug], "paid_nanos": paid_nanos},
         )
     )
-    return best
 
 
 def _ladder(known: list[Plan]) -> list[Plan]:
@@ -181,7 +219,8 @@ def _ladder(known: list[Plan]) -> list[Plan]:
 
 def _paid(account_id: int) -> Select[Any]:
     """What an account has paid in all, less what went back; gifts are no payments."""
-    return select(func.sum(Payment.received_nanos - Payment.refunded_nanos)).where(
+    kept = Payment.received_nanos - Payment.refunded_nanos - Payment.disputed_nanos
+    return select(func.sum(kept)).where(
         Payment.account_id == account_id, Payment.provider.not_in(GIFTS)
     )
 

@@ -77,11 +77,12 @@ def reset(token: str, password: str) -> None:
 
 
 def _set_password(connection: Connection, user: User, password_hash: str) -> None:
-    connection.execute(delete(models.Session).where(models.Session.user_id == user.id))
-    email_tokens.forget(connection, user.id)
+    # The row of the user first: a sign-in that opens a session meanwhile waits for it.
     connection.execute(
         update(models.User).where(models.User.id == user.id).values(password_hash=password_hash)
     )
+    connection.execute(delete(models.Session).where(models.Session.user_id == user.id))
+    email_tokens.forget(connection, user.id)
 
 
 def _begin_anew(connection: Connection, user: User, password_hash: str) -> User:

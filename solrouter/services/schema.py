@@ -27,6 +27,8 @@ from solrouter.models import Version
 MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
 OLDEST_CODE = "oldest code"
 LAST_MIGRATION = text("SELECT version_num FROM alembic_version")
+ENCODING = "UTF8"
+IN_UTF8 = "Make it anew: createdb --encoding UTF8 --template template0 NAME"
 
 
 class Fit(Enum):
@@ -71,6 +73,14 @@ class Standing:
                 f"{self.wanted}. It may run on it; deploy the newer version when you can."
             )
         return ""
+
+
+def encoding_problem(connection: Connection) -> str | None:
+    """What a PostgreSQL database cannot keep by the way it was made; None where it can keep all."""
+    encoding = connection.execute(text("SHOW server_encoding")).scalar()
+    if encoding == ENCODING:
+        return None
+    return f"{encoding} the database cannot keep every text"
 
 
 def standing() -> Standing:

@@ -30,10 +30,10 @@ from sqlalchemy import (
 )
 
 from solrouter import clock, database
-from solrouter.errors import NotFound, Unavailable
+from solrouter.errors import NotFound, Refused, Unavailable
 from solrouter.models import Account, Membership, SecondFactor, Session, User
 from solrouter.models.columns import UtcDateTime, db_now
-from solrouter.services import audit, people
+from solrouter.services import audit, passwords, people
 from solrouter.services.member_rows import Belonging
 
 log = logging.getLogger(__name__)
@@ -114,13 +114,26 @@ class SignedIn:
 
 
 def open_session(
-    user_id: int, *, user_agent: str, network: str, idle_s: float, total_s: float
+    user_id: int,
+    *,
+    user_agent: str,
+    network: str,
+    idle_s: float,
+    total_s: float,
+    mark: str | None = None,
 ) -> str:
-    """Opens a session for the user's first account and returns its token, which is kept nowhere."""
+    """Opens a session for the user's first account and returns its token, which is kept nowhere.
+
+    With a `mark` of the password that was proven (`passwords.mark`) only while that is the user's:
+    a change of the password ends the sessions that are there, and none may slip in behind it.
+    Raises Refused.
+    """
     token = secrets.token_urlsafe(TOKEN_BYTES)
     now = clock.utcnow()
 
     def add(connection: Connection) -> None:
+        if mark is not None:
+            _refuse_another_password(connection, user_id, mark)
         account_id = _first_account(connection, user_id)
         connection.execute(
             insert(Session).values(
@@ -139,6 +152,14 @@ def open_session(
 
     database.transact(add)
     return token
+
+
+def _refuse_another_password(connection: Connection, user_id: int, mark: str) -> None:
+    # The lock waits for a change that is under way, and has one that comes later wait for us.
+    present = select(User.password_hash).where(User.id == user_id, User.disabled_at.is_(None))
+    query = present.with_for_update(read=True)
+    if passwords.mark(connection.execute(query).scalar()) != mark:
+        raise Refused("The password has just been changed. Sign in with the new one.")
 
 
 def renew_session(session_id: int) -> str:

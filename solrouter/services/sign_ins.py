@@ -12,6 +12,7 @@ guess from everywhere cannot lock the owner out at home.
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Connection, Insert, Row, delete, select, update
@@ -22,11 +23,18 @@ from solrouter.services import audit, outbox, passwords, people, throttles
 from solrouter.services.people import User
 from solrouter.services.throttles import Allowance
 
-MARK_HEX = 32
 WRONG = "The e-mail address or the password is wrong."
 
 
-def sign_in(email: str, password: str, network: str) -> User:
+@dataclass(frozen=True, slots=True)
+class FirstStep:
+    """Who has given their password, and a mark of it: with another password it opens nothing."""
+
+    user: User
+    mark: str
+
+
+def sign_in(email: str, password: str, network: str) -> FirstStep:
     """The user with this address and password; `network` is the caller's address.
 
     Raises Refused in the same words, after the same time, whatever was wrong, and RateLimited after
@@ -36,9 +44,9 @@ def sign_in(email: str, password: str, network: str) -> User:
     row, is_familiar = _credentials(address, network)
     counted = allowances(address, network, is_familiar=is_familiar)
     throttles.take_all(counted)
-    user = _verified(row, password)
+    step = _verified(row, password)
     throttles.give_back(counted)
-    return user
+    return step
 
 
 def allowances(address: str, network: str, *, is_familiar: bool) -> tuple[Allowance, ...]:
@@ -65,19 +73,21 @@ def _credentials(address: str, network: str) -> tuple[Credentials | None, bool]:
         return row, row is not None and people.is_familiar(connection, row.id, network)
 
 
-def _verified(row: Credentials | None, password: str) -> User:
+def _verified(row: Credentials | None, password: str) -> FirstStep:
     """The row's user, if the password is theirs and they may come in; always one hash of work."""
     user_id, stored, disabled_at = (None, None, None) if row is None else row
     is_match = passwords.verify(None if disabled_at else stored, password)
     if not is_match or user_id is None or stored is None:
         raise Refused(WRONG)
     if passwords.is_outdated(stored):
-        _replace_hash(user_id, old=stored, new=passwords.make_hash(password))
+        new = passwords.make_hash(password)
+        _replace_hash(user_id, old=stored, new=new)
+        stored = new
     with database.read() as connection:
         user = people.find(connection, models.User.id == user_id)
     if user is None:
         raise Refused(WRONG)
-    return user
+    return FirstStep(user, passwords.mark(stored))
 
 
 def _replace_hash(user_id: int, *, old: str, new: str) -> None:
@@ -136,7 +146,7 @@ def half_way(user_id: int) -> str | None:
         row = connection.execute(_OF_USER.where(*condition)).one_or_none()
     if row is None:
         return None
-    return hashlib.sha256((row.password_hash or "").encode()).hexdigest()[:MARK_HEX]
+    return passwords.mark(row.password_hash)
 
 
 _OF_USER = select(models.User.email, models.User.password_hash)

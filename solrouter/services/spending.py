@@ -28,19 +28,22 @@ def set_threshold(account_id: int, nanos: int | None, *, actor: str) -> None:
     """Changes it; the next look goes by it, also in a month that was told of. Raises Refused."""
     if nanos is not None and nanos <= 0:
         raise Refused("Write an amount above zero, or nothing for no mail.", param="spend")
+    present = select(Account.spend_alert_nanos).where(Account.id == account_id).with_for_update()
     changed = update(Account).where(Account.id == account_id)
     changed = changed.values(spend_alert_nanos=nanos, spend_told_for=None)
-    event = audit.event(
-        actor=actor,
-        action="account.spend_alert",
-        subject=f"account:{account_id}",
-        account_id=account_id,
-        details={"limit_nanos": nanos},
-    )
 
     def verb(connection: Connection) -> None:
+        before = connection.execute(present).scalar_one()
         connection.execute(changed)
-        connection.execute(event)
+        connection.execute(
+            audit.event(
+                actor=actor,
+                action="account.spend_alert",
+                subject=f"account:{account_id}",
+                account_id=account_id,
+                details={"limit_nanos": [before, nanos]},
+            )
+        )
 
     database.transact(verb)
 

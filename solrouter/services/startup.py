@@ -17,7 +17,7 @@ from solrouter.clock import monotonic_s, utcnow
 from solrouter.config import UnsafeConfiguration
 from solrouter.errors import DatabaseUnavailable
 from solrouter.models import SecretFingerprint
-from solrouter.services import admission, catalogue, first_operator, schema
+from solrouter.services import admission, announcements, catalogue, first_operator, schema
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +55,7 @@ def _prove() -> None:
     admission.beat(process.worker_id())
     # Read now, so that the first caller does not wait for it.
     catalogue.current()
+    announcements.look()
     first_operator.welcome()
 
 

@@ -4,7 +4,7 @@ Row numbers do not leave: actors and subjects are told by address, name or publi
 """
 
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -84,6 +84,18 @@ def of_all(
         found = connection.execute(rows).all()
         names = _names(connection, found)
         return [_event(row, names, hides_strangers=False) for row in found]
+
+    return database.read_apart(read)
+
+
+def names_of(actors: Iterable[str]) -> Names:
+    """What operators call whoever acted, by `user:7`, `system` …"""
+    numbers = _numbers(set(actors), "user")
+    users = select(User.id, User.email).where(User.id.in_(numbers))
+
+    def read(connection: Connection) -> Names:
+        found = connection.execute(users).all() if numbers else ()
+        return {**ACTORS, **{f"user:{row.id}": str(row.email) for row in found}}
 
     return database.read_apart(read)
 

@@ -7,6 +7,7 @@
 | provider_down | 5 attempts in 5 to 10 minutes failed, none else    | one succeeds         |
 | error_rate    | of 20 requests in 10 minutes the set share failed  | less than half of it |
 | write_offs    | an answer cost more than its balance could pay     | 10 minutes without   |
+| beyond_…      | an account's failures cost more than its allowance | the day (UTC) is     |
 | queue_late    | a mail or webhook is due for 15 minutes, untried   | none is              |
 | mail_failing  | a mail was tried 3 times and waits                 | none is              |
 | job_failed    | a job failed, or has not ended in an hour          | it succeeds          |
@@ -24,7 +25,7 @@ from itertools import groupby
 from sqlalchemy import Connection, func, select, text
 
 from solrouter import config, database
-from solrouter.clock import monotonic_s, utcnow
+from solrouter.clock import monotonic_s, start_of_day, utcnow
 from solrouter.models import Hold, OutgoingMail
 from solrouter.models.columns import db_now
 from solrouter.money import display_usd
@@ -57,15 +58,24 @@ SERVER_FAULT = 500
 def look(now_s: float | None = None) -> int:
     """Settles every condition but the books'; says how many alerts were opened or resolved.
 
-    `now_s` is the time by `monotonic_s`, if not now.
+    `now_s` is the time by `monotonic_s`, if not now. One that cannot be looked for keeps none of
+    the others from being told; its error is raised in the end.
     """
     rates = _rates(monotonic_s() if now_s is None else now_s)
-    found = {
-        **{kind: watch() for kind, watch in _WATCHERS.items()},
-        operator_alerts.ERROR_RATE: [_error_rate(rates)],
-        operator_alerts.WRITE_OFFS: [_write_offs(rates)],
+    looks: dict[str, Callable[[], Iterable[Condition]]] = {
+        operator_alerts.ERROR_RATE: lambda: [_error_rate(rates)],
+        operator_alerts.WRITE_OFFS: lambda: [_write_offs(rates)],
+        **_WATCHERS,
     }
-    return sum(_settle(kind, conditions) for kind, conditions in found.items())
+    count, errors = 0, []
+    for kind, look_for in looks.items():
+        try:
+            count += _settle(kind, look_for())
+        except Exception as error:
+            errors.append(error)
+    if errors:
+        raise errors[0]
+    return count
 
 
 def look_at_books() -> int:
@@ -219,6 +229,13 @@ def _write_offs(found: _Sample) -> Condition:
     )
 
 
+def _beyond_allowances() -> Iterator[Condition]:
+    """Opened where it is found, in the settlement of a failure; over with the day that it is of."""
+    today = start_of_day(utcnow())
+    for account in operator_alerts.open_subjects(operator_alerts.BEYOND_ALLOWANCE, since=today):
+        yield Condition(operator_alerts.BEYOND_ALLOWANCE, is_on=None, subject=account)
+
+
 def _late_queues() -> Iterator[Condition]:
     mails = select(func.count()).where(OutgoingMail.due_at < db_now(-QUEUE_LATE_S))
     with database.read() as connection:
@@ -272,6 +289,7 @@ def _failed_jobs() -> Iterator[Condition]:
 _WATCHERS: dict[str, Callable[[], Iterable[Condition]]] = {
     operator_alerts.STUCK_HOLDS: _stuck_holds,
     operator_alerts.PROVIDER_DOWN: _providers,
+    operator_alerts.BEYOND_ALLOWANCE: _beyond_allowances,
     operator_alerts.QUEUE_LATE: _late_queues,
     operator_alerts.MAIL_FAILING: _failing_mail,
     operator_alerts.JOB_FAILED: _failed_jobs,

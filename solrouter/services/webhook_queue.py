@@ -155,16 +155,27 @@ def note(connection: Connection, message: Message, answer: Answer) -> None:
     connection.execute(waiting.values(**values))
 
 
-def give_back(messages: Iterable[Message]) -> None:
-    """These were claimed and not tried: soon they are anybody's again, and no try counts."""
-    ids = [message.id for message in messages]
-    if not ids:
-        return
-    untried = update(WebhookMessage).where(
-        WebhookMessage.id.in_(ids), WebhookMessage.due_at.is_not(None)
+def put_off(tried: Message, untried: Iterable[Message], *, by_s: int) -> None:
+    """All that waits for the endpoint of `tried`, but that one, waits so long at least.
+
+    Those that were claimed and not tried are anybody's again then, and no try counts. So whatever
+    is heaped up for one endpoint that is slow, the messages of all others come first.
+    """
+    ids = [message.id for message in untried]
+    waiting = update(WebhookMessage).where(
+        WebhookMessage.endpoint_id == tried.endpoint_id,
+        WebhookMessage.id != tried.id,
+        WebhookMessage.due_at.is_not(None),
     )
-    untried = untried.values(due_at=db_now(DELAYS_S[0]), tries=WebhookMessage.tries - 1)
-    database.transact(lambda connection: connection.execute(untried))
+    claimed = waiting.where(WebhookMessage.id.in_(ids))
+    claimed = claimed.values(due_at=db_now(by_s), tries=WebhookMessage.tries - 1)
+    others = waiting.where(WebhookMessage.due_at < db_now(by_s)).values(due_at=db_now(by_s))
+
+    def verb(connection: Connection) -> None:
+        for statement in (claimed, others):
+            connection.execute(statement)
+
+    database.transact(verb)
 
 
 def give_up(connection: Connection, endpoint_id: int, problem: str) -> None:

@@ -31,6 +31,9 @@ log = logging.getLogger(__name__)
 ENDPOINTS_AT_ONCE = 8
 # How long the messages of one endpoint may take at a time; the last one may take longer.
 ENDPOINT_S_MAX = 20.0
+# How long all else that waits for it then waits: what is heaped up for one must not come before
+# what others are told.
+FAILED_S, SLOW_S = 60, 5
 GONE = 410
 OWNER = "owner"
 DAY_S = 86_400
@@ -89,7 +92,8 @@ def _deliver_to(endpoint_id: int, messages: list[Message], rules: Rules | None) 
             _note(message, target, answer)
             count += answer.is_success
             if not answer.is_success or monotonic_s() > until_s:
-                webhook_queue.give_back(messages[number + 1 :])
+                by_s = SLOW_S if answer.is_success else FAILED_S
+                webhook_queue.put_off(message, messages[number + 1 :], by_s=by_s)
                 break
         return count
     finally:
@@ -116,16 +120,20 @@ def _target(endpoint_id: int) -> _Target | None:
 def _posted(message: Message, target: _Target, rules: Rules) -> Answer:
     """How one try went."""
     now = clock.utcnow()
-    headers = {
-        "Content-Type": "application/json",
-        "webhook-id": message.public_id,
-        "webhook-timestamp": str(int(now.timestamp())),
-        "webhook-signature": Webhook(target.secret).sign(message.public_id, now, message.body),
-    }
     try:
+        headers = {
+            "Content-Type": "application/json",
+            "webhook-id": message.public_id,
+            "webhook-timestamp": str(int(now.timestamp())),
+            "webhook-signature": Webhook(target.secret).sign(message.public_id, now, message.body),
+        }
         status = guarded.post(target.url, message.body.encode(), headers=headers, rules=rules)
     except TransportError as error:
         return Answer(None, str(error))
+    except Exception:
+        # It counts as a try, or it would be taken again and again for ever.
+        log.exception("webhook %s (%s) could not be sent", message.public_id, message.kind)
+        return Answer(None, "it could not be sent: the log says why")
     answer = Answer(status)
     return answer if answer.is_success else Answer(status, _words(status))
 

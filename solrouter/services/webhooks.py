@@ -21,7 +21,8 @@ from solrouter.models import WebhookEndpoint, WebhookMessage
 from solrouter.models.columns import db_now
 from solrouter.services import audit, throttles, webhook_queue
 from solrouter.transport.errors import AddressRefused
-from solrouter.transport.public_addresses import USUAL, Rules, target_of
+from solrouter.transport.guarded import NOT_PUBLIC
+from solrouter.transport.public_addresses import USUAL, Rules, is_public, target_of
 
 SECRET_BYTES = 32
 ID_BYTES = 8
@@ -235,8 +236,11 @@ def _checked(account_id: int | None, url: str) -> str:
     is_customers = account_id is not None
     if is_plain and is_customers and config.current()["SOLROUTER_ENV"] == "production":
         raise Refused("The address must begin with https://.", param="url")
+    rules = rules_for(account_id)
     try:
-        target_of(address, rules_for(account_id))
+        number = target_of(address, rules).number
+        if number is not None and not is_public(number, rules):
+            raise AddressRefused(NOT_PUBLIC)
     except AddressRefused as error:
         told = str(error)
         raise Refused(f"{told[:1].upper()}{told[1:]}.", param="url") from None

@@ -5,8 +5,6 @@
 
   const COLUMNS_MAX = 4;
   const IMAGES_MAX = 4;
-  // Fewer models are looked through sooner than searched.
-  const SEARCH_FROM = 9;
   const IMAGE_BYTES_MAX = 5_000_000;
   const STORE = "solrouter-playground";
   const byId = (id) => document.getElementById(id);
@@ -403,7 +401,6 @@
     const box = head.querySelector("input");
     box.id = `play-search-${column}`;
     const all = [...byId("play-head").content.querySelectorAll("option")];
-    box.hidden = all.length < SEARCH_FROM;
     box.setAttribute("aria-label", `Search models for column ${column + 1}`);
     const fits = (option) => {
       const words = box.value.toLowerCase().split(/\s+/).filter(Boolean);

@@ -26,6 +26,7 @@ HEAD_BYTES_MAX = 256 * 1024
 # Up to here head and body leave in one write; a larger body is not worth a copy.
 ONE_WRITE_BYTES_MAX = 256 * 1024
 LINGER_BYTES_MAX = 64 * 1024
+NOTHING = (b"", b"")
 
 
 class HttpStream:
@@ -38,14 +39,14 @@ class HttpStream:
     def __init__(self, pool: Pool, head: bytes, request: HttpRequest, *, started_s: float) -> None:
         self.status = 0
         self._pool = pool
-        self._head = head
-        self._request = request
+        # What is sent, until an answer shows that it need not be sent again.
+        self._to_send = head, request.body
         self._sock: Any = None
         self._was_used = False
         self._answer = Answer(request.method)
         self._alarm = Alarm()
         self._between_s = request.between_s
-        self._started_s = started_s
+        self._connect_by_s = started_s + min(request.connect_s, request.total_s)
         self._first_byte_by_s = started_s + request.first_byte_s
         self._total_by_s = started_s + request.total_s
         self._waiting_since_s = started_s
@@ -178,13 +179,12 @@ class HttpStream:
         self._send()
 
     def _send(self) -> None:
-        left_s = self._started_s + min(self._request.connect_s, self._request.total_s)
-        left_s -= monotonic_s()
+        left_s = self._connect_by_s - monotonic_s()
         if left_s <= 0:
             raise ReadTimedOut("no time is left to connect", phase="connect")
         self._sock, self._was_used = connect(self._pool, timeout_s=left_s)
         try:
-            self._write(self._head, self._request.body)
+            self._write(*self._to_send)
         except BaseException:
             # Also when the waiting greenlet is killed: the upstream must notice at once.
             self._discard()
@@ -209,6 +209,7 @@ class HttpStream:
             self.close()
             raise
         self.status = self._answer.get_code()
+        self._to_send = NOTHING
         return True
 
     def _write(self, head: bytes, body: bytes) -> None:

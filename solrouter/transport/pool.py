@@ -2,18 +2,20 @@
 
 geventhttpclient's pool resolves, connects, verifies certificates and counts; what is ours is the
 list of idle connections, with a liveness check that works beyond 1 024 file descriptors and an age
-limit. Pools belong to a thread, since a gevent socket
-cannot leave the hub that it was born in.
+limit, and that a host's addresses are asked for once by those who connect at the same time. Pools
+belong to a thread, since a gevent socket cannot leave the hub that it was born in.
 """
 
 import socket
 import ssl
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 from weakref import WeakSet
 
 import gevent
 from gevent import monkey
 from gevent import ssl as gevent_ssl
+from gevent.lock import Semaphore
 from geventhttpclient.connectionpool import ConnectionPool, SSLConnectionPool
 
 from solrouter.clock import monotonic_s
@@ -22,6 +24,9 @@ from solrouter.transport.errors import ConnectFailed, ReadTimedOut, TransportErr
 CONNECTIONS_PER_ORIGIN_MAX = 1000
 # Below the idle limit of common load balancers (60 s): rather connect anew than race their close.
 IDLE_S_MAX = 50.0
+# Names are looked up by other threads, and each waits for the interpreter twice: under load longer
+# than the name server takes.
+ADDRESSES_S_MAX = 10.0
 # One address of a host with several; all of them together have the request's `connect_s`.
 ADDRESS_CONNECT_S = 10.0
 
@@ -34,11 +39,39 @@ class Origin(NamedTuple):
     port: int
 
 
+class _LookedUp(NamedTuple):
+    """What a look at the name server told, and when; a failure's code and words."""
+
+    at_s: float = float("-inf")
+    addresses: Sequence[Any] = ()
+    failure: tuple[Any, ...] = ()
+
+
 class _Tuned(ConnectionPool):
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         # The library's own queue stays empty: ours remembers when each was returned.
         self._idle: list[tuple[Any, float]] = []
+        self._looked_up = _LookedUp()
+        self._looking_up = Semaphore()
+
+    def _resolve(self) -> list[Any]:
+        """The host's addresses, looked up a moment ago or now. Raises socket.gaierror."""
+        came_s = monotonic_s()
+        with self._looking_up:
+            known = self._looked_up
+            # Whoever waited for a look that failed has looked, too.
+            if known.at_s < came_s - (0.0 if known.failure else ADDRESSES_S_MAX):
+                known = self._looked_up = self._look_up()
+        if known.failure:
+            raise socket.gaierror(*known.failure)
+        return list(known.addresses)
+
+    def _look_up(self) -> "_LookedUp":
+        try:
+            return _LookedUp(monotonic_s(), super()._resolve())
+        except socket.gaierror as error:
+            return _LookedUp(monotonic_s(), failure=error.args)
 
     def after_connect(self, sock: Any) -> None:
         # A small request must not wait for the other side's delayed acknowledgement.
@@ -57,7 +90,13 @@ class _Tuned(ConnectionPool):
 
     def take(self) -> Any:
         """A new connection, once there is a place for it."""
-        sock = self.get_socket()
+        try:
+            sock = self.get_socket()
+        except (OSError, TransportError) as error:
+            if not isinstance(error, socket.gaierror):
+                # Maybe the host has moved.
+                self._looked_up = _LookedUp()
+            raise
         # How long to wait is for each exchange to say.
         sock.settimeout(None)
         return sock

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from openai import OpenAI
 
+from bench.faults.databases import POSTGRESQL, SQLITE, Databases
 from tests import served as serving
 from tests.conftest import node_is_ready, require, settings
 from tests.e2e import llama
@@ -28,6 +29,16 @@ from tests.e2e.place import (
 from tests.fakes.upstream import FakeUpstream
 
 NODE_VERSION_MIN = (20, 6)
+
+
+@pytest.fixture(
+    scope="session", params=[SQLITE, pytest.param(POSTGRESQL, marks=pytest.mark.postgresql)]
+)
+def kind(request: pytest.FixtureRequest) -> str:
+    """A kind of database, for tests that make one of it: SQLite, then PostgreSQL."""
+    if request.param == POSTGRESQL:
+        require("PostgreSQL", Databases.has_postgresql())
+    return str(request.param)
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,6 @@ On SQLite all of them are played; on PostgreSQL, where only the steps of money d
 each way once, the dialects in turn, unless SOLROUTER_TEST_MATRIX=whole.
 """
 
-import os
 import socket
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +24,7 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from bench.faults.databases import POSTGRESQL, SQLITE
 from solrouter import database
 from solrouter.models import Offer, Provider
+from tests.conftest import IS_WHOLE
 from tests.factories import make_offer
 from tests.fakes.certificate import self_signed, tls_context
 from tests.fakes.upstream import FakeUpstream, Script
@@ -171,7 +171,6 @@ def _covering(cases: Iterable[Case]) -> Iterator[Case]:
 CASES = tuple(_cases())
 BEFORE = [case for case in CASES if not case.has_content]
 AFTER = [case for case in CASES if case.has_content]
-IS_WHOLE = os.environ.get("SOLROUTER_TEST_MATRIX") == "whole"
 CASES_ON: Mapping[str, tuple[Case, ...]] = {
     SQLITE: CASES,
     POSTGRESQL: CASES if IS_WHOLE else tuple(_covering(CASES)),

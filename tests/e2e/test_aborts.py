@@ -5,12 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from bench.faults.databases import POSTGRESQL, SQLITE, Databases
+from bench.faults.databases import Databases
 from bench.faults.place import Stage
 from bench.faults.report import Report
 from bench.faults.upstream import Upstream
 from bench.soak import aborts
-from tests.conftest import require
 
 
 @pytest.fixture
@@ -22,14 +21,9 @@ def report() -> Iterator[Report]:
     assert found.failed == []
 
 
-@pytest.mark.parametrize(
-    "kind", [SQLITE, pytest.param(POSTGRESQL, marks=pytest.mark.postgresql)]
-)  # fmt: skip
 def test_streams_that_are_aborted_leave_nothing_behind(
     report: Report, kind: str, tmp_path: Path
 ) -> None:
-    if kind == POSTGRESQL:
-        require("PostgreSQL", Databases.has_postgresql())
     with Databases(tmp_path) as databases, Upstream.start() as upstream:
         stage = Stage(databases, kind, upstream, tmp_path, workers_max=1)
         aborts.run(report, stage, aborts.SHORT)

@@ -12,7 +12,7 @@ import requests
 from flask import Flask
 
 from tests.axe import Judge, grave_violations, judge, require_axe
-from tests.chromium import Window, chromium
+from tests.chromium import VIEWS, View, Window, chromium
 from tests.e2e.place import WAIT_S, until
 from tests.e2e.test_second_factor_in_a_browser import set_up
 from tests.edge.mailbox import link_of
@@ -24,7 +24,6 @@ from tests.served import Served
 
 ADA = "ada@example.com"
 PASSWORD, NEW_PASSWORD = "engine of analysis", "another engine entirely"
-BOTH = pytest.mark.parametrize("with_script", [False, True], ids=["without script", "with script"])
 QUESTION = "What is the meaning of life?"
 
 
@@ -92,17 +91,17 @@ class Walk:
 
 
 @pytest.mark.chromium
-@BOTH
-def test_the_life_of_an_account(server: Served, smtp: FakeSmtp, with_script: bool) -> None:
+@VIEWS
+def test_the_life_of_an_account(server: Served, smtp: FakeSmtp, view: View) -> None:
     require_axe()
     with chromium() as browser:
-        window = Window(browser, server.url, with_script=with_script)
+        window = Window(browser, server.url, view)
         walk = Walk(
             window,
             server,
             smtp,
-            judge(browser, server.url, with_script=with_script),
-            with_script,
+            judge(browser, server.url, with_script=view.with_script),
+            view.with_script,
         )
         sign_up_and_verify(walk)
         phone, codes = set_up(window)
@@ -145,7 +144,8 @@ def make_rotate_and_revoke_a_key(walk: Walk) -> None:
     window.press("Create key")
     first = walk.new_key()
     assert re.fullmatch(r"sr_[0-9A-Za-z]{44}", first) and walk.status_of(first) == 200
-    window.page.get_by_role("link", name="laptop", exact=True).click()
+    walk.go("/account/keys", "API Keys")
+    window.press("Rotate laptop")
     walk.arrive("laptop")
     window.press("Make a new secret")
     second = walk.new_key()
@@ -197,20 +197,20 @@ def forget_the_password(walk: Walk, code: str) -> None:
 
 
 @pytest.mark.chromium
-@BOTH
+@VIEWS
 def test_prompts_and_answers_kept_seen_and_deleted(
-    make_app: Callable[..., Flask], server: Served, smtp: FakeSmtp, with_script: bool
+    make_app: Callable[..., Flask], server: Served, smtp: FakeSmtp, view: View
 ) -> None:
     require_axe()
     person = make_person(make_app(), ADA, credit="1")
     with chromium() as browser:
-        window = Window(browser, server.url, with_script=with_script)
+        window = Window(browser, server.url, view)
         walk = Walk(
             window,
             server,
             smtp,
-            judge(browser, server.url, with_script=with_script),
-            with_script,
+            judge(browser, server.url, with_script=view.with_script),
+            view.with_script,
         )
         walk.go("/login", "Sign in")
         window.fill(email=ADA, password=person.password)
@@ -281,7 +281,7 @@ def test_no_page_shuts_anybody_out(
     person = make_person(app, "olivia@example.com", operator=True, credit="1")
     graves = []
     with chromium() as browser:
-        window = Window(browser, server.url, with_script=True)
+        window = Window(browser, server.url)
         window.page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
         window.page.goto("/login")
         window.fill(email=person.email, password=OPERATORS)
@@ -298,12 +298,12 @@ def test_no_page_shuts_anybody_out(
 
 
 @pytest.mark.chromium
-@BOTH
-def test_the_judge_sees_what_is_wrong(server: Served, with_script: bool) -> None:
+@VIEWS
+def test_the_judge_sees_what_is_wrong(server: Served, view: View) -> None:
     require_axe()
     with chromium() as browser:
-        window = Window(browser, server.url, with_script=with_script)
-        judge_of = judge(browser, server.url, with_script=with_script)
+        window = Window(browser, server.url, view)
+        judge_of = judge(browser, server.url, with_script=view.with_script)
         window.page.goto("/login")
         assert judge_of(window.page) == []
         window.page.set_content("<html lang=en><title>x</title><main><h1>x</h1><img src=x><input>")

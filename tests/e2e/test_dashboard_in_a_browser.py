@@ -1,16 +1,17 @@
-"""The signed-in pages in a real browser, with JavaScript and without, small and large, light and
-dark: axe finds nothing, the console says nothing, nothing is wider than the window.
-"""
+"""The playground and the activity page at work, in a real browser; the console says nothing."""
 
+import base64
 import json
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from flask import Flask
 from playwright.sync_api import Browser, ConsoleMessage, Page
+from sqlalchemy import update
 
+from solrouter import database
+from solrouter.models import LanguageModel
 from solrouter.services import second_factors
 from tests import axe
 from tests import served as serving
@@ -20,17 +21,6 @@ from tests.factories import PASSWORD, Person, make_offer, make_person
 from tests.fakes.upstream import FakeUpstream
 from tests.fakes.upstream.script import Script
 
-BOTH = pytest.mark.parametrize("with_script", [False, True], ids=["without script", "with script"])
-SIZES = ((320, "light"), (768, "dark"), (1440, "light"), (1440, "dark"))
-PATHS = (
-    "/playground",
-    "/account",
-    "/account/activity?group=key&measure=tokens",
-    "/account/activity?live=1&outcome=failed",
-    "/account/plan",
-    "/account/settings",
-    "/admin",
-)
 MODEL, OTHER = "acme/tiny", "acme/grand"
 WEATHER = {
     "type": "function",
@@ -87,25 +77,6 @@ def pages(make_app: Callable[..., Flask], serve: Callable[..., serving.Served]) 
 
 
 @pytest.mark.chromium
-@BOTH
-def test_no_page_has_a_fault(pages: str, tmp_path: Path, with_script: bool) -> None:
-    axe.require_axe()
-    with chromium() as browser:
-        for width, scheme in SIZES:
-            judge = axe.judge(browser, pages, with_script=with_script, scheme=scheme)
-            reader = Reader(browser, pages, width=width, scheme=scheme, with_script=with_script)
-            for number, path in enumerate(PATHS):
-                reader.page.goto(path)
-                name = f"{number}-{width}-{scheme}-{'script' if with_script else 'plain'}.png"
-                reader.page.screenshot(path=tmp_path / name, full_page=True)
-                if with_script:
-                    wide = reader.page.evaluate("document.documentElement.scrollWidth")
-                    assert wide <= width, f"{path} is {wide} wide at {width}"
-                assert judge(reader.page) == []
-            assert reader.complaints == []
-
-
-@pytest.mark.chromium
 def test_two_models_are_asked_side_by_side(pages: str) -> None:
     axe.require_axe()
     with chromium() as browser:
@@ -144,6 +115,42 @@ def asked_last(upstream: FakeUpstream) -> list[dict[str, Any]]:
     """The messages of the newest request."""
     assert upstream.last.body is not None
     return list(upstream.last.body["messages"])
+
+
+@pytest.mark.chromium
+def test_an_image_is_sent_where_the_model_sees(
+    make_app: Callable[..., Flask], serve: Callable[..., serving.Served]
+) -> None:
+    picture = b"\x89PNG\r\n\x1a\n" + bytes(32)
+    with FakeUpstream() as upstream, chromium() as browser:
+        app = make_app()
+        make_person(app, "alice@example.com", credit="5")
+        for name in (MODEL, OTHER):
+            make_offer(app, upstream.url, model=name, provider=name.partition("/")[2])
+        sees = (
+            update(LanguageModel)
+            .where(LanguageModel.id == MODEL)
+            .values(input_modalities=["text", "image"])
+        )
+        with app.app_context():
+            database.transact(lambda connection: connection.execute(sees))
+        page = Reader(browser, serve().url).page
+        page.goto(f"/playground?model={OTHER}")
+        assert page.locator("#play-files").is_disabled()
+        page.goto(f"/playground?model={MODEL}")
+        files = {"name": "sun.png", "mimeType": "image/png", "buffer": picture}
+        page.set_input_files("#play-files", [files, files])
+        page.get_by_role("button", name="Remove image 2").click()
+        page.fill("#play-message", "What is it?")
+        page.press("#play-message", "Enter")
+        page.get_by_alt_text("An image that was sent").wait_for()
+        page.locator(".play-answer .play-text", has_text="Hello from the fake").wait_for()
+        [asked] = asked_last(upstream)
+        address = f"data:image/png;base64,{base64.b64encode(picture).decode()}"
+        assert asked["content"] == [
+            {"type": "text", "text": "What is it?"},
+            {"type": "image_url", "image_url": {"url": address}},
+        ]
 
 
 @pytest.mark.chromium

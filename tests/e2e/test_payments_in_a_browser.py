@@ -9,13 +9,12 @@ import pytest
 from flask import Flask
 
 from tests import served as serving
-from tests.chromium import Window, chromium
+from tests.chromium import VIEWS, View, Window, chromium
 from tests.factories import PASSWORD, make_person
 from tests.fakes.stripe import FakeStripe
 
 PAT = "pat@example.com"
 PHONE = {"width": 360, "height": 740}
-BOTH = pytest.mark.parametrize("with_script", [False, True], ids=["without script", "with script"])
 
 
 def sign_in(window: Window) -> None:
@@ -42,23 +41,23 @@ def prints_well(window: Window) -> bool:
 
 
 @pytest.mark.chromium
-@BOTH
+@VIEWS
 def test_top_up_by_card_and_refund(
     make_app: Callable[..., Flask],
     serve: Callable[..., serving.Served],
     stripe: FakeStripe,
-    with_script: bool,
+    view: View,
 ) -> None:
     make_person(make_app(), PAT)
     served = serve(**stripe.settings(), SOLROUTER_CARD_FEE_PERCENT="5")
     stripe.webhook_url = f"{served.url}/webhooks/stripe"
     with chromium() as browser:
         # Under the name to which the way back from Stripe leads.
-        window = Window(browser, f"http://localhost:{served.port}", with_script=with_script)
+        window = Window(browser, f"http://localhost:{served.port}", view)
         page = window.page
         sign_in(window)
         page.goto("/account/balance")
-        if with_script:
+        if view.with_script:
             assert fits(window)
             page.check("input[value='$25.00']")
             page.wait_for_selector("#quote:has-text('$26.25')")
@@ -73,7 +72,7 @@ def test_top_up_by_card_and_refund(
         [session] = stripe.books.of_kind("checkout.session")
         stripe.books.pay(session["id"])
         assert stripe.deliver(stripe.books.events[-1]) == 200
-        if with_script:
+        if view.with_script:
             assert fits(window)
         else:
             page.reload()
@@ -93,7 +92,7 @@ def test_top_up_by_card_and_refund(
         window.wait_for_heading("Payment")
         page.wait_for_selector("#payment:has-text('All of it was given back.')")
         assert "$0.00" in page.locator("#balance").inner_text()
-        if with_script:
+        if view.with_script:
             assert fits(window)
             page.goto("/account/statements")
             assert fits(window)
@@ -108,7 +107,7 @@ def test_the_test_payment_needs_no_network(
     make_person(make_app(), PAT)
     served = serve()
     with chromium() as browser:
-        window = Window(browser, served.url, with_script=True)
+        window = Window(browser, served.url)
         sign_in(window)
         window.page.goto("/account/balance")
         assert "No money moves." in window.page.locator("#top-up").inner_text()

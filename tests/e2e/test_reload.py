@@ -10,11 +10,9 @@ from pathlib import Path
 import pytest
 import requests
 
-from bench.faults.databases import POSTGRESQL, SQLITE, Databases
-from tests.conftest import require
+from tests.e2e.lines import ask, read_until
 from tests.e2e.place import until
 from tests.e2e.scene import Scene, open_scene
-from tests.e2e.test_shutdown import ask, read_until
 
 DRAIN_S = 4.0
 PIECES = 20
@@ -22,12 +20,10 @@ BETWEEN_S = 0.1
 RELOADED_S = 60.0
 
 
-@pytest.fixture(params=[SQLITE, pytest.param(POSTGRESQL, marks=pytest.mark.postgresql)])
-def scene(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Scene]:
+@pytest.fixture
+def scene(kind: str, tmp_path: Path) -> Iterator[Scene]:
     """A server for each test, since each changes its workers."""
-    if request.param == POSTGRESQL:
-        require("PostgreSQL", Databases.has_postgresql())
-    with open_scene(request.param, tmp_path, SOLROUTER_DRAIN_S=str(DRAIN_S)) as found:
+    with open_scene(kind, tmp_path, SOLROUTER_DRAIN_S=str(DRAIN_S)) as found:
         yield found
 
 

@@ -8,12 +8,11 @@ from flask import Flask
 
 from tests import served as serving
 from tests.authenticator import Authenticator
-from tests.chromium import Window, chromium
+from tests.chromium import VIEWS, View, Window, chromium
 from tests.edge.test_recent_proof import let_time_pass
 from tests.factories import PASSWORD
 
 EMAIL = "ada@example.com"
-BOTH = pytest.mark.parametrize("with_script", [False, True], ids=["without script", "with script"])
 
 
 @pytest.fixture
@@ -36,20 +35,29 @@ def set_up(window: Window) -> tuple[Authenticator, list[str]]:
     window.press("Begin")
     assert window.page.locator("svg.qr-code").bounding_box() is not None
     phone = Authenticator(window.page.inner_text("#totp-secret"))
-    # The step before, so that the next code is new when it is asked for.
-    window.fill(code=phone.code(-1))
-    window.press("Turn on")
+    turn_on(window, phone)
+    if window.page.locator(".field-error").is_visible():
+        # A busy machine took so long that the code was of two steps ago.
+        turn_on(window, phone)
     window.wait_for_heading("Two-step sign-in is on")
     return phone, window.page.inner_text("#recovery-codes").split()
 
 
+def turn_on(window: Window, phone: Authenticator) -> None:
+    # The step before, so that the next code is new when it is asked for.
+    window.fill(code=phone.code(-1))
+    window.press("Turn on")
+    refusal = window.page.locator(".field-error")
+    refusal.or_(window.page.locator("#recovery-codes")).first.wait_for()
+
+
 @pytest.mark.chromium
-@BOTH
+@VIEWS
 def test_two_steps_from_set_up_to_turning_it_off(
-    server: serving.Served, with_script: bool, tmp_path: Path
+    server: serving.Served, view: View, tmp_path: Path
 ) -> None:
     with chromium() as browser:
-        window = Window(browser, server.url, with_script=with_script)
+        window = Window(browser, server.url, view)
         sign_in(window)
         window.wait_for_heading("Account")
         phone, codes = set_up(window)
@@ -81,13 +89,13 @@ def test_two_steps_from_set_up_to_turning_it_off(
 
 
 @pytest.mark.chromium
-@BOTH
+@VIEWS
 def test_what_was_typed_outlives_the_question_who_is_there(
-    server: serving.Served, make_app: Callable[..., Flask], with_script: bool
+    server: serving.Served, make_app: Callable[..., Flask], view: View
 ) -> None:
     app = make_app()
     with chromium() as browser:
-        window = Window(browser, server.url, with_script=with_script)
+        window = Window(browser, server.url, view)
         sign_in(window)
         window.wait_for_heading("Account")
         window.page.goto("/account/keys")

@@ -16,10 +16,8 @@ from typing import Any
 import pytest
 
 from bench.faults.client import Answer
-from bench.faults.databases import POSTGRESQL, SQLITE, Databases
 from solrouter import tokens
 from solrouter.services.admission import OUTPUT_TOKENS_ASSUMED
-from tests.conftest import require
 from tests.e2e.fault_matrix import ask
 from tests.e2e.place import until
 from tests.e2e.scene import INPUT_NANOS, OUTPUT_NANOS, WAIT_S, Customer, Scene, open_scene
@@ -46,16 +44,10 @@ Script = Mapping[str, Any]
 both_ways = pytest.mark.parametrize("stream", [True, False], ids=["streamed", "whole"])
 
 
-@pytest.fixture(
-    scope="module", params=[SQLITE, pytest.param(POSTGRESQL, marks=pytest.mark.postgresql)]
-)
-def scene(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Scene]:
+@pytest.fixture(scope="module")
+def scene(kind: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     """One server for all of these, on each database."""
-    if request.param == POSTGRESQL:
-        require("PostgreSQL", Databases.has_postgresql())
-    with open_scene(request.param, tmp_path_factory.mktemp("endings"), **SETTINGS) as found:
+    with open_scene(kind, tmp_path_factory.mktemp("endings"), **SETTINGS) as found:
         yield found
         assert "Traceback" not in found.served.log
 

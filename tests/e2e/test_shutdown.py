@@ -1,18 +1,15 @@
 """SIGTERM, whatever the callers do meanwhile: they are told, nobody pays, and it ends in time."""
 
-import json
 import signal
-import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from bench.faults.databases import POSTGRESQL, SQLITE, Databases
-from tests.conftest import require
-from tests.e2e.scene import Customer, Scene, open_scene
+from tests.e2e.lines import ask, read_until
+from tests.e2e.scene import Scene, open_scene
 
 DRAIN_S = 1.0
 # gunicorn kills after 25 s; what breaks the connection or holds the worker costs much longer.
@@ -21,42 +18,11 @@ EXIT_WITHIN_S = 15.0
 CLOSED_WITHIN_S = 3.5
 
 
-@pytest.fixture(params=[SQLITE, pytest.param(POSTGRESQL, marks=pytest.mark.postgresql)])
-def scene(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Scene]:
+@pytest.fixture
+def scene(kind: str, tmp_path: Path) -> Iterator[Scene]:
     """A server for each test, since each ends it."""
-    if request.param == POSTGRESQL:
-        require("PostgreSQL", Databases.has_postgresql())
-    with open_scene(request.param, tmp_path, SOLROUTER_DRAIN_S=str(DRAIN_S)) as found:
+    with open_scene(kind, tmp_path, SOLROUTER_DRAIN_S=str(DRAIN_S)) as found:
         yield found
-
-
-def ask(customer: Customer, model: str, *, receive_bytes: int = 0) -> socket.socket:
-    """Asks for a stream over a connection that stays open; its receive buffer may be small."""
-    line = socket.socket()
-    if receive_bytes:
-        line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
-    line.settimeout(20)
-    line.connect(("127.0.0.1", customer.scene.served.port))
-    messages = [{"role": "user", "content": "Hello!"}]
-    body = json.dumps({"model": model, "messages": messages, "stream": True}).encode()
-    head: Mapping[str, object] = {
-        "Host": "127.0.0.1",
-        "Content-Type": "application/json",
-        "Content-Length": len(body),
-        **customer.person.bearer,
-    }
-    lines = [b"POST /v1/chat/completions HTTP/1.1"]
-    lines += [f"{name}: {value}".encode() for name, value in head.items()]
-    line.sendall(b"\r\n".join(lines) + b"\r\n\r\n" + body)
-    return line
-
-
-def read_until(line: socket.socket, mark: bytes) -> bytes:
-    data = b""
-    while mark not in data:
-        data += (piece := line.recv(65_536))
-        assert piece, data[-500:]
-    return data
 
 
 def test_a_connection_is_not_kept_once_its_stream_was_ended(scene: Scene) -> None:

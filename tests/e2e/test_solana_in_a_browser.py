@@ -9,7 +9,7 @@ from playwright.sync_api import Page
 from solrouter.services import payments
 from solrouter.services.payments.solana import readiness
 from tests import served as serving
-from tests.chromium import Window, chromium
+from tests.chromium import WITHOUT_SCRIPT, Window, chromium
 from tests.factories import PASSWORD, Person, make_person
 from tests.services.test_solana_payments import begun
 from tests.solana import Shop, open_shop
@@ -97,7 +97,7 @@ def test_a_top_up_is_chosen_paid_and_seen_without_a_reload(
     customer = shop.customer()
     shop.chain.finalizes = False
     with chromium() as browser:
-        window = Window(browser, server.url, with_script=True)
+        window = Window(browser, server.url)
         page = choose(window, payer)
         page.evaluate("window.isTheSamePage = true")
         assert is_as_wide_as_the_phone(page)
@@ -127,7 +127,7 @@ def test_by_keyboard_the_amount_and_the_address_are_copied(
     server: serving.Served, payer: Person, payment: payments.Payment
 ) -> None:
     with chromium() as browser:
-        window = Window(browser, server.url, with_script=True)
+        window = Window(browser, server.url)
         window.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
         page = open_page(window, payer, payment)
         for name, target in (("the amount", "pay-amount"), ("the address", "pay-address")):
@@ -153,7 +153,7 @@ def test_without_script_the_page_is_looked_at_again(
     server: serving.Served, shop: Shop, payer: Person, payment: payments.Payment
 ) -> None:
     with chromium() as browser:
-        window = Window(browser, server.url, with_script=False)
+        window = Window(browser, server.url, WITHOUT_SCRIPT)
         page = open_page(window, payer, payment)
         page.get_by_text("Please pay within an hour").wait_for()
         paid = shop.customer().pay(link_on(page), references=[])

@@ -7,11 +7,10 @@ import pytest
 from flask import Flask
 
 from tests import served as serving
-from tests.chromium import Window, chromium
+from tests.chromium import VIEWS, View, Window, chromium
 from tests.factories import PASSWORD, make_person
 
 ALICE, BOB = "alice@example.com", "bob@example.com"
-BOTH = pytest.mark.parametrize("with_script", [False, True], ids=["without script", "with script"])
 
 
 def sign_in(window: Window, email: str) -> None:
@@ -22,22 +21,22 @@ def sign_in(window: Window, email: str) -> None:
 
 
 @pytest.mark.chromium
-@BOTH
+@VIEWS
 def test_from_the_invitation_to_the_end(
-    make_app: Callable[..., Flask], serve: Callable[..., serving.Served], with_script: bool
+    make_app: Callable[..., Flask], serve: Callable[..., serving.Served], view: View
 ) -> None:
     app = make_app()
     for email in (ALICE, BOB):
         make_person(app, email)
     served = serve()
     with chromium() as browser:
-        owner = Window(browser, served.url, with_script=with_script)
+        owner = Window(browser, served.url, view)
         sign_in(owner, ALICE)
         owner.page.goto("/account/team")
         owner.page.fill("#email", BOB)
         owner.page.click("form[action$='/invitations'] button")
         link = owner.page.locator("#invitation-link").inner_text()
-        guest = Window(browser, served.url, with_script=with_script)
+        guest = Window(browser, served.url, view)
         sign_in(guest, BOB)
         guest.page.goto(urlsplit(link).path)
         guest.press("Join “alice”")

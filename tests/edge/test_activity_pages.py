@@ -47,6 +47,22 @@ def test_requests_are_found_by_model_key_and_outcome(
     assert "Nothing fits" in here.get("/account/activity?outcome=failed").text
 
 
+def test_a_day_of_the_chart_tells_all_that_it_is_made_of(
+    app: Flask, here: Browser, alice: Person, offered: str
+) -> None:
+    for model in ("demo/echo", "demo/echo", offered):
+        ask(app, alice, model)
+    page = here.get("/account/activity?measure=requests&group=model")
+    [day] = [each for each in page.root.iter() if each.tag.endswith("}g")]
+    [told] = [each.text or "" for each in day if each.tag.endswith("}title")]
+    whole, *parts = told.split("\n")
+    assert whole.endswith(": 3")
+    assert parts == ["demo/echo: 2", f"{offered}: 1"]
+    # The whole height answers, however low the bars.
+    heights = [each.get("height") for each in day if each.get("class") == "chart-day"]
+    assert heights == ["180"]
+
+
 def test_the_chart_has_its_numbers_in_a_table(
     app: Flask, here: Browser, alice: Person, offered: str
 ) -> None:
@@ -97,6 +113,16 @@ def test_live_says_nothing_until_there_is_something(
     again = here.get(path, headers=HTMX)
     assert newer in again.html and not again.is_whole
     assert "hx-trigger" not in here.get("/account/activity").html
+
+
+def test_live_waits_for_the_very_first_request(app: Flask, here: Browser, alice: Person) -> None:
+    page = here.get("/account/activity?live=1")
+    assert "No requests yet" in page.text
+    [poll] = [each for each in page.all("a") if each.get("hx-trigger")]
+    path = poll.get("hx-get", "")
+    assert here.client.get(path, headers=HTMX).status_code == 204
+    first = ask(app, alice)
+    assert first in here.get(path, headers=HTMX).html
 
 
 def test_the_same_requests_as_csv_and_json_lines(app: Flask, here: Browser, alice: Person) -> None:

@@ -1,13 +1,28 @@
 """What operators do to accounts and their people, and what they see of requests and money."""
 
+import threading
+from collections.abc import Callable
+
 import pytest
 from flask import Flask
+from sqlalchemy import update
 
-from solrouter.services import accounts, activity, all_requests, billing, journal, trail
+from solrouter import database
+from solrouter.errors import Refused
+from solrouter.models import User
+from solrouter.services import (
+    accounts,
+    activity,
+    all_requests,
+    billing,
+    journal,
+    operators,
+    trail,
+)
 from solrouter.services.all_requests import Filters
 from tests.browser import Browser
 from tests.edge.signed_in import HTMX, ask, browser_of
-from tests.factories import MODEL, Person
+from tests.factories import MODEL, Person, make_person
 
 
 @pytest.fixture
@@ -102,6 +117,65 @@ def ask_status(app: Flask, person: Person) -> int:
 def test_nobody_shuts_themselves_out(app: Flask, desk: Browser, operator: Person) -> None:
     desk.post(f"/admin/users/{public_id(app, operator)}/shut-out", status=422)
     desk.get("/admin")
+
+
+def test_somebody_is_made_an_operator_and_is_none_again(
+    app: Flask, desk: Browser, alice: Person
+) -> None:
+    user, hers = public_id(app, alice), browser_of(app, alice)
+    hers.get("/admin", status=404)
+    assert "Make operator" in desk.get(path_of(alice)).text
+    desk.post(f"/admin/users/{user}/appoint")
+    hers.get("/admin")
+    assert "End operator rights" in desk.get(path_of(alice)).text
+    desk.post(f"/admin/users/{user}/appoint")
+    desk.post(f"/admin/users/{user}/dismiss")
+    hers.get("/admin", status=404)
+    # What changes nothing leaves no row.
+    assert actions(app, 2) == ["user.no_operator", "user.operator"]
+
+
+def test_whose_address_nobody_confirmed_becomes_no_operator(app: Flask, desk: Browser) -> None:
+    eve = make_person(app, "eve@example.com")
+    values = {"email_verified_at": None}
+    with app.app_context():
+        unconfirmed = update(User).where(User.id == eve.user_id).values(**values)
+        database.transact(lambda connection: connection.execute(unconfirmed).rowcount)
+    page = desk.post(f"/admin/users/{public_id(app, eve)}/appoint", status=422)
+    assert "confirmed address" in page.text
+    assert "Make operator" not in desk.get(path_of(eve)).text
+
+
+def test_nobody_takes_it_from_themselves(app: Flask, desk: Browser, operator: Person) -> None:
+    page = desk.post(f"/admin/users/{public_id(app, operator)}/dismiss", status=422)
+    assert "cannot take it from yourself" in page.text
+    desk.get("/admin")
+
+
+def test_of_two_who_dismiss_each_other_one_is_left(
+    make_app: Callable[..., Flask], database_url: str
+) -> None:
+    app = make_app(database_url)
+    two = [make_person(app, f"{name}@example.com", operator=True) for name in ("ann", "ben")]
+    together, said = threading.Barrier(2), []
+
+    def dismiss(me: Person, other: Person) -> None:
+        with app.app_context():
+            together.wait()
+            try:
+                operators.dismiss(other.user_id, by=me.user_id)
+                said.append("done")
+            except Refused:
+                said.append("refused")
+
+    threads = [threading.Thread(target=dismiss, args=pair) for pair in (two, two[::-1])]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(said) == ["done", "refused"]
+    with app.app_context():
+        assert len(accounts.list_users(kind="operators", limit=5)) == 1
 
 
 @pytest.mark.parametrize(

@@ -65,6 +65,8 @@ def test_a_refund_by_an_operator_has_the_same_limits(
     assert "At most $6.00" in page.text
     browser.post(f"{address}/refund", {"amount": ""})
     assert balance(app, bob) == 0
+    who = [each.text for each in browser.get(address).all("td") if each.get("data-label") == "By"]
+    assert who == [operator.email] * 2
     assert "All of it is given back." in browser.get(address).text
 
 

@@ -9,7 +9,7 @@ import pytest
 from flask import Flask
 
 from solrouter import clock
-from solrouter.services import announcements, incidents, trail
+from solrouter.services import announcements, housekeeping, incidents, trail
 from tests.browser import Browser
 from tests.conftest import SECRET_KEY
 from tests.edge.signed_in import browser_of
@@ -88,8 +88,21 @@ def test_another_process_shows_it_within_seconds(make_app: Callable[..., Flask])
         announcements.announce(TEXT, tone="info", actor="test")
     with there.app_context():
         memory = announcements.memory()
-        assert 0 < memory.looks_s - announcements.monotonic_s() <= announcements.LOOKS_EVERY_S
-        memory.looks_s = 0.0
+        left_s = memory.until_s - announcements.monotonic_s()
+        assert 0 < left_s <= announcements.REMEMBERED_FOR_S
+        assert announcements.shown() == []
+        housekeeping.tick()
+        assert [told.text for told in announcements.shown()] == [TEXT]
+
+
+def test_where_nobody_keeps_house_a_page_looks_by_itself(make_app: Callable[..., Flask]) -> None:
+    here, there = make_app(), make_app()
+    with there.app_context():
+        assert announcements.shown() == []
+    with here.app_context():
+        announcements.announce(TEXT, tone="info", actor="test")
+    with there.app_context():
+        announcements.memory().until_s = 0.0
         assert [told.text for told in announcements.shown()] == [TEXT]
 
 

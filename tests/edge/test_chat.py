@@ -1,5 +1,6 @@
 """POST /v1/chat/completions at the edge: the contract of answers, streams, errors and money."""
 
+import gc
 from typing import Any
 
 import orjson
@@ -8,6 +9,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from solrouter.chat import Chunk
 from solrouter.services import activity, billing
 from tests.factories import Person, fund
 from tests.fakes.upstream import FakeUpstream
@@ -196,6 +198,26 @@ def test_a_client_that_leaves_pays_for_what_was_made(
     assert 0 < receipt.charge_nanos < 112_000
     assert upstream.wait_for(lambda: upstream.aborted)
     assert balance(app, alice).held_nanos == 0
+
+
+def test_nothing_of_an_answer_stays_once_it_is_sent(
+    client: FlaskClient, alice: Person, offered: str, upstream: FakeUpstream
+) -> None:
+    """A thousand streams at once would each keep the chunks that they began with."""
+    upstream.streams(*["word "] * 20, usage=(12, 20), stall_between_s=0.01)
+    before = whole_chunks()
+    answer = post(client, alice, offered, stream=True)
+    reader = iter(answer.response)
+    for _ in range(10):
+        next(reader)
+    assert all(any(chunk is old for old in before) for chunk in whole_chunks())
+    answer.close()
+
+
+def whole_chunks() -> list[Chunk]:
+    """The chunks of this process that hold an event."""
+    gc.collect()
+    return [one for one in gc.get_objects() if isinstance(one, Chunk) and one.payload]
 
 
 def test_without_credit_a_request_is_a_402_and_reaches_nobody(

@@ -88,6 +88,12 @@ def test_account_pages_say_so_until_then(ada: FlaskClient, mailbox: Mailbox) -> 
     assert "Confirm your address." not in FormPage(ada.get("/account")).text
 
 
+def test_who_may_not_pay_yet_can_ask_for_the_mail_there(ada: FlaskClient) -> None:
+    answer = ada.post("/account/payments", data={"preset": "$10.00", "method": "test:test"})
+    page = FormPage(answer)
+    assert "Confirm your e-mail address first" in page.text and "Send it again" in page.text
+
+
 def test_the_mail_is_sent_again_but_not_without_end(ada: FlaskClient, mailbox: Mailbox) -> None:
     statuses = [ada.post("/account/settings/email/confirmation").status_code for _ in range(4)]
     assert statuses == [303, 303, 303, 429]

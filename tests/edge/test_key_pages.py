@@ -15,7 +15,7 @@ from solrouter.clock import utcnow
 from solrouter.models import AuditEvent, Membership
 from solrouter.services import key_switches, keys, rotations
 from solrouter.services.key_rules import INFERENCE, MANAGE, READ, Rules
-from tests.browser import Browser, Page
+from tests.browser import HTML, Browser, Page
 from tests.edge.signed_in import HTMX, QUESTION, ask, browser_of
 from tests.factories import Person
 
@@ -101,7 +101,8 @@ def rules_of(rules: Rules) -> dict[str, Any]:
 
 def test_the_rules_are_folded_away_until_one_is_set(app: Flask, browser: Browser) -> None:
     def is_open(page: Page) -> bool:
-        return page.all("details")[0].get("open") is not None
+        [rules] = [each for form in page.all("form") for each in form.iter(f"{HTML}details")]
+        return rules.get("open") is not None
 
     assert not is_open(browser.get("/account/keys"))
     wrong = {"with_rules": "1", "name": "x", "networks_allowed": "office", "scopes": "inference"}

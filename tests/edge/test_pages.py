@@ -1,12 +1,15 @@
 """The pages that belong to nobody, and what every page has in common."""
 
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
 from solrouter import process
+from solrouter.services import housekeeping
 from tests.browser import Browser
 from tests.edge.signed_in import browser_of
 from tests.factories import Person, fund
@@ -102,6 +105,21 @@ def test_not_ready_when_the_database_has_no_tables(
     app = make_app(f"sqlite:///{empty}")
     assert app.test_client().get("/readyz").status_code == 503
     assert app.test_client().get("/healthz").status_code == 200
+
+
+def test_not_ready_when_the_database_takes_no_writes(app: Flask, sqlite_url: str) -> None:
+    """It goes on answering, as one does whose disk is full; a lock is what a test can take."""
+    client = app.test_client()
+    with closing(sqlite3.connect(sqlite_url.removeprefix("sqlite:///"))) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with app.app_context():
+            housekeeping.tick()
+        answer = client.get("/readyz")
+        assert (answer.status_code, answer.text) == (503, "the database takes no writes")
+        assert client.get("/healthz").status_code == 200
+    with app.app_context():
+        housekeeping.tick()
+    assert client.get("/readyz").status_code == 200
 
 
 def test_a_process_that_is_told_to_stop_is_not_ready(client: FlaskClient) -> None:

@@ -3,13 +3,16 @@
 import json
 import re
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 from flask import Flask
 
+from solrouter import clock
+from solrouter.blueprints import filters
 from solrouter.errors import Refused
 from solrouter.money import parse_usd
-from solrouter.services import billing, payments, statements, trail
+from solrouter.services import billing, payments, plans, statements, trail
 from solrouter.services.payments import codes, refunds, standing
 from solrouter.services.payments.methods import DisputeNews, Finding
 from tests.browser import Browser
@@ -103,6 +106,8 @@ class TestCard:
         page = browser.get(f"/account/payments/{payment.public_id}")
         assert "The credits are in your balance." in page.text
         assert "Visa ending 4242" in page.text
+        # This very page asked the provider, and its header tells what came of it.
+        assert "$40.00" in "".join(page.by_id("balance").itertext())
         assert balance_of(card_shop, pat).paid_nanos == parse_usd("40")
         receipt = browser.client.get(f"/account/payments/{payment.public_id}/receipt?download=1")
         assert "Total paid   $42.20" in receipt.text
@@ -311,6 +316,42 @@ class TestAutoTopUp:
         browser.post("/account/auto-top-up", STANDING, status=422)
 
 
+def test_what_is_on_its_way_is_not_asked_for_again(card_shop: Flask, stripe: FakeStripe) -> None:
+    browser = browser_of(card_shop, make_person(card_shop, "pat@example.com"))
+    browser.post("/account/payments", {"method": "stripe:card", "amount": "10"})
+    [session] = stripe.books.of_kind("checkout.session")
+    public_id = session["client_reference_id"]
+
+    def looked_at() -> str:
+        with card_shop.app_context():
+            payments.check(payments.find(public_id))
+        return browser.get(f"/account/payments/{public_id}").text
+
+    page = looked_at()
+    assert "Waiting" in page and "Continue to payment" in page and "Open until" in page
+    stripe.books.pay_slowly(session["id"])
+    page = looked_at()
+    assert "On its way" in page and "You have paid." in page
+    assert "Continue to payment" not in page and "Open until" not in page
+    assert "To pay" not in page and "On its way" in browser.get("/account/balance").text
+    stripe.books.bounce(session["id"])
+    page = looked_at()
+    assert "The bank sent it back." in page and "On its way" not in page
+
+
+def test_what_is_on_hold_is_not_asked_for_again(make_app: Make, stripe: FakeStripe) -> None:
+    app = make_app(**stripe.settings(), SOLROUTER_FIRST_DAY_HOLD_ABOVE="5")
+    browser = browser_of(app, make_person(app, "pat@example.com"))
+    browser.post("/account/payments", {"method": "stripe:card", "amount": "10"})
+    [session] = stripe.books.of_kind("checkout.session")
+    stripe.books.pay(session["id"])
+    with app.app_context():
+        payments.check(payments.find(session["client_reference_id"]))
+    page = browser.get(f"/account/payments/{session['client_reference_id']}").text
+    assert "The money is here." in page
+    assert "To pay" not in page and "Open until" not in page
+
+
 def test_nothing_configured_says_what_the_operator_must_set(
     make_app: Make, operator: Person, bob: Person
 ) -> None:
@@ -348,6 +389,16 @@ class TestRefund:
         form["seen"] = browser.get(f"{address}/refund").by_name("seen")
         browser.post(f"{address}/refund", form)
         assert balance_of(app, bob).paid_nanos == parse_usd("15")
+
+    def test_it_says_that_a_plan_falls(self, app: Flask, bob: Person) -> None:
+        browser = browser_of(app, bob)
+        address = pay_by_test(browser, "$100.00")
+        with app.app_context():
+            assert plans.standing(bob.account_id).plan.name == "Pro"
+        browser.client.post(f"{address}/refund", data={"amount": "1"})
+        assert "The plan is “Pay as you go” now." in browser.get(address).text
+        browser.client.post(f"{address}/refund", data={"amount": "1"})
+        assert "The plan is" not in browser.get(address).text
 
     def test_only_what_is_unused(self, app: Flask, bob: Person) -> None:
         browser = browser_of(app, bob)
@@ -403,7 +454,16 @@ def test_the_figures_look_again_only_while_something_is_open(app: Flask, bob: Pe
     browser.client.post(f"{address}/test", data={"act": "paid"})
     figures = browser.client.get("/account/balance/figures", headers={"HX-Request": "true"})
     assert "every 4s" not in figures.text
-    assert 'hx-swap-oob="true"' in figures.text and "$10.00" in figures.text
+    assert '<div id="recent-payments">' in figures.text
+    assert figures.text.count('hx-swap-oob="true"') == 2, "the figures, and the header's"
+    assert "$10.00" in figures.text
+
+
+def test_what_people_came_for_stands_before_what_they_have_done(app: Flask, bob: Person) -> None:
+    browser = browser_of(app, bob)
+    pay_by_test(browser)
+    page = browser.get("/account/balance").html
+    assert page.index("Add credits") < page.index('id="recent-payments"')
 
 
 class TestCodes:
@@ -461,14 +521,21 @@ class TestStatements:
         posted = balance_of(app, bob).posted_nanos
         assert (statement.opening_nanos, statement.closing_nanos) == (0, posted)
         browser = browser_of(app, bob)
-        assert "Closing balance" in browser.get("/account/statements").text
+        assert "Balance so far" in browser.get("/account/statements").text
         answer = browser.client.get(f"/account/statements/{month}.csv")
         rows = [line.split(",") for line in answer.text.strip().splitlines()]
         assert rows[0][4] == "amount_usd"
-        assert rows[1][1] == "closing balance" and rows[1][5] == "6.500000003"
+        assert rows[1][1] == "balance so far" and rows[1][5] == "6.500000003"
+        assert rows[1][0] <= filters.iso(clock.utcnow()), "nothing is told of the future"
         assert rows[-1][1] == "opening balance" and rows[-1][5] == "0"
         assert len(rows) == 7
         assert "'=1+1" in answer.text
+
+    def test_a_month_that_is_over_has_closed(self, app: Flask, bob: Person) -> None:
+        browser = browser_of(app, bob)
+        assert "Closing balance" in browser.get("/account/statements?month=2020-01").text
+        answer = browser.client.get("/account/statements/2020-01.csv")
+        assert answer.text.splitlines()[1] == "2020-02-01T00:00:00Z,closing balance,,,,0"
 
     def test_each_month_opens_where_the_last_closed(self, app: Flask, bob: Person) -> None:
         with app.app_context():
@@ -486,6 +553,11 @@ class TestStatements:
     )
     def test_what_is_no_month(self, app: Flask, bob: Person, month: str) -> None:
         client = browser_of(app, bob).client
+        assert client.get(f"/account/statements?month={month}").status_code == 404
+        assert client.get(f"/account/statements/{month}.csv").status_code == 404
+
+    def test_a_month_that_has_not_begun(self, app: Flask, bob: Person) -> None:
+        client, month = browser_of(app, bob).client, f"{clock.utcnow() + timedelta(days=32):%Y-%m}"
         assert client.get(f"/account/statements?month={month}").status_code == 404
         assert client.get(f"/account/statements/{month}.csv").status_code == 404
 

@@ -4,6 +4,7 @@ from flask import Flask
 
 from solrouter.money import parse_usd
 from solrouter.services import plans
+from tests.browser import Browser
 from tests.edge.signed_in import QUESTION, browser_of
 from tests.factories import Person, pay_in
 
@@ -34,3 +35,9 @@ def test_a_429_names_the_plan_and_where_to_read_of_it(
     assert answer.status_code == 429
     error = answer.json["error"]
     assert error["metadata"]["plan"] == "Pay as you go" and "/account/plan" in error["message"]
+
+
+def test_pricing_says_how_each_plan_is_reached(app: Flask) -> None:
+    words = " ".join(Browser(app).get("/pricing").text.split())
+    assert "Pay as you go New accounts Nothing yet" in words
+    assert "Pro $100.00" in words and "Unlimited Given by the operator" in words

@@ -267,6 +267,37 @@ def test_a_wrong_method_names_the_right_ones(client: FlaskClient) -> None:
     assert "GET" in answer.headers["Allow"]
 
 
+@pytest.mark.parametrize(
+    ("address", "page"),
+    [
+        ("/account/settings/email", "/account/settings"),
+        ("/account/settings/sessions/s1/end", "/account/settings"),
+        ("/account/keys/key_1/rotate", "/account/keys/key_1"),
+        ("/account/payments", "/account/balance"),
+        ("/account/webhooks/wh_1/messages/m1/again", "/account/webhooks/wh_1"),
+        ("/account/team/u1/role", "/account/team"),
+        ("/account/team/invitations", "/account/team"),
+        ("/admin/incidents", "/admin/notices"),
+        ("/admin/users/u1/confirm-email", "/admin/users"),
+        ("/playground/completions", "/playground"),
+    ],
+)
+def test_the_address_of_a_form_leads_to_its_page(
+    client: FlaskClient, address: str, page: str
+) -> None:
+    answer = client.get(address)
+    assert (answer.status_code, answer.location) == (303, page)
+    assert client.put(address).status_code == 405
+
+
+@pytest.mark.parametrize("address", ["/theme", "/webhooks/stripe", "/v1/chat/completions"])
+def test_an_address_that_is_on_no_page_says_that_it_cannot(
+    client: FlaskClient, address: str
+) -> None:
+    answer = client.get(address)
+    assert answer.status_code == 405 and "POST" in answer.headers["Allow"]
+
+
 def test_with_htmx_an_error_goes_to_the_toast(client: FlaskClient) -> None:
     answer = client.get("/nowhere", headers={"HX-Request": "true"})
     assert answer.status_code == 404

@@ -204,6 +204,9 @@ def test_a_claim_is_taken_and_looked_for(desk: Desk) -> None:
     page = desk.browser.post(f"{desk.path}/claim", {"signature": paid.signature}, status=200)
     assert "We are looking for that transaction" in page.text
     assert "is in your balance" in desk.look().text
+    again = desk.browser.post(f"{desk.path}/claim", {"signature": paid.signature}, status=200)
+    assert "known here already" in again.text
+    assert "We are looking for that transaction" not in again.text
 
 
 def test_a_claim_of_nonsense_is_explained(desk: Desk) -> None:

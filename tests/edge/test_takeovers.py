@@ -5,16 +5,18 @@ host, timing, pre-registration), `test_github` (foreign and replayed states, unv
 pre-registration), `test_auth` (session fixation, open redirects), `test_cross_origin` (each form).
 """
 
+from collections.abc import Callable
+
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
 from solrouter.services import accounts
 from tests.edge.conftest import PASSWORD, sign_up, visitor_of
-from tests.edge.mailbox import Mailbox
+from tests.edge.mailbox import PUBLIC_URL, Mailbox
 from tests.edge.pages import FormPage
 from tests.edge.test_chat import post
-from tests.factories import Person, make_offer
+from tests.factories import Person, make_offer, make_person
 from tests.fakes.upstream import FakeUpstream
 
 VICTIM, MALLORY = "victim@example.com", "mallory@example.com"
@@ -161,6 +163,26 @@ def test_a_host_that_is_not_ours_is_in_no_mail(
     client.post("/signup", data=form, headers={"Host": host, "X-Forwarded-Host": host})
     mail = mailbox.newest(VICTIM)
     assert "evil" not in str(mail.message) and "https://llm.example.com/" in mail.text
+
+
+def test_a_host_that_is_not_ours_is_in_no_link_that_is_handed_over(
+    make_app: Callable[..., Flask],
+) -> None:
+    """Without a mail server the page itself shows the link of an invitation."""
+    app = make_app(SOLROUTER_BASE_URL=PUBLIC_URL)
+    client = visitor_of(app)
+    make_person(app, VICTIM).sign_in(client)
+    cookie = client.get_cookie("solrouter")
+    assert cookie is not None
+    headers = {
+        "Host": "evil.example",
+        "Origin": "http://evil.example",
+        "Cookie": f"solrouter={cookie.value}",
+    }
+    form = {"email": MALLORY, "role": "developer"}
+    asking = app.test_client(use_cookies=False)
+    page = asking.post("/account/team/invitations", data=form, headers=headers).text
+    assert f"{PUBLIC_URL}/account/team/join/" in page and "evil.example/" not in page
 
 
 # An account that nobody has proven.

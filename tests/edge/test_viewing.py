@@ -9,10 +9,12 @@ from sqlalchemy import update
 from solrouter import clock, database
 from solrouter.blueprints import guards
 from solrouter.models import Session
-from solrouter.services import accounts, contents, keys, trail
+from solrouter.services import accounts, contents, keys, trail, viewing
 from tests.browser import Browser
 from tests.edge.signed_in import ask, browser_of
 from tests.factories import Person
+from tests.house.pages import addresses
+from tests.house.permissions import make_place
 
 WHY = "They asked why a request failed"
 ROOMS_WITH_COOKIES = ("account", "admin", "auth", "pages", "playground")
@@ -56,6 +58,33 @@ def test_the_accounts_pages_are_shown_as_its_owner_sees_them(
 def test_what_is_a_persons_own_or_spends_stays_closed(viewer: Browser, path: str) -> None:
     page = viewer.get(path, status=403)
     assert "Stop looking first" in page.text
+
+
+def test_nothing_is_offered_that_would_be_refused(app: Flask) -> None:
+    place = make_place(app)
+    browser = browser_of(app, place.people["operator"])
+    browser.post(f"/admin/accounts/{place.objects['account']}/view", {"why": WHY})
+    adapter = app.url_map.bind("localhost")
+    shown = [a.path for a in addresses(place) if a.endpoint in guards.VIEWER_PAGES]
+    assert len(shown) >= 15
+    dead: set[str] = set()
+    for path in shown:
+        if browser.client.get(path).status_code == 303:
+            # A part of another page, which leads there.
+            continue
+        page = browser.get(path)
+        posts = [
+            form.get("action", "") for form in page.all("form") if form.get("method") == "post"
+        ]
+        posts += [each.get("hx-post", "") for each in page.root.iter() if each.get("hx-post")]
+        for action in posts:
+            if adapter.match(action, method="POST")[0] not in guards.VIEWER_ACTS:
+                dead.add(f"{path} offers to post to {action}")
+        for link in {each.get("href", "").partition("#")[0] for each in page.all("a")}:
+            is_ours = link.startswith(("/account", "/playground"))
+            if is_ours and browser.client.get(link).status_code == 403:
+                dead.add(f"{path} leads to {link}")
+    assert not dead, "\n".join(sorted(dead))
 
 
 def test_what_was_asked_stays_closed(app: Flask, viewer: Browser, alice: Person) -> None:
@@ -110,6 +139,24 @@ def test_it_ends_by_itself(app: Flask, viewer: Browser) -> None:
         database.transact(lambda connection: connection.execute(past).rowcount)
     assert "You look at" not in viewer.get("/account").text
     viewer.get("/account/settings")
+
+
+@pytest.mark.parametrize("how", ["time", "sign-out", "rights"])
+def test_an_end_that_nobody_made_is_noted_once(
+    app: Flask, viewer: Browser, alice: Person, operator: Person, how: str
+) -> None:
+    soon = clock.utcnow() + timedelta(minutes=2)
+    with app.app_context():
+        assert viewing.note_ends(soon) == 0
+    if how == "sign-out":
+        viewer.post("/logout")
+    later = soon + (viewing.LASTS if how == "time" else timedelta())
+    with app.app_context():
+        if how == "rights":
+            accounts.set_operator(operator.user_id, False)
+        assert [viewing.note_ends(later) for _ in range(2)] == [1, 0]
+        ended = trail.of_account(alice.account_id, limit=1)[0]
+    assert (ended.action, ended.details["how"]) == ("account.view_ended", "by itself")
 
 
 def test_it_ends_with_the_operators_rights(app: Flask, viewer: Browser, operator: Person) -> None:

@@ -5,8 +5,11 @@ from collections.abc import Callable, Iterator
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from sqlalchemy import update
 from standardwebhooks import Webhook
 
+from solrouter import database
+from solrouter.models import WebhookEndpoint
 from solrouter.services import operator_alerts, webhook_sending
 from solrouter.services.webhooks import rules_for
 from tests.edge.conftest import visitor_of
@@ -74,7 +77,11 @@ def test_what_does_not_fit_is_said(
 def test_a_message_that_cannot_be_delivered_is_seen_and_sent_again(
     app: Flask, visitor: FlaskClient
 ) -> None:
-    page, _ = add(visitor, "https://127.0.0.1/")
+    page, _ = add(visitor, "https://hooks.example.com/")
+    with app.app_context():
+        # As a name that has come to lead inside.
+        inside = update(WebhookEndpoint).values(url="https://127.0.0.1/")
+        database.transact(lambda connection: connection.execute(inside))
     assert visitor.post(f"{page}/test").status_code == 303
     waiting = visitor.get(page)
     assert "On its way" in waiting.text and "every 2s" in waiting.text

@@ -88,6 +88,8 @@ ARGUMENTS: Mapping[str, str] = {
     "admin.sign_out_user public_id": "{member}",
     "admin.shut_out_user public_id": "{member}",
     "admin.let_in_user public_id": "{member}",
+    "admin.appoint_operator public_id": "{member}",
+    "admin.dismiss_operator public_id": "{member}",
     "admin.show_prices model_id": "demo/echo",
     "admin.set_price model_id": "demo/echo",
     "admin.switch_model model_id": "demo/echo",

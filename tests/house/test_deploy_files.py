@@ -20,7 +20,7 @@ import yaml
 
 from solrouter.config import SETTINGS
 from tests import served as serving
-from tests.conftest import SECRET_KEY, settings
+from tests.conftest import SECRET_KEY, require, settings
 from tests.served import ROOT
 
 SCHEMAS = ROOT / "tests" / "data" / "schemas"
@@ -113,6 +113,61 @@ def test_each_gives_streams_the_time_to_end() -> None:
     assert read("railway.json")["deploy"]["drainingSeconds"] > DRAIN_AND_MORE_S
     assert read("render.yaml")["services"][0]["maxShutdownDelaySeconds"] > DRAIN_AND_MORE_S
     assert read("compose.yaml")["services"]["web"]["stop_grace_period"] == "30s"
+
+
+def test_traces_and_error_reports_are_one_setting_away_on_each() -> None:
+    """Each platform installs one file, and their packages stand in it."""
+    pinned = set(re.findall(r"^([a-z0-9-]+)==", (ROOT / "requirements.txt").read_text(), re.M))
+    assert {"opentelemetry-sdk", "opentelemetry-instrumentation-flask", "sentry-sdk"} <= pinned
+    [service] = read("render.yaml")["services"]
+    installs = "--require-hashes --only-binary :all: -r requirements.txt"
+    for recipe in (DOCKERFILE, service["buildCommand"]):
+        assert re.findall(r"-r \S+", recipe) == ["-r requirements.txt"]
+        assert installs in recipe
+    makefile = (ROOT / "Makefile").read_text()
+    assert "$(PIP_INSTALL) -r requirements.txt" in makefile
+    assert not list(ROOT.glob("requirements-observe*"))
+
+
+def test_the_unit_migrates_before_it_loads_new_code() -> None:
+    unit = (ROOT / "deploy" / "solrouter.service").read_text()
+    reloads = re.findall(r"^ExecReload=(.*)$", unit, re.MULTILINE)
+    assert [reload.split("/")[-1] for reload in reloads] == [
+        PROCFILE["release"],
+        "kill -s HUP $MAINPID",
+    ]
+    [starts] = re.findall(r"^ExecStart=(.*)$", unit, re.MULTILINE)
+    assert starts.split("/")[-1] == PROCFILE["web"]
+
+
+def test_the_operators_commands_have_the_units_settings() -> None:
+    unit = (ROOT / "deploy" / "solrouter.service").read_text()
+    script = (ROOT / "deploy" / "solrouter").read_text()
+    said = dict(re.findall(r"^(\w+)=(\S+)$", unit, re.MULTILINE))
+    assert f". {said['EnvironmentFile']}\n" in script
+    assert f"cd {said['WorkingDirectory']}\n" in script
+    assert f"runuser -u {said['User']} -- " in script
+    assert f"umask {said['UMask']}\n" in script
+    [path] = re.findall(r"^SOLROUTER_INSTANCE_PATH=(\S+)$", script, re.MULTILINE)
+    assert f"Environment=SOLROUTER_INSTANCE_PATH={path}\n" in unit
+    assert f"StateDirectory={Path(path).name}\n" in unit
+    assert subprocess.run(["sh", "-n", ROOT / "deploy" / "solrouter"], check=False).returncode == 0
+
+
+def test_systemd_takes_the_unit(tmp_path: Path) -> None:
+    """By systemd itself, with programs of the same names where it looks for them."""
+    require("systemd-analyze (Debian's systemd)", shutil.which("systemd-analyze") is not None)
+    unit = (ROOT / "deploy" / "solrouter.service").read_text()
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name in ("flask", "gunicorn"):
+        (programs / name).symlink_to("/bin/true")
+    checked = tmp_path / "solrouter.service"
+    checked.write_text(unit.replace("/opt/solrouter/.venv/bin/", f"{programs}/"))
+    result = subprocess.run(
+        ["systemd-analyze", "verify", checked], check=False, capture_output=True, text=True
+    )
+    assert (result.returncode, result.stderr) == (0, "")
 
 
 def test_the_image_has_no_compiler_and_no_root() -> None:

@@ -1,11 +1,13 @@
 """Anthropic's dialect: golden requests, streams put together again, failures by name."""
 
 import hashlib
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from solrouter.chat import Usage
+from solrouter.chat import SILENCE, Usage
+from solrouter.providers import ADAPTERS
 from solrouter.providers.anthropic import usage_from_anthropic
 from solrouter.providers.anthropic.messages import conversation
 from solrouter.providers.anthropic.schema import supported_schema
@@ -1071,3 +1073,15 @@ def test_openrouters_reasoning_object(
     assert upstream.last.body is not None
     assert upstream.last.body["thinking"] == thinking
     assert [warning.split(":")[0] for warning in outcome.warnings] == warned
+
+
+def test_nobody_waits_behind_the_last_event(upstream: FakeUpstream) -> None:
+    """`message_stop` says that the answer is over, also where the line stays open.
+
+    Else it would be waited for a second, and ten silences would be told.
+    """
+    upstream.streams("Hi", stall_after=(6, 5))
+    call = replace(make_call(upstream.origin), quiet_s=0.1)
+    brought = list(ADAPTERS["anthropic"].open(call))
+    assert any(chunk.finish for chunk in brought)
+    assert brought.count(SILENCE) < 5

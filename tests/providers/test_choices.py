@@ -154,7 +154,9 @@ def test_what_another_try_cannot_mend_is_told_at_once(
 
 
 def test_a_fault_after_content_is_the_fault_of_all(upstream: FakeUpstream) -> None:
-    upstream.streams("A", "B", "C", cut_after_events=3, counting="content", times=1)
+    # Slowly, so that the other call has begun, however busy the machine is.
+    cut = {"cut_after_events": 3, "counting": "content", "stall_between_s": 0.5}
+    upstream.streams("A", "B", "C", times=1, **cut)
     upstream.streams("x", stall_after=(1, 30.0), counting="content")
     outcome = play("anthropic", make_call(upstream.origin, n=2))
     assert isinstance(outcome.error, UpstreamBroken)

@@ -27,6 +27,7 @@ from solrouter.transport.pool import IDLE_S_MAX, Origin, pool_for
 from tests.fakes.certificate import self_signed, tls_context
 from tests.fakes.upstream import FakeUpstream
 from tests.providers.raw_server import RawServer, answering, read_request
+from tests.served import free_port
 
 BODY = b'{"model":"m","messages":[],"stream":true}'
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
@@ -198,6 +199,60 @@ def test_an_unknown_host_has_a_name() -> None:
     error = fails(asked("http://nowhere.invalid/"))
     assert isinstance(error, ConnectFailed)
     assert error.reason == "dns"
+
+
+class Counting:
+    """This thread's name server: another's answers, counted, after a while."""
+
+    def __init__(self) -> None:
+        self.hub = gevent.get_hub()
+        self.usual = self.hub.resolver
+        self.asked: list[str] = []
+
+    def getaddrinfo(self, host: str, *arguments: Any) -> Any:
+        self.asked.append(host)
+        gevent.sleep(0.05)
+        return self.usual.getaddrinfo(host, *arguments)
+
+
+@pytest.fixture
+def name_server() -> Iterator[Counting]:
+    counting = Counting()
+    counting.hub.resolver = counting
+    yield counting
+    counting.hub.resolver = counting.usual
+
+
+def test_those_who_connect_at_once_look_the_name_up_once(
+    upstream: FakeUpstream, name_server: Counting
+) -> None:
+    named = upstream.url.replace("127.0.0.1", "localhost")
+    asking = [gevent.spawn(opened, asked(f"{named}/chat/completions")) for _ in range(8)]
+    for each in asking:
+        each.get(timeout=5).close()
+    assert name_server.asked == ["localhost"]
+
+
+def test_a_name_that_is_not_found_is_not_looked_up_by_each_in_turn(name_server: Counting) -> None:
+    asking = [gevent.spawn(fails, asked("http://nowhere.invalid/v1")) for _ in range(8)]
+    reasons = {getattr(each.get(timeout=5), "reason", None) for each in asking}
+    assert (reasons, name_server.asked) == ({"dns"}, ["nowhere.invalid"])
+    assert fails(asked("http://nowhere.invalid/v1")) and len(name_server.asked) == 2
+
+
+def test_a_host_that_has_moved_is_looked_up_again(
+    upstream: FakeUpstream, name_server: Counting
+) -> None:
+    named = upstream.url.replace("127.0.0.1", "localhost")
+    opened(asked(f"{named}/chat/completions")).close()
+    origin = Origin("http", "localhost", int(named.split(":")[2].split("/")[0]))
+    pool = pool_for(origin)
+    pool._looked_up = pool._looked_up._replace(
+        addresses=[(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", free_port()))]
+    )
+    assert isinstance(fails(asked(f"{named}/chat/completions")), ConnectFailed)
+    opened(asked(f"{named}/chat/completions")).close()
+    assert len(name_server.asked) == 2
 
 
 def test_connecting_has_a_deadline() -> None:
@@ -625,3 +680,13 @@ def test_waiting_in_turns_does_not_move_the_deadline(upstream: FakeUpstream) -> 
             turns += piece is None
     assert caught.value.phase == "between"
     assert 3 <= turns <= 5
+
+
+def test_what_was_sent_is_let_go_once_the_answer_has_begun() -> None:
+    with RawServer(answering(CHUNKED + b"2\r\nhi\r\n0\r\n\r\n")) as server:
+        body = bytes([*BODY, *b" " * 100])
+        stream = open_stream(asked(server.url, body=body))
+        sent = sys.getrefcount(body)
+        stream.wait_for_head()
+        assert sys.getrefcount(body) == sent - 1
+        assert stream.read_all(10) == b"hi"

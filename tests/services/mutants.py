@@ -11,7 +11,7 @@ from pathlib import Path
 ADMITTING = "solrouter/services/admission/admitting.py"
 SETTLING = "solrouter/services/admission/settling.py"
 PAYING = "solrouter/services/payments/moving.py"
-MOVING = "solrouter/services/admission/__init__.py"
+MOVING = "solrouter/services/admission/moving.py"
 RELEASING = "solrouter/services/admission/releasing.py"
 BILLING = "solrouter/services/billing.py"
 REPEATS = "solrouter/services/repeats.py"

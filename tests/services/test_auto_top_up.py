@@ -14,7 +14,7 @@ from solrouter.errors import Refused
 from solrouter.models import AutoTopUp, Membership, OutgoingMail, Payment
 from solrouter.models.columns import db_now
 from solrouter.money import parse_usd
-from solrouter.services import accounts, billing, members, payments, webhooks
+from solrouter.services import accounts, billing, letters, members, payments, webhooks
 from solrouter.services.payments import auto, standing
 from solrouter.services.payments.auto import Terms
 from tests.edge.test_stripe_webhooks import last, send
@@ -86,6 +86,28 @@ def test_a_low_balance_is_topped_up_once(shop: Flask, stripe: FakeStripe, saver:
         assert (payment.state, payment.details["paid_with"]) == ("paid", "Visa ending 4242")
         assert mails() == ["top_up_done"]
         assert list(billing.audit()) == []
+
+
+def test_the_mail_tells_the_credits_and_the_charge_apart(
+    make_app: Callable[..., Flask], stripe: FakeStripe
+) -> None:
+    app = make_app(**stripe.settings(), SOLROUTER_CARD_FEE_PERCENT="10")
+    person = make_person(app, "pat@example.com")
+    with app.app_context():
+        wish = payments.Wish(
+            person.account_id, person.user_id, "stripe", "card", TEN, details={"saves_card": True}
+        )
+        order = payments.begin(wish)
+        stripe.books.pay(str(order.payment.order_id))
+        payments.check(order.payment)
+        turn_on(person)
+        assert payments.run_automatic() == 1
+        with database.read() as connection:
+            [facts] = connection.execute(select(OutgoingMail.facts)).scalars()
+    sent = {"email": person.email, "contact": "", "link": "https://ours.example/x", "at": "now"}
+    letter = letters.compose("top_up_done", {**facts, **sent})
+    assert letter.subject == "Your balance was topped up by $25.00"
+    assert "charged $27.50" in " ".join(letter.text.split())
 
 
 def test_many_at_the_same_time_charge_once(shop: Flask, stripe: FakeStripe, saver: Person) -> None:

@@ -122,7 +122,7 @@ def test_a_changed_limit_holds_from_the_next_request(person: Person, resets: str
     spend(person, HOLD)
     key = limit(person, HOLD - 1, resets)
     assert (key.limit_nanos, key.spent_nanos) == (HOLD - 1, HOLD)
-    with pytest.raises(KeyLimitReached):
+    with pytest.raises(KeyLimitReached, match="has reached its spend limit"):
         spend(person, 0)
     limit(person, 2 * HOLD, resets)
     spend(person, 1_000)

@@ -166,6 +166,34 @@ def test_of_many_processes_one_sends(context_on_both: Flask, smtp: FakeSmtp) -> 
     ]
 
 
+def test_a_letter_that_cannot_be_written_keeps_no_other_waiting(
+    mailing: Flask, smtp: FakeSmtp
+) -> None:
+    """As one that a newer version has ordered, while old and new run side by side."""
+    database.transact(lambda connection: outbox.put(connection, "of_tomorrow", ADA))
+    order("bob@example.com")
+    assert delivery.deliver_due() == 1
+    assert [mail.recipients for mail in smtp.taken] == [("bob@example.com",)]
+    [written, unwritten] = outbox.list_of()
+    assert written.sent_at is not None
+    assert (unwritten.tries, unwritten.failed_at) == (1, None)
+    assert "could not be written" in unwritten.problem
+
+
+def test_a_server_that_is_away_is_asked_once_and_costs_no_tries(make_app: MakeApp) -> None:
+    app = make_app(SMTP_URL="smtp://127.0.0.1:9")
+    with app.app_context():
+        for number in range(5):
+            order(f"{number}@example.com")
+        assert delivery.deliver_due() == 0
+        assert sorted(mail.tries for mail in outbox.list_of()) == [0, 0, 0, 0, 1]
+        assert not outbox.is_any_due()
+        for number in range(25):
+            order(f"later-{number}@example.com")
+        assert delivery.deliver_due() == 0
+        assert sum(mail.tries for mail in outbox.list_of()) == 2
+
+
 def test_a_password_is_used(make_app: MakeApp, smtp: FakeSmtp) -> None:
     smtp.password = "p@ss/word"
     app = make_app(SMTP_URL=f"smtp://mailer:p%40ss%2Fword@127.0.0.1:{smtp.port}")
@@ -327,3 +355,26 @@ def test_mail_in_production_needs_an_address_for_its_links(tmp_path: Path) -> No
     loaded = config.load({**environ, **hosts}, instance_path=tmp_path)
     assert loaded["PUBLIC_URL"] == "https://llm.example.com"
     assert loaded["SOLROUTER_MAIL_FROM"] == "SolRouter <no-reply@llm.example.com>"
+
+
+@pytest.mark.parametrize(
+    ("mode", "hosts", "url"),
+    [
+        ("production", "127.0.0.1,llm.example.com", "https://llm.example.com"),
+        ("production", "localhost", "http://localhost:8123"),
+        ("production", "[::1]", "http://[::1]:8123"),
+        ("production", "localhost:9000", "http://localhost:9000"),
+        ("production", "llm.example.com,127.0.0.1", "https://llm.example.com"),
+        ("production", "127.0.0.1", "http://127.0.0.1:8123"),
+        ("production", "", ""),
+        ("development", "", "http://localhost:8123"),
+        ("development", "127.0.0.1", "http://127.0.0.1:8123"),
+        ("development", "127.0.0.1,localhost", "http://localhost:8123"),
+    ],
+)
+def test_links_lead_where_the_server_answers(
+    tmp_path: Path, mode: str, hosts: str, url: str
+) -> None:
+    environ = {"SOLROUTER_ENV": mode, "SECRET_KEY": SECRET_KEY, "PORT": "8123"}
+    loaded = config.load({**environ, "SOLROUTER_ALLOWED_HOSTS": hosts}, instance_path=tmp_path)
+    assert loaded["PUBLIC_URL"] == url

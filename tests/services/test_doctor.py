@@ -8,11 +8,14 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 from flask import Flask
+from sqlalchemy import make_url
 
+from bench.faults.databases import Databases
 from solrouter import create_app, process
 from solrouter.services import admission, catalogue, startup
-from tests.conftest import close, settings
+from tests.conftest import close, require, settings
 from tests.factories import make_person
+from tests.fakes.slow_line import SlowLine
 from tests.fakes.smtp import FakeSmtp
 from tests.fakes.stripe import FakeStripe
 from tests.fakes.upstream import FakeUpstream
@@ -103,6 +106,22 @@ def test_others_who_refuse_us_are_named(make_app: Make, smtp: FakeSmtp, stripe: 
     assert line(doctor(app), "providers", "acme cannot be reached") == "WARNING"
 
 
+@pytest.mark.postgresql
+def test_a_database_far_off_is_a_warning_and_slow_to_connect_is_none(
+    tmp_path: Path, postgresql_url: str
+) -> None:
+    url = make_url(postgresql_url)
+    for delays, levels in (({"connect_s": 0.3}, []), ({"each_s": 0.06}, ["WARNING"])):
+        with SlowLine(url.port or 5432, **delays) as line_there:
+            there = url.set(host="127.0.0.1", port=line_there.port)
+            app = create_app(settings(there.render_as_string(hide_password=False), tmp_path))
+            result = doctor(app)
+            close(app)
+        words = [one for one in result.stdout.splitlines() if "ms to answer" in one]
+        assert [one.split()[0] for one in words] == levels
+        assert line(result, "database", "answers in") == "ok"
+
+
 def test_another_secret_is_broken(make_app: Make, app: Flask) -> None:
     with FakeUpstream() as upstream, app.app_context():
         startup.begin()
@@ -127,6 +146,31 @@ def test_a_database_that_does_not_answer_ends_the_looking(tmp_path: Path) -> Non
     assert "canary-word" not in result.output
 
 
+def test_without_a_database_migrating_says_so_in_a_sentence(tmp_path: Path) -> None:
+    app = create_app(settings("postgresql://someone:canary-word@127.0.0.1:1/none", tmp_path))
+    result = app.test_cli_runner().invoke(args=["db", "upgrade"])
+    close(app)
+    assert result.exit_code == 1
+    assert "The database does not answer (connection failed" in result.output
+    assert "Check DATABASE_URL." in result.output
+    assert "canary-word" not in result.output
+
+
+@pytest.mark.postgresql
+def test_a_database_in_another_encoding_is_broken_and_gets_no_tables(tmp_path: Path) -> None:
+    require("PostgreSQL", Databases.has_postgresql())
+    with Databases(tmp_path) as databases:
+        url = databases.empty("ENCODING 'SQL_ASCII' LOCALE 'C' TEMPLATE template0")
+        app = create_app(settings(url, tmp_path))
+        result = doctor(app)
+        migrated = app.test_cli_runner().invoke(args=["db", "upgrade"])
+        close(app)
+    assert line(result, "database", "in SQL_ASCII the database cannot keep every text") == "BROKEN"
+    assert "Make it anew: createdb --encoding UTF8" in result.stdout
+    assert migrated.exit_code == 1
+    assert "In SQL_ASCII the database cannot keep every text. Make it anew" in migrated.output
+
+
 def test_a_file_that_is_not_there_is_not_made(tmp_path: Path) -> None:
     app = create_app(settings(f"sqlite:///{tmp_path / 'none.sqlite3'}", tmp_path))
     result = doctor(app)
@@ -134,6 +178,46 @@ def test_a_file_that_is_not_there_is_not_made(tmp_path: Path) -> None:
     assert result.exit_code == 1
     assert line(result, "database", "there is no file at") == "BROKEN"
     assert not (tmp_path / "none.sqlite3").exists()
+
+
+def test_without_tables_it_says_how_to_make_them(tmp_path: Path) -> None:
+    (tmp_path / "empty.sqlite3").touch()
+    app = create_app(settings(f"sqlite:///{tmp_path / 'empty.sqlite3'}", tmp_path))
+    result = doctor(app)
+    close(app)
+    assert result.exit_code == 1
+    assert line(result, "migrations", "there are no tables") == "BROKEN"
+    assert "Run: flask db upgrade" in result.stdout
+
+
+def test_newer_tables_that_only_grew_are_a_warning(make_app: Make, sqlite_url: str) -> None:
+    app = make_app()
+    with closing(sqlite3.connect(sqlite_url.removeprefix("sqlite:///"))) as file, file:
+        file.execute("UPDATE alembic_version SET version_num = '9999'")
+    result = doctor(app)
+    assert result.exit_code == 0
+    assert line(result, "migrations", "9999 is newer than this version") == "WARNING"
+
+
+def test_a_journal_that_stops_writers_is_a_warning(sqlite_url: str, tmp_path: Path) -> None:
+    with closing(sqlite3.connect(sqlite_url.removeprefix("sqlite:///"))) as file:
+        file.execute("PRAGMA journal_mode = DELETE")
+    app = create_app(settings(sqlite_url, tmp_path))
+    result = doctor(app)
+    close(app)
+    assert line(result, "database", "the journal is delete") == "WARNING"
+
+
+@pytest.mark.postgresql
+def test_more_connections_than_the_server_allows_are_broken(
+    postgresql_url: str, tmp_path: Path
+) -> None:
+    more = {"SOLROUTER_DB_POOL_SIZE": "100", "WEB_CONCURRENCY": "1000"}
+    app = create_app(settings(postgresql_url, tmp_path, **more))
+    result = doctor(app)
+    close(app)
+    assert result.exit_code == 1
+    assert line(result, "database", "workers open 105000 connections") == "BROKEN"
 
 
 @pytest.mark.parametrize("migration", ["0014", "9999"])
@@ -157,6 +241,11 @@ def test_tables_of_another_version_are_broken(
         ({"SOLROUTER_PROXY_HOPS": "1"}, "proxies", "the address is not https"),
         ({"FLY_APP_NAME": "solrouter"}, "database", "Fly.io forgets files"),
         ({"SOLROUTER_OPERATOR_PASSWORD": "canary of it"}, "settings", "password stands in"),
+        ({}, "settings", "the mode is test, with a demo account"),
+        ({"SOLROUTER_ENV": "production"}, "settings", "does not know its own address"),
+        ({"SOLROUTER_ENV": "production"}, "settings", "answers to any host name"),
+        ({"SOLROUTER_ENV": "production"}, "providers", "no provider has a key"),
+        ({}, "payments", "nobody can pay"),
         ({}, "clock", "no server process has reported"),
         ({}, "operators", "nobody is an operator"),
         ({}, "mail", "no mail is sent"),

@@ -171,6 +171,23 @@ def test_exactly_what_is_free_is_admitted_and_a_nanodollar_more_is_not(worlds: l
 
 
 @pytest.mark.postgresql
+def test_the_one_statement_does_not_wait_for_a_clock_that_was_set_back(
+    worlds: list[World],
+) -> None:
+    world = worlds[2]
+    settle_in(world, replace(PLAIN, granted=9 * PRICE, plan={"requests_per_minute": 1}))
+    with world.app.app_context():
+        admitted = []
+        for set_back_s in (0, 0, 90, 3_600):
+            later = update(Bucket).values(tat_us=Bucket.tat_us + set_back_s * 1_000_000)
+            database.transact(lambda connection, s=later: connection.execute(s).rowcount)
+            tried = lean.Admission(ask(world, is_free=False, **NAMED), new_id())
+            database.together(tried.step, durable=False)
+            admitted.append(tried.admitted() is not None)
+    assert admitted == [True, False, True, True]
+
+
+@pytest.mark.postgresql
 def test_what_others_hold_is_not_charged_by_the_one_statement(worlds: list[World]) -> None:
     world = worlds[2]
     settle_in(world, replace(PLAIN, granted=2 * PRICE, paid=10))

@@ -77,12 +77,16 @@ def test_exactly_the_limit_is_admitted_at_once_and_again_after_a_minute(
 
 
 def assert_all_used_up() -> None:
-    """Each limit gives exactly its units, and what refills while a slow machine asks."""
-    for units_max in LIMITS:
-        began_s = monotonic_s()
-        used = use_up(tokens(units_max))
-        refilled = math.ceil((monotonic_s() - began_s + 0.01) * units_max / 60)
-        assert units_max <= used <= units_max + refilled, (units_max, used, refilled)
+    for limit in map(tokens, LIMITS):
+        assert_whole(limit)
+
+
+def assert_whole(limit: RateLimit) -> None:
+    """The limit gives exactly its units, and what refills while a slow machine asks."""
+    began_s = monotonic_s()
+    used = use_up(limit)
+    refilled = math.ceil((monotonic_s() - began_s + 0.01) * limit.units_max / 60)
+    assert limit.units_max <= used <= limit.units_max + refilled, (limit, used, refilled)
 
 
 def test_the_whole_limit_in_one_take_leaves_nothing(context_on_both: Flask) -> None:
@@ -124,6 +128,18 @@ def told_to_wait_s(limit: RateLimit, units: int) -> int:
     assert wait_s is not None
     assert 1 <= wait_s <= 60
     return wait_s
+
+
+def test_nobody_waits_for_a_clock_that_was_set_back(context_on_both: Flask) -> None:
+    """What was written an hour ahead of it counts as nothing; what is within two minutes counts."""
+    for limit in map(tokens, LIMITS):
+        use_up(limit)
+        pass_time(-55 * 1_000_000)
+        with pytest.raises(RateLimited):
+            take(limit, piece(limit))
+        pass_time(-3_600 * 1_000_000)
+        state = take(limit, piece(limit))
+        assert state.reset_us <= MINUTE_US
 
 
 def test_a_refusal_takes_nothing(context_on_both: Flask) -> None:
@@ -182,7 +198,7 @@ def test_what_is_given_back_can_be_taken_again_and_no_more(context_on_both: Flas
         take(limit, piece(limit))
         told_to_wait_s(limit, piece(limit))
         give_back(limit, 3 * limit.units_max)
-        assert use_up(limit) == limit.units_max
+        assert_whole(limit)
 
 
 def test_what_turned_out_larger_is_taken_later(context_on_both: Flask) -> None:

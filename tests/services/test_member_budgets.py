@@ -82,11 +82,11 @@ def test_the_tighter_of_both_limits_decides_and_says_which(alice: Person, bob: P
     [key] = [one for one in keys.list_of(alice.account_id) if one.name == "Bob's"]
     change = {"actor": "test", "name": key.name, "resets": "never"}
     keys.change(alice.account_id, key.public_id, limit_nanos=parse_usd("9"), **change)
-    with pytest.raises(MemberLimitReached):
+    with pytest.raises(MemberLimitReached, match=r"^You have \$0\.000001 of your budget in this"):
         admission.admit(ask(bob))
     give(alice, bob, "9")
     keys.change(alice.account_id, key.public_id, limit_nanos=1, **change)
-    with pytest.raises(KeyLimitReached) as caught:
+    with pytest.raises(KeyLimitReached, match=r"^This API key has \$0\.000000001 of its") as caught:
         admission.admit(ask(bob))
     assert not isinstance(caught.value, MemberLimitReached)
 

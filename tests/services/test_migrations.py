@@ -1,5 +1,6 @@
 """The migrations: up, down and up again on both databases, ending where the models stand."""
 
+import os
 import re
 from pathlib import Path
 
@@ -8,7 +9,8 @@ from sqlalchemy import inspect
 
 from solrouter import create_app
 from solrouter.database import migration_engine
-from tests.conftest import close, settings
+from solrouter.services import admission
+from tests.conftest import close, migrate, settings
 
 REVISION = re.compile(r"^revision = ['\"](\w+)['\"]", re.MULTILINE)
 VERSIONS = Path(__file__).resolve().parents[2] / "migrations" / "versions"
@@ -52,3 +54,19 @@ def test_each_goes_down_and_up_alone(database_url: str, tmp_path: Path) -> None:
         run(app, "upgrade")
     run(app, "check")
     close(app)
+
+
+def test_a_new_file_is_its_owners_alone(tmp_path: Path) -> None:
+    """And what SQLite puts beside it, whatever the shell's mask says."""
+    file = tmp_path / "new.sqlite3"
+    former = os.umask(0)
+    try:
+        migrate(f"sqlite:///{file}", tmp_path)
+        app = create_app(settings(f"sqlite:///{file}", tmp_path))
+        with app.app_context():
+            admission.beat("a-server")
+        beside = [Path(f"{file}{end}") for end in ("", "-wal", "-shm")]
+        assert [oct(each.stat().st_mode & 0o777) for each in beside] == ["0o600"] * 3
+        close(app)
+    finally:
+        os.umask(former)

@@ -9,25 +9,31 @@ from pathlib import Path
 
 import pytest
 from flask import Flask
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, text, update
+from sqlalchemy.exc import ProgrammingError
 from standardwebhooks import Webhook
 
 from solrouter import database, process
 from solrouter.clock import monotonic_s, utcnow
+from solrouter.errors import DatabaseUnavailable
 from solrouter.models import (
     Account,
     Alert,
+    Completion,
     Hold,
     Job,
     OfferHealth,
     OfferTraffic,
     OutgoingMail,
     User,
+    WebhookEndpoint,
     WebhookMessage,
 )
 from solrouter.models.columns import db_now
+from solrouter.money import parse_usd
 from solrouter.services import (
     admission,
+    delivery,
     health,
     job_rows,
     jobs,
@@ -57,14 +63,53 @@ def receiver() -> Iterator[Receiver]:
 
 @pytest.fixture
 def house(make_app: MakeApp, database_url: str, smtp: FakeSmtp) -> Iterator[Flask]:
-    """A server with an operator, mail, and an alert webhook in its own network."""
+    """A server with an operator, mail, and an alert webhook in its own network.
+
+    At the end each alert of the test must have been told by both ways, once, and so its end.
+    """
     app = make_app(database_url, SMTP_URL=smtp.url, SOLROUTER_WEBHOOK_NETWORKS="127.0.0.1/32")
     make_person(app, "olivia@example.com", operator=True)
     with app.app_context():
         verified = update(User).values(email_verified_at=utcnow())
         database.transact(lambda connection: connection.execute(verified))
         jobs.prepare()
+        told = webhooks.add(
+            None, "https://pager.example.com/", webhook_queue.OPERATOR_KINDS, actor="test"
+        )
         yield app
+        with database.read() as connection:
+            alerts = connection.execute(select(Alert.public_id, Alert.facts, Alert.resolved_at))
+            wanted = [
+                (way, each.public_id, each.facts["title"])
+                for each in alerts
+                for way in ("opened", "resolved")[: 2 if each.resolved_at else 1]
+            ]
+        assert by_webhook(told.endpoint.public_id) == sorted(wanted)
+        assert by_mail() == sorted((way, title) for way, _, title in wanted)
+
+
+def by_webhook(endpoint: str) -> list[tuple[str, str, str]]:
+    """What the operators' endpoint is told: opened or resolved, which alert, its title."""
+    messages = select(WebhookMessage.body).join(
+        WebhookEndpoint, WebhookEndpoint.id == WebhookMessage.endpoint_id
+    )
+    with database.read() as connection:
+        mine = messages.where(WebhookEndpoint.public_id == endpoint)
+        bodies = [json.loads(body) for body in connection.execute(mine).scalars()]
+    return sorted(
+        (body["type"].removeprefix("alert."), body["data"]["alert"], body["data"]["title"])
+        for body in bodies
+    )
+
+
+def by_mail() -> list[tuple[str, str]]:
+    """What the operator is told by mail: opened or resolved, and the alert's title."""
+    query = select(OutgoingMail.kind, OutgoingMail.facts).where(
+        OutgoingMail.recipient == "olivia@example.com"
+    )
+    with database.read() as connection:
+        rows = connection.execute(query).all()
+    return sorted((row.kind.removeprefix("alert_"), row.facts["title"]) for row in rows)
 
 
 @pytest.fixture
@@ -98,7 +143,8 @@ def test_the_books_do_not_agree(house: Flask, person: Person) -> None:
     assert watching.look_at_books() == 0 and opened() == []
     more = update(Account).where(Account.id == person.account_id)
     write(more.values(granted_nanos=Account.granted_nanos + 7))
-    assert watching.look_at_books() == 1 and watching.look_at_books() == 1
+    # The account's own sum differs, and so does that of all accounts by day.
+    assert watching.look_at_books() == 2 and watching.look_at_books() == 2
     assert opened() == [("ledger_drift", "")]
     (alert,) = operator_alerts.recent()
     assert person.account_public_id in alert.facts["text"]
@@ -187,6 +233,46 @@ def test_an_answer_costs_more_than_its_account_has(house: Flask) -> None:
     assert opened() == []
 
 
+def test_an_accounts_failures_cost_more_than_a_day_allows(house: Flask, person: Person) -> None:
+    """Its provider breaks off again and again: free at first, then charged, and told once."""
+    house.config["SOLROUTER_UNRECOVERED_PER_DAY"] = parse_usd("0.00005")
+    client = house.test_client()
+
+    def break_off() -> str:
+        answer = client.post(
+            "/v1/chat/completions", headers=person.bearer, json={**chat(model), "stream": True}
+        )
+        assert "upstream_error" in answer.text
+        with database.read() as connection:
+            newest = select(Completion.reason).order_by(Completion.id.desc()).limit(1)
+            return connection.execute(newest).scalar_one()
+
+    with FakeUpstream() as upstream:
+        model = make_offer(house, upstream.url)
+        upstream.streams(*["word "] * 9, usage=(12, 9), cut_after_events=4)
+        assert break_off() != "beyond_allowance"
+        assert (look(), opened()) == (0, [])
+        reasons = [break_off() for _ in range(4)]
+    assert reasons[-2:] == ["beyond_allowance"] * 2
+    assert opened() == [("beyond_allowance", person.account_public_id)]
+    assert mails() == ["alert_opened"]
+    assert (look(), opened()) == (0, [("beyond_allowance", person.account_public_id)])
+    # The next day.
+    write(update(Alert).values(opened_at=utcnow() - timedelta(days=1)))
+    assert (look(), opened()) == (1, []) and mails() == ["alert_opened", "alert_resolved"]
+
+
+def test_who_is_beyond_it_is_told_of_once_whoever_finds_it_out(
+    house: Flask, person: Person
+) -> None:
+    """A cancelled call that is to be read to its end asks for it, too."""
+    house.config["SOLROUTER_UNRECOVERED_PER_DAY"] = 1
+    assert not admission.allowance_is_spent(person.account_id) and opened() == []
+    house.config["SOLROUTER_UNRECOVERED_PER_DAY"] = 0
+    assert [admission.allowance_is_spent(person.account_id) for _ in range(2)] == [True, True]
+    assert opened() == [("beyond_allowance", person.account_public_id)]
+
+
 def test_a_queue_is_not_worked(house: Flask, person: Person) -> None:
     new = webhooks.add(person.account_id, "https://h.example.com/", ["key.created"], actor="test")
     webhooks.send_test(new.endpoint)
@@ -247,6 +333,27 @@ def test_a_job_that_does_not_end_has_failed(house: Flask) -> None:
     assert look() == 1 and opened() == [("job_failed", "ledger")]
 
 
+def test_what_cannot_be_looked_for_keeps_nothing_else_from_being_told(house: Flask) -> None:
+    """Not even that the job of the alerts itself fails."""
+    source = house.config["SOLROUTER_CATALOGUE_URL"]
+    house.config["SOLROUTER_CATALOGUE_URL"] = "/nowhere/catalogue.json"
+    job_rows.ask("catalogue")
+    jobs.run_due(is_slow=True)
+    write(text("ALTER TABLE holds RENAME TO away"))
+    try:
+        with pytest.raises((DatabaseUnavailable, ProgrammingError)):
+            look()
+        assert opened() == [("job_failed", "catalogue")]
+        job_rows.ask("alerts")
+        jobs.run_due()
+        job_rows.ask("alerts")
+        jobs.run_due()
+        assert ("job_failed", "alerts") in opened()
+    finally:
+        write(text("ALTER TABLE away RENAME TO holds"))
+        house.config["SOLROUTER_CATALOGUE_URL"] = source
+
+
 def test_what_is_gone_is_over(house: Flask) -> None:
     condition = operator_alerts.Condition(
         operator_alerts.PROVIDER_DOWN, True, "gone", "The provider gone is down", "All failed."
@@ -255,8 +362,8 @@ def test_what_is_gone_is_over(house: Flask) -> None:
     assert look() == 1 and opened() == []
 
 
-def test_it_is_told_by_signed_webhook_once_and_when_it_is_over(
-    house: Flask, receiver: Receiver
+def test_it_is_told_by_signed_webhook_and_mail_once_and_when_it_is_over(
+    house: Flask, receiver: Receiver, smtp: FakeSmtp
 ) -> None:
     kinds = webhook_queue.OPERATOR_KINDS
     new = webhooks.add(None, f"{receiver.url}/alerts", kinds, actor="test")
@@ -266,14 +373,20 @@ def test_it_is_told_by_signed_webhook_once_and_when_it_is_over(
             operator_alerts.STUCK_HOLDS, is_on, title="1 hold is stuck", text=f"With {secret}."
         )
         operator_alerts.settle(condition)
-    assert webhook_sending.deliver_due() == 2
+    webhook_sending.deliver_due()
     events = [Webhook(new.secret).verify(t.body, dict(t.headers)) for t in receiver.taken]
     assert [event["type"] for event in events] == ["alert.opened", "alert.resolved"]
     assert len({event["data"]["alert"] for event in events}) == 1
     assert events[0]["data"]["title"] == "1 hold is stuck"
     assert secret not in json.dumps(events)
     assert events[0]["data"]["resolved_at"] is None and events[1]["data"]["resolved_at"]
-    assert mails() == ["alert_opened", "alert_resolved"]
+    assert delivery.deliver_due() == 2
+    letters = smtp.taken
+    assert [letter.subject for letter in letters] == [
+        "Alert: 1 hold is stuck",
+        "Over: 1 hold is stuck",
+    ]
+    assert secret not in "".join(letter.text + letter.html for letter in letters)
 
 
 def test_of_two_that_look_at_once_one_opens(house: Flask) -> None:
@@ -282,6 +395,7 @@ def test_of_two_that_look_at_once_one_opens(house: Flask) -> None:
     write(insert(Alert).values(public_id="alert_1", **row))
     condition = operator_alerts.Condition(operator_alerts.STUCK_HOLDS, True, title="x", text="y")
     assert not operator_alerts.settle(condition) and mails() == []
+    write(delete(Alert))
 
 
 def test_every_kind_is_tried_here_and_told_in_the_docs() -> None:

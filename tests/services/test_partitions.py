@@ -18,6 +18,7 @@ from alembic.operations import Operations
 from alembic.runtime.migration import MigrationContext
 from flask import Flask
 
+from solrouter import database
 from solrouter.clock import first_id_at, utcnow
 from solrouter.database import migration_engine
 from solrouter.services import activity, admission, billing, partitions
@@ -310,6 +311,20 @@ def test_of_two_processes_one_makes_the_months(
     made += partitions.keep_up()
     assert made == sum(len(names(table)) - 1 for table in partitions.TABLES)
     assert partitions.problem() is None
+
+
+def test_a_part_that_another_process_has_renamed_meanwhile_is_no_error(
+    app: Flask, person: Person
+) -> None:
+    request(person)
+    with database.read() as connection:
+        [*_, before] = partitions.parts(connection, "completions")
+    partitions.keep_up()
+    with database.read() as connection:
+        assert before.name not in {
+            part.name for part in partitions.parts(connection, "completions")
+        }
+        assert partitions._end_of(connection, before, utcnow()) is not None
 
 
 def test_the_ledgers_parts_are_append_only_too(

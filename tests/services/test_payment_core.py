@@ -231,7 +231,7 @@ def test_the_brakes(payer: Person, context_on_both: Flask) -> None:
         begun(payer)
     context_on_both.config["SOLROUTER_TOP_UP_ACCOUNT_DAY_MAX"] = 0
     context_on_both.config["SOLROUTER_TOP_UP_SERVER_DAY_MAX"] = parse_usd("20")
-    with pytest.raises(Refused, match="no more payments today"):
+    with pytest.raises(Refused, match="no such sum today"):
         begun(payer)
 
 

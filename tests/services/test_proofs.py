@@ -50,7 +50,7 @@ def test_an_address_is_proven_and_changed(smtp: FakeSmtp) -> None:
     assert emails.verify(user.id, first).is_verified
     emails.ask_change(user.id, NEW, password=PASSWORD)
     assert emails.change(user.id, token(smtp, NEW)).email == NEW
-    assert sign_ins.sign_in(NEW, PASSWORD, HOME).id == user.id
+    assert sign_ins.sign_in(NEW, PASSWORD, HOME).user.id == user.id
     delivery.deliver_due()
     assert smtp.taken[-1].recipients == (ADA,), "the old address is told"
 
@@ -62,7 +62,7 @@ def test_a_password_is_reset_once(smtp: FakeSmtp) -> None:
     recovery.reset(secret, NEW_PASSWORD)
     with pytest.raises(Refused):
         recovery.reset(secret, "some third password")
-    assert sign_ins.sign_in(ADA, NEW_PASSWORD, HOME).id == user.id
+    assert sign_ins.sign_in(ADA, NEW_PASSWORD, HOME).user.id == user.id
 
 
 @pytest.mark.parametrize("way", ["mail", "proof", "change"])

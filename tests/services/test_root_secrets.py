@@ -50,7 +50,7 @@ def test_after_a_rotation_the_former_secret_is_not_needed(
         0,
         (
             "2 of 2 encrypted fields were written anew.\n"
-            "1 API keys still need SECRET_KEY_FALLBACKS: each moves when it is next used.\n"
+            "1 API key still needs SECRET_KEY_FALLBACKS: each moves when it is next used.\n"
         ),
     )
     with both.app_context():
@@ -198,7 +198,7 @@ def test_a_former_secret_of_a_key_waits_too(
     with both.app_context():
         [key] = keys.list_of(person.account_id)
         rotations.rotate(person.account_id, key.public_id, actor="test")
-    waiting = "1 API keys still need SECRET_KEY_FALLBACKS"
+    waiting = "1 API key still needs SECRET_KEY_FALLBACKS"
     assert waiting in run(both)[1]
     with both.app_context():
         keys.authenticate(person.key_text)

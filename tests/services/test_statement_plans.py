@@ -15,7 +15,15 @@ from sqlalchemy import event
 from solrouter import database
 from solrouter.clock import months_later, start_of_month, utcnow
 from solrouter.database.groups import LOCK
-from solrouter.services import activity, billing, key_usage, keys, partitions, usage_days
+from solrouter.services import (
+    activity,
+    billing,
+    key_usage,
+    keys,
+    ledger_days,
+    partitions,
+    usage_days,
+)
 from solrouter.services.admission.settling import _find_charge, _insert_receipt
 from solrouter.services.admission.statements import ADMIT, GROW, SETTLE
 from tests.services.test_key_usage import receipt
@@ -70,7 +78,7 @@ def newest(connection: Any) -> str:
     for month in range(MONTHS):
         for n in range(RECEIPTS_A_MONTH):
             receipt(1, months_later(this_month, -month) + timedelta(seconds=n), 1)
-    for roll_up in (usage_days.roll_up, key_usage.roll_up):
+    for roll_up in (usage_days.roll_up, key_usage.roll_up, ledger_days.roll_up):
         while roll_up():
             pass
     database.transact(partitions._analyze)
@@ -100,6 +108,14 @@ def test_a_receipt_is_looked_for_in_its_month_alone(connection: Any, newest: str
     assert len(executed(connection.execute(query).fetchone())) == 1
 
 
+def entries_of_this_month() -> object:
+    begins_at = start_of_month(utcnow())
+    ends_at = months_later(begins_at, 1)
+    return database.read_apart(
+        lambda connection: ledger_days.lines(connection, ACCOUNT, begins_at, ends_at)
+    )
+
+
 @pytest.mark.parametrize(
     "work",
     [
@@ -109,6 +125,7 @@ def test_a_receipt_is_looked_for_in_its_month_alone(connection: Any, newest: str
         lambda _: usage_days.of_account(ACCOUNT, utcnow().date() - timedelta(days=150)),
         lambda _: usage_days.of_all(utcnow().date() - timedelta(days=150)),
         lambda _: key_usage.of_all([1]),
+        lambda _: entries_of_this_month(),
     ],
 )
 def test_pages_read_no_month_that_they_do_not_show(
@@ -118,7 +135,7 @@ def test_pages_read_no_month_that_they_do_not_show(
     assert len(with_old) >= 2 * (MONTHS - 1)
     looked = False
     for statement, parameters in statements_of(lambda: work(newest)):
-        if "completions" not in statement:
+        if "completions" not in statement and "transfers" not in statement:
             continue
         looked = True
         explained = connection.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", parameters)
@@ -155,6 +172,18 @@ def executed(explained: Any) -> set[str]:
     parts = {part.name for part in partitions.overview()}
     nodes = [node for node in walked(explained[0][0]["Plan"]) if node["Actual Loops"]]
     return {node["Relation Name"] for node in nodes if "Relation Name" in node} & parts
+
+
+def test_no_page_waits_for_helpers_of_its_query(connection: Any, newest: str) -> None:
+    """However dear the planner thinks what is younger than a watermark that it does not know."""
+    since = utcnow().date() - timedelta(days=150)
+    [(statement, parameters)] = statements_of(lambda: usage_days.of_account(ACCOUNT, since))
+    for name in ("parallel_setup_cost", "parallel_tuple_cost", "min_parallel_index_scan_size"):
+        connection.execute(f"SET {name} = 0")
+    connection.execute("SET min_parallel_table_scan_size = 0")
+    explained = connection.execute(f"EXPLAIN (FORMAT JSON) {statement}", parameters).fetchone()
+    kinds = {node["Node Type"] for node in walked(explained[0][0]["Plan"])}
+    assert "Append" in kinds and not {"Gather", "Gather Merge"} & kinds
 
 
 def test_a_table_without_an_index_is_noticed(connection: Any) -> None:

@@ -1,8 +1,7 @@
 """Usage by day: the sums of the table and of the receipts since are the receipts' own, always."""
 
 import uuid
-from collections.abc import Callable, Iterator
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 import pytest
 from flask import Flask
@@ -12,23 +11,16 @@ from solrouter import database
 from solrouter.clock import first_id_at, start_of_day, utcnow
 from solrouter.models import Completion, UsageDay
 from solrouter.services import usage_days
-from solrouter.services.usage_days import total
+from solrouter.services.usage_days import Slice, Used, total
 from tests.factories import Person, make_person
 
 HOUR = timedelta(hours=1)
 
 
 @pytest.fixture
-def app(make_app: Callable[..., Flask], database_url: str) -> Iterator[Flask]:
-    """Not the audited context: these receipts have no transfers."""
-    app = make_app(database_url)
-    with app.app_context():
-        yield app
-
-
-@pytest.fixture
-def person(app: Flask) -> Person:
-    return make_person(app, "erin@example.com")
+def person(unaudited_on_both: Flask) -> Person:
+    """These receipts have no transfers."""
+    return make_person(unaudited_on_both, "erin@example.com")
 
 
 def put(
@@ -71,25 +63,27 @@ def kept() -> int:
         return len(connection.execute(select(UsageDay.day)).all())
 
 
+def by_day_and_model(person: Person, since: date) -> dict[tuple[date, str], Used]:
+    found: dict[tuple[date, str], list[Slice]] = {}
+    for each in usage_days.of_account(person.account_id, since):
+        found.setdefault((each.day, each.name), []).append(each)
+    return {key: total(slices) for key, slices in found.items()}
+
+
 def test_the_sums_are_the_same_before_and_after_they_are_rolled_up(person: Person) -> None:
     now = utcnow()
     for hours in (1, 5, 8, 9, 30, 31, 55):
         put(person, now - hours * HOUR)
     put(person, now - 30 * HOUR, model="acme/grand", charge=100, outcome="failed")
     since = (now - 10 * 24 * HOUR).date()
-    before = sorted(
-        (each.day, each.name, each.used) for each in usage_days.of_account(person.account_id, since)
-    )
+    before = by_day_and_model(person, since)
     assert usage_days.roll_up() > 0 and kept() >= 3
     assert usage_days.roll_up() == 0
-    after = sorted(
-        (each.day, each.name, each.used) for each in usage_days.of_account(person.account_id, since)
-    )
-    assert before == after
+    assert before == by_day_and_model(person, since)
     used = total(usage_days.of_account(person.account_id, since))
     assert (used.requests, used.failures, used.charge_nanos) == (8, 1, 149)
     assert (used.prompt_tokens, used.completion_tokens, used.margin_nanos) == (24, 40, 133)
-    assert total(usage_days.of_all(since, by="provider")) == used
+    assert total(usage_days.of_all(since, by_provider=True)) == used
 
 
 def test_an_hour_is_added_to_its_day(person: Person) -> None:
@@ -105,8 +99,8 @@ def test_an_hour_is_added_to_its_day(person: Person) -> None:
         assert connection.execute(select(UsageDay.requests)).scalar_one() == 2
 
 
-def test_what_is_asked_for_is_all_that_is_told(person: Person, app: Flask) -> None:
-    other = make_person(app, "frank@example.com")
+def test_what_is_asked_for_is_all_that_is_told(person: Person, unaudited_on_both: Flask) -> None:
+    other = make_person(unaudited_on_both, "frank@example.com")
     today = utcnow().date()
     put(person, utcnow(), key_id=None)
     put(person, utcnow() - 40 * 24 * HOUR)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from solrouter import database, secrets
@@ -24,6 +24,7 @@ from solrouter.services import (
     webhook_sending,
     webhooks,
 )
+from solrouter.services.due_rows import AT_ONCE_MAX
 from solrouter.services.webhooks import Delivery, Endpoint, NewEndpoint
 from solrouter.transport import guarded
 from solrouter.transport.errors import ReadTimedOut
@@ -123,6 +124,17 @@ def test_a_failure_is_tried_again_with_the_same_id_and_body(
     assert webhooks.find(person.account_id, new.endpoint.public_id).failing_since is None
 
 
+def test_what_cannot_be_sent_at_all_counts_as_a_try(person: Person, receiver: Receiver) -> None:
+    endpoint = add(person, receiver).endpoint
+    webhooks.send_test(endpoint)
+    spoilt = update(WebhookEndpoint).where(WebhookEndpoint.id == endpoint.id)
+    spoilt = spoilt.values(secret_encrypted=secrets.current().encrypt("whsec_a"))
+    database.transact(lambda connection: connection.execute(spoilt))
+    assert deliver(receiver) == 0
+    assert "could not be sent" in newest(endpoint).problem and newest(endpoint).tries == 1
+    assert not webhook_queue.is_any_due() and webhook_queue.is_any_due(ahead_s=10)
+
+
 def test_the_tries_have_an_end_and_a_message_can_be_sent_again(
     person: Person, receiver: Receiver
 ) -> None:
@@ -170,6 +182,10 @@ def test_nothing_is_sent_to_our_own_network(person: Person, inside: str) -> None
     "url",
     [
         "http://127.0.0.1/",
+        "https://10.0.0.1/",
+        "http://169.254.169.254/latest/",
+        "https://[::1]/",
+        "http://[::ffff:127.0.0.1]/",
         "https://localhost/",
         "https://169.254.169.254.nip.io:8080/",
         "https://user:pass@example.com/",
@@ -179,15 +195,10 @@ def test_nothing_is_sent_to_our_own_network(person: Person, inside: str) -> None
     ],
 )
 def test_an_odd_address_is_refused_at_once(context: None, alice: Person, url: str) -> None:
-    if url == "http://127.0.0.1/":
-        # A plain spelling: what it leads to is found out at the delivery.
-        new = webhooks.add(alice.account_id, url, KINDS, actor="test")
-        webhooks.send_test(new.endpoint)
-        assert webhook_sending.deliver_due() == 0
-        assert "public" in newest(new.endpoint).problem
-        return
-    with pytest.raises(Refused):
+    with pytest.raises(Refused) as refused:
         webhooks.add(alice.account_id, url, KINDS, actor="test")
+    assert refused.value.param == "url", "the words stand beside the field"
+    assert webhooks.list_of(alice.account_id) == []
 
 
 def test_in_production_customers_need_https(make_app: Callable[..., Flask]) -> None:
@@ -251,6 +262,33 @@ def test_a_slow_one_keeps_nobody_waiting(
         assert both.is_alive(), "the slow one still holds its own lane"
         slow.gate.set()
         both.join()
+
+
+def test_what_is_heaped_up_for_one_that_hangs_comes_after_what_others_are_told(
+    person: Person, receiver: Receiver
+) -> None:
+    with Receiver(PUBLIC) as failing:
+        failing.statuses = [503]
+        heaped = add(person, failing).endpoint
+        heap = 5 * AT_ONCE_MAX
+        database.transact(
+            lambda connection: webhook_queue.put_to(connection, [heaped.id] * heap, "test", {})
+        )
+        webhooks.send_test(add(person, receiver).endpoint)
+        assert deliver(failing, receiver) == 1
+        assert len(failing.taken) == 1, "asked once, and not once for each claim"
+        # The one that was tried has its own time; all else waits, and no try of it counts.
+        assert not webhook_queue.is_any_due()
+        with database.read() as connection:
+            tries = connection.execute(
+                select(func.sum(WebhookMessage.tries), func.count()).where(
+                    WebhookMessage.endpoint_id == heaped.id
+                )
+            ).one()
+        assert tuple(tries) == (1, heap)
+        failing.statuses = [204]
+        deliver(failing, receiver, ahead_s=webhook_sending.FAILED_S + 5)
+        assert len(failing.taken) == 1 + heap
 
 
 def _deliver_in(app: Flask, *receivers: Receiver) -> None:

@@ -1,5 +1,7 @@
 """Markdown as HTML: front matter, headings, code, tables; and nothing that a text could smuggle."""
 
+import re
+
 import pytest
 
 from solrouter import markdown
@@ -54,6 +56,16 @@ def test_headings_have_ids_that_stand_once() -> None:
     assert len({h.id for h in headings}) == 3
     for heading in headings:
         assert f'id="{heading.id}"' in markdown.page(PAGE).html
+
+
+def test_headings_lead_to_themselves() -> None:
+    html = markdown.page("## Two *words* & “more”\n\n##### Deep\n").html
+    [heading] = re.findall(r'<h2 id="([^"]+)">', html)
+    link = (
+        f'<a class="anchor" href="#{heading}" aria-label="Link to “Two words &amp; “more””">#</a>'
+    )
+    assert f"{link}</h2>" in html
+    assert "<h5>Deep</h5>" in html
 
 
 def test_code_has_colours_a_title_and_a_copy_button() -> None:

@@ -8,7 +8,7 @@ from flask import Response, flash, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
 
-from solrouter.blueprints import hx, top_ups
+from solrouter.blueprints import header_balance, hx, top_ups
 from solrouter.blueprints.account.room import account
 from solrouter.errors import RateLimited, Refused
 from solrouter.money import display_usd
@@ -26,11 +26,12 @@ def show_balance() -> ResponseReturnValue:
 
 @account.get("/balance/figures")
 def show_figures() -> ResponseReturnValue:
-    """The figures alone, as they are now; without HTMX, the page that they are on."""
+    """Payments and figures, as they are now; without HTMX, the page that they are on."""
     if not hx.is_htmx():
         return hx.go_to(url_for("account.show_balance"))
-    figures = hx.page_or_fragment("account/_figures.html", "account/_figures.html", **_figures())
-    return hx.with_oob(figures, "_balance.html")
+    found, fragment = _figures(), "account/_recent_payments.html"
+    answer = hx.page_or_fragment(fragment, fragment, **found)
+    return hx.with_oob(hx.with_oob(answer, "account/_figures.html", **found), "_balance.html")
 
 
 @account.get("/balance/quote")
@@ -91,10 +92,10 @@ def page(
 def _figures() -> dict[str, Any]:
     recent = payments.of_account(current_user.account_id, limit=PAYMENTS_SHOWN)
     return {
-        "balance": billing.balance(current_user.account_id),
+        "balance": header_balance.read(),
         "recent": recent,
         # While one is under way the figures look again by themselves.
-        "words": top_ups.STATES,
+        "words_of": top_ups.words_of,
         "is_waiting": any(payment.is_open for payment in recent),
     }
 

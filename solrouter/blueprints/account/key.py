@@ -9,7 +9,7 @@ from flask import flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
 
-from solrouter.blueprints import hx, own_keys
+from solrouter.blueprints import guards, hx, own_keys
 from solrouter.blueprints.account import key_forms
 from solrouter.blueprints.account.key_forms import Form
 from solrouter.blueprints.account.keys import actor, form_values, is_owner, keys_page
@@ -139,7 +139,7 @@ def _key_page(
         "account/_key.html",
         status=422 if errors else 200,
         key=key,
-        may_change=key.status != "revoked" and (is_owner() or not key.rules.may_manage),
+        may_change=_may_change(key),
         usage=key_usage.of(key.id),
         formers=rotations.formers_of(key),
         overlaps=key_forms.OVERLAPS,
@@ -147,3 +147,9 @@ def _key_page(
         done=done,
         **form_values(key_forms.of(key) if form is None else form, errors),
     )
+
+
+def _may_change(key: Key) -> bool:
+    """Whether this person may; an operator who looks at the account changes nothing."""
+    may_manage = is_owner() or not key.rules.may_manage
+    return key.status != "revoked" and may_manage and guards.may_open("account.edit_key")

@@ -2,14 +2,21 @@
 
 from datetime import timedelta
 
-from flask import g, render_template
-from flask_login import current_user
+from flask import render_template
 
 from solrouter import clock
-from solrouter.blueprints import addresses, charts, guards, own_keys, own_requests, samples
+from solrouter.blueprints import (
+    addresses,
+    charts,
+    guards,
+    header_balance,
+    own_keys,
+    own_requests,
+    samples,
+)
 from solrouter.blueprints.account.room import account
 from solrouter.blueprints.samples import Sample
-from solrouter.services import billing, catalogue, usage_days
+from solrouter.services import catalogue, usage_days
 from solrouter.services.usage_days import Slice, Used
 
 RECENT_MAX = 6
@@ -25,8 +32,7 @@ def show_overview() -> str:
     today = clock.utcnow().date()
     first = min(today - timedelta(days=DAYS_SHOWN - 1), today.replace(day=1))
     slices = own_requests.used(first)
-    balance = billing.balance(current_user.account_id)
-    g.balance_nanos = balance.available_nanos
+    balance = header_balance.read()
     live_keys, requests = own_keys.in_use(), own_requests.recent(limit=RECENT_MAX)
     is_new = not (live_keys and balance.posted_nanos > 0 and requests)
     burn_nanos = _burn_nanos(slices)

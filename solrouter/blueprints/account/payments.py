@@ -13,12 +13,12 @@ from flask.typing import ResponseReturnValue
 from flask_login import current_user
 
 from solrouter import clock
-from solrouter.blueprints import hx, top_ups
+from solrouter.blueprints import header_balance, hx, top_ups
 from solrouter.blueprints.account import balance
 from solrouter.blueprints.account.room import account
 from solrouter.errors import NotFound, RateLimited, Refused, SolRouterError, Unavailable
 from solrouter.money import NotMoney, decimal_usd, display_usd, parse_usd
-from solrouter.services import billing, buyers, payments
+from solrouter.services import buyers, payments, plans
 from solrouter.services.payments import Payment, Wish, refund_rows, refunds, trial
 
 # A page that is looked at often asks the provider no more often than this.
@@ -102,6 +102,7 @@ def show_refund(public_id: str) -> ResponseReturnValue:
 @account.post("/payments/<public_id>/refund")
 def refund_payment(public_id: str) -> ResponseReturnValue:
     payment, form = _found(public_id), request.form
+    plan = plans.standing(payment.account_id).plan
     try:
         refund = refunds.ask(
             payment,
@@ -121,6 +122,9 @@ def refund_payment(public_id: str) -> ResponseReturnValue:
         refund_rows.FAILED: f"The refund did not go through: {refund.problem}",
     }
     done = said.get(refund.state, f"The refund of {amount} is asked for and will be made.")
+    left = plans.standing(payment.account_id).plan
+    if left.slug != plan.slug:
+        done += f" The plan is “{left.name}” now."
     flash(done, "error" if refund.state == refund_rows.FAILED else "success")
     return hx.go_to(url_for("account.show_payment", public_id=public_id))
 
@@ -142,14 +146,15 @@ def _fresh(payment: Payment) -> Payment:
 
 
 def _payment_page(payment: Payment) -> Response:
-    terms = refunds.terms_for(payment, billing.balance(payment.account_id))
+    terms = refunds.terms_for(payment, header_balance.read())
     page = hx.page_or_fragment(
         "account/payment.html",
         "account/_payment.html",
         payment=payment,
         refunds=refund_rows.of_payment(payment.id),
         refundable=terms,
-        words=top_ups.STATES,
+        state=top_ups.words_of(payment),
+        refund_words=top_ups.REFUND_STATES,
         is_trial=payment.provider == trial.PROVIDER,
     )
     return hx.with_oob(page, "_balance.html")
@@ -161,7 +166,7 @@ def _refund_page(
     errors: Mapping[str | None, str] | None = None,
     form: Mapping[str, str] | None = None,
 ) -> ResponseReturnValue:
-    terms = refunds.terms_for(payment, billing.balance(payment.account_id))
+    terms = refunds.terms_for(payment, header_balance.read())
     page = render_template(
         "account/refund.html",
         payment=payment,

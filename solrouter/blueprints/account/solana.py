@@ -8,7 +8,7 @@ from flask.typing import ResponseReturnValue
 from flask_login import current_user
 
 from solrouter import clock
-from solrouter.blueprints import hx, qr_codes
+from solrouter.blueprints import header_balance, hx, qr_codes
 from solrouter.blueprints.account.room import account
 from solrouter.blueprints.filters import SITE_NAME
 from solrouter.errors import NotFound, RateLimited, Refused
@@ -17,6 +17,8 @@ from solrouter.services.payments import solana
 from solrouter.services.payments.solana import progress
 
 UNCHANGED = 204
+# A transaction that somebody names.
+NEW, KNOWN = "new", "known"
 
 
 @account.get("/payments/<public_id>/solana")
@@ -25,6 +27,7 @@ def show_solana_payment(public_id: str) -> ResponseReturnValue:
     found = progress.of(payment, clock.utcnow(), label=SITE_NAME)
     if hx.is_htmx() and request.args.get("mark") == found.mark:
         return Response(status=UNCHANGED)
+    header_balance.read()
     answer = _page(payment, found)
     return hx.with_oob(answer, "_balance.html") if request.args.get("mark") else answer
 
@@ -32,13 +35,15 @@ def show_solana_payment(public_id: str) -> ResponseReturnValue:
 @account.post("/payments/<public_id>/solana/claim")
 def claim_solana_transaction(public_id: str) -> ResponseReturnValue:
     payment = _own(public_id)
+    signature = request.form.get("signature", "")
     try:
-        payment = solana.claim(payment, request.form.get("signature", ""))
+        is_known = solana.is_known(payment, signature)
+        payment = solana.claim(payment, signature)
     except (Refused, RateLimited) as refusal:
         found = progress.of(payment, clock.utcnow(), label=SITE_NAME)
         return _page(payment, found, error=refusal.message)
     found = progress.of(payment, clock.utcnow(), label=SITE_NAME)
-    return _page(payment, found, is_claimed=True)
+    return _page(payment, found, claim=KNOWN if is_known else NEW)
 
 
 def _own(public_id: str) -> payments.Payment:
@@ -54,7 +59,7 @@ def _page(
     found: progress.Progress,
     *,
     error: str = "",
-    is_claimed: bool = False,
+    claim: str = "",
 ) -> Response:
     return hx.page_or_fragment(
         "account/solana_payment.html",
@@ -64,6 +69,6 @@ def _page(
         progress=found,
         qr_code=qr_codes.draw(found.link) if found.is_payable else None,
         error=error,
-        is_claimed=is_claimed,
+        claim=claim,
         signature=request.form.get("signature", "") if error else "",
     )

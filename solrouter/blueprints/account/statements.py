@@ -10,6 +10,7 @@ from flask_login import current_user
 
 from solrouter.blueprints import filters
 from solrouter.blueprints.account.room import account
+from solrouter.errors import NotFound
 from solrouter.money import decimal_usd
 from solrouter.services import buyers, statements
 from solrouter.services.statements import Statement
@@ -27,7 +28,7 @@ def show_statements() -> ResponseReturnValue:
     return render_template(
         "account/statements.html",
         months=months,
-        statement=statements.of_month(current_user.account_id, month),
+        statement=_statement_of(month),
         seller=[line.strip() for line in settings["SOLROUTER_SELLER"].split("|") if line.strip()],
         seller_tax_id=settings["SOLROUTER_SELLER_TAX_ID"],
         tax_note=settings["SOLROUTER_TAX_NOTE"],
@@ -37,7 +38,7 @@ def show_statements() -> ResponseReturnValue:
 
 @account.get("/statements/<month>.csv")
 def download_statement(month: str) -> Response:
-    statement = statements.of_month(current_user.account_id, month)
+    statement = _statement_of(month)
     return Response(
         stream_with_context(_lines(current_user.account_id, statement)),
         content_type="text/csv; charset=utf-8",
@@ -45,11 +46,21 @@ def download_statement(month: str) -> Response:
     )
 
 
+def _statement_of(month: str) -> Statement:
+    """The statement of a month that has begun. Raises NotFound."""
+    statement = statements.of_month(current_user.account_id, month)
+    if statement.told_at < statement.begins_at:
+        raise NotFound("That month has not begun.")
+    return statement
+
+
 def _lines(account_id: int, statement: Statement) -> Iterator[str]:
-    """Newest first, from the closing balance down to the opening one."""
+    """Newest first, from the closing balance, or that so far, down to the opening one."""
     balance = statement.closing_nanos
+    last = "closing balance" if statement.is_over else "balance so far"
+    told_at = min(statement.ends_at, statement.told_at)
     yield row(COLUMNS)
-    yield row((filters.iso(statement.ends_at), "closing balance", "", "", "", decimal_usd(balance)))
+    yield row((filters.iso(told_at), last, "", "", "", decimal_usd(balance)))
     for entry in statements.entries(account_id, statement.month):
         yield row(
             (

@@ -1,7 +1,7 @@
 """One account: its money, its plan, its people; stopped and let go on; looked at as its owner."""
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from flask import Response, flash, request, url_for
 from flask.typing import ResponseReturnValue
@@ -23,6 +23,8 @@ from solrouter.services import (
 from solrouter.services.all_requests import Filters
 from solrouter.services.dossiers import Dossier
 
+Form = Mapping[str, str]
+
 ENTRIES_MAX = 20
 REQUESTS_MAX = 20
 
@@ -34,60 +36,55 @@ def show_account(public_id: str) -> ResponseReturnValue:
 
 @admin.post("/accounts/<public_id>/credit")
 def grant_credit(public_id: str) -> ResponseReturnValue:
-    account, form = dossiers.find(public_id), request.form
-    try:
+    def grant(account_id: int, form: Form) -> str:
         amount = dollars(form.get("amount", ""), param="amount")
         payments.grant(
-            account.id,
+            account_id,
             amount,
             actor=actor(),
             note=form.get("note", ""),
             idempotency=form.get("form_id", "")[:64] or None,
         )
-    except Refused as refused:
-        return _page(account, act="grant", errors={refused.param: refused.message}, form=form)
-    return _done(public_id, f"{display_usd(amount)} granted.")
+        return f"{display_usd(amount)} granted."
+
+    return _carry_out(public_id, "grant", grant)
 
 
 @admin.post("/accounts/<public_id>/take-credit")
 def take_credit(public_id: str) -> ResponseReturnValue:
-    account, form = dossiers.find(public_id), request.form
-    try:
+    def take(account_id: int, form: Form) -> str:
         amount = dollars(form.get("amount", ""), param="amount")
-        payments.take_back(account.id, amount, actor=actor(), note=form.get("note", ""))
-    except Refused as refused:
-        return _page(account, act="take", errors={refused.param: refused.message}, form=form)
-    return _done(public_id, f"{display_usd(amount)} of gifts taken back.")
+        payments.take_back(account_id, amount, actor=actor(), note=form.get("note", ""))
+        return f"{display_usd(amount)} of gifts taken back."
+
+    return _carry_out(public_id, "take", take)
 
 
 @admin.post("/accounts/<public_id>/plan")
 def set_plan(public_id: str) -> ResponseReturnValue:
-    account, form = dossiers.find(public_id), request.form
-    try:
-        accounts.set_plan(account.id, form.get("plan", ""), actor=actor())
-    except Refused as refused:
-        return _page(account, act="plan", errors={refused.param: refused.message}, form=form)
-    return _done(public_id, "The plan holds from the next request on.")
+    def give(account_id: int, form: Form) -> str:
+        accounts.set_plan(account_id, form.get("plan", ""), actor=actor())
+        return "The plan holds from the next request on."
+
+    return _carry_out(public_id, "plan", give)
 
 
 @admin.post("/accounts/<public_id>/suspend")
 def suspend_account(public_id: str) -> ResponseReturnValue:
-    account, form = dossiers.find(public_id), request.form
-    try:
-        suspensions.suspend(account.id, form.get("reason", ""), actor=actor())
-    except Refused as refused:
-        return _page(account, act="suspend", errors={refused.param: refused.message}, form=form)
-    return _done(public_id, "The account is suspended: its next request is refused.")
+    def suspend(account_id: int, form: Form) -> str:
+        suspensions.suspend(account_id, form.get("reason", ""), actor=actor())
+        return "The account is suspended: its next request is refused."
+
+    return _carry_out(public_id, "suspend", suspend)
 
 
 @admin.post("/accounts/<public_id>/lift")
 def lift_suspension(public_id: str) -> ResponseReturnValue:
-    account, form = dossiers.find(public_id), request.form
-    try:
-        suspensions.lift(account.id, form.get("reason", ""), actor=actor())
-    except Refused as refused:
-        return _page(account, act="suspend", errors={refused.param: refused.message}, form=form)
-    return _done(public_id, "The account may spend again.")
+    def lift(account_id: int, form: Form) -> str:
+        suspensions.lift(account_id, form.get("reason", ""), actor=actor())
+        return "The account may spend again."
+
+    return _carry_out(public_id, "suspend", lift)
 
 
 @admin.post("/accounts/<public_id>/view")
@@ -110,7 +107,14 @@ def stop_viewing() -> ResponseReturnValue:
     return hx.go_to(url_for("admin.show_account", public_id=dossiers.of(account_id).public_id))
 
 
-def _done(public_id: str, said: str) -> ResponseReturnValue:
+def _carry_out(public_id: str, act: str, verb: Callable[[int, Form], str]) -> ResponseReturnValue:
+    """Does with the account what the form asks for and says so; refused, the page says why."""
+    account = dossiers.find(public_id)
+    try:
+        said = verb(account.id, request.form)
+    except Refused as refused:
+        errors = {refused.param: refused.message}
+        return _page(account, act=act, errors=errors, form=request.form)
     flash(said, "success")
     return hx.go_to(url_for("admin.show_account", public_id=public_id))
 
@@ -120,7 +124,7 @@ def _page(
     *,
     act: str = "",
     errors: Mapping[str | None, str] | None = None,
-    form: Mapping[str, str] | None = None,
+    form: Form | None = None,
 ) -> Response:
     """The page; `act` is the form that was sent and refused, which shows what was typed."""
     found = all_requests.page(Filters(account=account.public_id), limit=REQUESTS_MAX)

@@ -32,7 +32,7 @@ def show_ledger() -> ResponseReturnValue:
         kind=kind,
         account=account,
         kinds=[*journal.KINDS.items(), (ALL, "Everything")],
-        names=journal.KINDS,
+        names=journal.NAMES,
         said=said,
         books=None if hx.is_htmx() else journal.books(),
     )

@@ -19,7 +19,7 @@ DAYS_SHOWN = 30
 def show_overview() -> str:
     today = clock.utcnow().date()
     first = today - timedelta(days=DAYS_SHOWN - 1)
-    slices = usage_days.of_all(first, by="provider")
+    slices = usage_days.of_all(first, by_provider=True)
     snapshot = catalogue.fresh()
     live = [model for model in snapshot.models.values() if model.status == "live"]
     return render_template(

@@ -12,7 +12,7 @@ from solrouter.blueprints import hx, top_ups
 from solrouter.blueprints.admin.room import admin, dollars
 from solrouter.errors import Refused, SolRouterError, Unavailable
 from solrouter.money import decimal_usd, display_usd
-from solrouter.services import accounts, billing, payments
+from solrouter.services import accounts, billing, payments, trail
 from solrouter.services.payments import Payment, refund_rows, refunds, solana
 from solrouter.services.payments.solana import progress
 
@@ -121,16 +121,19 @@ def _page(
 ) -> Response:
     balance = billing.balance(payment.account_id)
     terms = refunds.terms_for(payment, balance, is_operator=True)
+    made = refund_rows.of_payment(payment.id)
     return hx.page_or_fragment(
         "admin/payment.html",
         "admin/_payment.html",
         status=422 if errors else 200,
         payment=payment,
         account=accounts.account_of(payment.account_id),
-        refunds=refund_rows.of_payment(payment.id),
+        refunds=made,
+        actors=trail.names_of(refund.actor for refund in made),
         terms=terms,
         most=decimal_usd(terms.amount_nanos),
         words=top_ups.STATES,
+        refund_words=top_ups.REFUND_STATES,
         transactions=progress.transactions_of(payment) if _is_on_chain(payment) else None,
         errors=errors or {},
         form=form or {},

@@ -1,4 +1,4 @@
-"""Users: found, confirmed, signed out everywhere, shut out and let in again."""
+"""Users: found, confirmed, signed out everywhere, shut out and let in again, made operators."""
 
 from flask import flash, request, url_for
 from flask.typing import ResponseReturnValue
@@ -7,7 +7,7 @@ from flask_login import current_user
 from solrouter.blueprints import hx, welcome
 from solrouter.blueprints.admin.room import actor, admin
 from solrouter.errors import Refused
-from solrouter.services import accounts, sessions
+from solrouter.services import accounts, operators, sessions
 from solrouter.services.accounts import UserRow
 
 USERS_MAX = 50
@@ -60,6 +60,20 @@ def let_in_user(public_id: str) -> ResponseReturnValue:
     row = accounts.user_row(public_id)
     accounts.set_disabled(row.user_id, False, actor=actor())
     return _done(row, f"{row.email} may sign in again.")
+
+
+@admin.post("/users/<public_id>/appoint")
+def appoint_operator(public_id: str) -> ResponseReturnValue:
+    row = accounts.user_row(public_id)
+    operators.appoint(row.user_id, by=current_user.user_id)
+    return _done(row, f"{row.email} is an operator and may open these pages.")
+
+
+@admin.post("/users/<public_id>/dismiss")
+def dismiss_operator(public_id: str) -> ResponseReturnValue:
+    row = accounts.user_row(public_id)
+    operators.dismiss(row.user_id, by=current_user.user_id)
+    return _done(row, f"{row.email} is no operator any more.")
 
 
 def _done(row: UserRow, said: str) -> ResponseReturnValue:

@@ -5,7 +5,7 @@ from flask import request
 from solrouter.blueprints import request_ids
 from solrouter.blueprints.contexts import header, notes_itself
 from solrouter.errors import Forbidden, KeyInvalid
-from solrouter.services import key_rules, keys
+from solrouter.services import key_networks, key_rules, keys
 from solrouter.services.principals import Principal
 
 AUTHORIZATION_CHARACTERS_MAX = 1024
@@ -19,7 +19,9 @@ def bearer() -> Principal:
     if text is None:
         raise KeyInvalid(keys.INVALID)
     # As far as SOLROUTER_PROXY_HOPS lets proxies be believed.
-    return _known(keys.authenticate(text, address=client_address()))
+    principal = _known(keys.authenticate(text, address=client_address()))
+    key_networks.note(principal.key_id, principal.address)
+    return principal
 
 
 def recalled_bearer() -> Principal:

@@ -8,6 +8,7 @@ import orjson
 from flask import Response
 
 from solrouter import config, interruptions, sse
+from solrouter.blueprints import request_ids
 from solrouter.blueprints.answers import Answer
 from solrouter.blueprints.api import (
     api,
@@ -149,7 +150,7 @@ def _after_spaces(answer: Iterator[dict[str, Any] | None]) -> Iterator[bytes]:
 def _replayed(answered: Answered) -> Answer:
     """The same answer again, as events if it was a stream. Nothing is charged."""
     payloads = orjson.loads(answered.answer)
-    headers = [("X-Generation-Id", payloads[0]["id"]), ("Idempotent-Replayed", "true")]
+    headers = [(request_ids.RECEIPT, payloads[0]["id"]), ("Idempotent-Replayed", "true")]
     if payloads[0]["object"] == CHAT_COMPLETION:
         return Answer(orjson.dumps(payloads[0]), headers, mimetype="application/json")
     events = [sse.data_event(orjson.dumps(payload)) for payload in payloads]
@@ -178,7 +179,7 @@ def _events(completion: Completion) -> Iterator[bytes]:
 
 def _headers(completion: Completion) -> Iterator[tuple[str, str]]:
     """The id, where the limits stand, the output limit when it was lowered, the route if asked."""
-    yield "X-Generation-Id", completion.id
+    yield request_ids.RECEIPT, completion.id
     yield from rates.headers(completion.rates)
     if completion.is_lowered:
         yield "X-SolRouter-Max-Tokens", str(completion.output_limit)

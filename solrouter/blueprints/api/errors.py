@@ -12,6 +12,7 @@ import orjson
 from flask import Response, g
 from werkzeug.exceptions import HTTPException
 
+from solrouter.blueprints import request_ids
 from solrouter.blueprints.api import explain
 from solrouter.errors import (
     AnswerNotKept,
@@ -81,7 +82,7 @@ def respond(error: Exception) -> Response:
     if principal is not None and 400 <= status <= REFUSED_MAX:
         refusals.note(principal.key_id, ours.code)
     if ours.generation_id is not None:
-        response.headers["X-Generation-Id"] = ours.generation_id
+        response.headers[request_ids.RECEIPT] = ours.generation_id
     if ours.route is not None and explain.is_asked():
         response.headers[explain.ROUTE] = ours.route
     retry_after_s = getattr(ours, "retry_after_s", None)

@@ -11,9 +11,12 @@ HOME = "account.show_overview"
 UNPROCESSABLE = 422
 
 
-def let_in(user_id: int, target: str) -> Response:
-    """The end of every way in: a new session, or the second step, and on to what was wanted."""
-    return arrivals.arrive(user_id, target)
+def let_in(user_id: int, target: str, mark: str | None = None) -> Response:
+    """The end of every way in: a new session, or the second step, and on to what was wanted.
+
+    With the mark of the password that was given, if one was. Raises Refused when it has changed.
+    """
+    return arrivals.arrive(user_id, target, mark)
 
 
 def login_page(refusal: Refused | None = None) -> Response:

@@ -11,23 +11,24 @@ from solrouter.services import second_factors
 
 @auth.get("/login/code")
 def show_second_step() -> Response:
-    if half_way.user_id() is None:
+    if half_way.waiting() is None:
         return _back_to_the_first()
     return _page()
 
 
 @auth.post("/login/code")
 def take_second_step() -> Response:
-    user_id = half_way.user_id()
-    if user_id is None:
+    waiting = half_way.waiting()
+    if waiting is None:
         return _back_to_the_first()
+    user_id = waiting.user_id
     try:
         network = request.remote_addr or ""
         with request_ids.noting_refusals():
             second_factors.prove(user_id, request.form.get("code", ""), network=network)
+            sessions.enter(user_id, waiting.mark)
     except Refused as refusal:
         return _page(refusal)
-    sessions.enter(user_id)
     providers.adopt_pending(user_id)
     return arrivals.lead_on(user_id, redirects.safe_next(url_for(HOME)))
 

@@ -48,13 +48,13 @@ def show_login() -> Response:
 def sign_in() -> Response:
     try:
         with request_ids.noting_refusals():
-            user = sign_ins.sign_in(typed("email"), typed("password"), request.remote_addr or "")
+            step = sign_ins.sign_in(typed("email"), typed("password"), request.remote_addr or "")
+            answer = let_in(step.user.id, next_page(), step.mark)
     except Refused as refusal:
         return login_page(refusal)
-    answer = let_in(user.id, next_page())
     # With a second step only after it: half a proof connects nothing.
-    if half_way.user_id() is None:
-        providers.adopt_pending(user.id)
+    if half_way.waiting() is None:
+        providers.adopt_pending(step.user.id)
     return answer
 
 

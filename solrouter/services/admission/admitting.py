@@ -51,6 +51,14 @@ MEMBER_SPENT = (
     "You have reached what you may spend in this account. Ask an owner of it to raise your "
     "budget, under Account → Team."
 )
+KEY_HAS = (
+    "This API key has ${left} of its spend limit left, and this request needs up to ${needed}. "
+    "Shorten the prompt, or raise the limit under Account → API Keys."
+)
+MEMBER_HAS = (
+    "You have ${left} of your budget in this account left, and this request needs up to ${needed}. "
+    "Shorten the prompt, or ask an owner of the account to raise your budget."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,16 +311,22 @@ def _too_poor(ask: Ask, now: Balance) -> InsufficientCredit:
 
 
 def _limit_too_low(ask: Ask, purse: Purse) -> KeyLimitReached:
-    error = _limit_reached(purse.whose, ask.cost_bound(ask.floor))
-    error.metadata["available"] = decimal_usd(max(purse.all_nanos, 0))
+    needed, left = ask.cost_bound(ask.floor), max(purse.all_nanos, 0)
+    words = None
+    if left:
+        # It is not reached yet, and a smaller request may still pass.
+        words = MEMBER_HAS if purse.whose == MEMBER else KEY_HAS
+        words = words.format(left=decimal_usd(left), needed=decimal_usd(needed))
+    error = _limit_reached(purse.whose, needed, words)
+    error.metadata["available"] = decimal_usd(left)
     return error
 
 
-def _limit_reached(whose: str, amount: int) -> KeyLimitReached:
+def _limit_reached(whose: str, amount: int, words: str | None = None) -> KeyLimitReached:
     metadata = {"required": decimal_usd(amount)}
     if whose == MEMBER:
-        return MemberLimitReached(MEMBER_SPENT, metadata=metadata)
-    return KeyLimitReached(KEY_SPENT, metadata=metadata)
+        return MemberLimitReached(words or MEMBER_SPENT, metadata=metadata)
+    return KeyLimitReached(words or KEY_SPENT, metadata=metadata)
 
 
 def _in_use(ask: Ask, now: Balance) -> BalanceInUse:

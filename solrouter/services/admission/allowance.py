@@ -11,7 +11,10 @@ from sqlalchemy import Connection, func, select
 
 from solrouter import config
 from solrouter.clock import first_id_at, start_of_day, utcnow
-from solrouter.models import Completion
+from solrouter.models import Account, Alert, Completion
+from solrouter.money import display_usd
+from solrouter.services import operator_alerts
+from solrouter.services.operator_alerts import Condition
 
 DAYS = 30
 
@@ -28,8 +31,25 @@ class Allowance:
         lost = _lost_today(connection, account_id) + more_nanos
         if lost <= self.base_nanos:
             return True
+        return lost <= self._whole(connection, account_id)
+
+    def tell(self, connection: Connection, account_id: int) -> None:
+        """Tells the operators that the account is beyond it: once a day, whoever finds it out."""
+        lost = display_usd(_lost_today(connection, account_id))
+        whole = display_usd(self._whole(connection, account_id))
+        condition = Condition(
+            operator_alerts.BEYOND_ALLOWANCE,
+            is_on=True,
+            subject=_name_of(connection, account_id),
+            title="An account is beyond its daily allowance of failures",
+            text=f"Its answers of today cost {lost} that nobody paid, of {whole} that a day may. "
+            "Until the day ends (UTC) failures cost it what was delivered.",
+        )
+        operator_alerts.begin(connection, condition)
+
+    def _whole(self, connection: Connection, account_id: int) -> int:
         share = _charged_lately(connection, account_id) * self.percent // 100
-        return lost <= self.base_nanos + share
+        return self.base_nanos + share
 
 
 def current() -> Allowance:
@@ -38,6 +58,21 @@ def current() -> Allowance:
     return Allowance(
         settings["SOLROUTER_UNRECOVERED_PER_DAY"], settings["SOLROUTER_UNRECOVERED_PERCENT"]
     )
+
+
+def is_told(connection: Connection, account_id: int) -> bool:
+    """Whether the operators have an open alert of the account's."""
+    query = select(Alert.id).where(
+        Alert.kind == operator_alerts.BEYOND_ALLOWANCE,
+        Alert.subject == _name_of(connection, account_id),
+        Alert.resolved_at.is_(None),
+    )
+    return connection.execute(query).first() is not None
+
+
+def _name_of(connection: Connection, account_id: int) -> str:
+    query = select(Account.public_id).where(Account.id == account_id)
+    return str(connection.execute(query).scalar_one())
 
 
 def _lost_today(connection: Connection, account_id: int) -> int:

@@ -82,6 +82,7 @@ def _forgiven(connection: Connection, account_id: int, ending: Ending, terms: Al
     if terms.covers(connection, account_id, ending.upstream_cost_nanos):
         return replace(ending, cost_nanos=0)
     log.warning("account %d is beyond its daily allowance of failures", account_id)
+    terms.tell(connection, account_id)
     return replace(ending, reason=BEYOND_ALLOWANCE)
 
 

@@ -10,7 +10,7 @@ never admit what that refuses.
 """
 
 from solrouter.database import Numbered
-from solrouter.services import catalogue
+from solrouter.services import catalogue, gcra
 from solrouter.services.admission import receipts
 from solrouter.services.billing import REVENUE, USAGE
 from solrouter.services.keys import LAST_USED_EVERY_S
@@ -83,8 +83,9 @@ size AS MATERIALIZED (
 ),
 bucket AS MATERIALIZED (
     SELECT wanted.subject, wanted.kind, wanted.place, window_us,
-           GREATEST(tat_us - now_us, 0) + (CASE size.place WHEN 1 THEN step_us ELSE start_us END)
-           AS ahead_us
+           CASE WHEN tat_us > now_us + {gcra.WINDOWS_MAX} * window_us THEN 0
+                ELSE GREATEST(tat_us - now_us, 0) END
+           + (CASE size.place WHEN 1 THEN step_us ELSE start_us END) AS ahead_us
       FROM size, clock,
            unnest(%(subjects)s::text[], %(kinds)s::text[], %(steps_us)s::bigint[],
                   %(start_steps_us)s::bigint[], %(windows_us)s::bigint[])

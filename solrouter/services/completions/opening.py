@@ -5,7 +5,6 @@ candidate, within ATTEMPTS and time that have names; a refusal of the request it
 once. While nothing comes, SILENCE does, so that the caller's line can be kept open.
 """
 
-import itertools
 import logging
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -45,17 +44,12 @@ RETRY_AFTER_S_MAX = 5
 
 @dataclass(slots=True)
 class Running:
-    """The attempt that brought content: who serves, and what is still to come."""
+    """The attempt that brought content. `come` are the chunks until then, the last one first."""
 
-    candidate: Candidate
     upstream: Upstream
+    come: list[Chunk]
     chunks: Iterator[Chunk]
     first_content_ms: int
-
-    @property
-    def offer(self) -> Offer:
-        """Whose prices count."""
-        return self.candidate.offer
 
 
 class Opening:
@@ -288,8 +282,7 @@ class Opening:
                     seen.append(chunk)
                 if chunk.has_content or chunk.finish:
                     first_content_ms = int((monotonic_s() - self._asked_s) * 1000)
-                    chain = itertools.chain(seen, chunks)
-                    self.running = Running(candidate, upstream, chain, first_content_ms)
+                    self.running = Running(upstream, seen[::-1], chunks, first_content_ms)
                     return
                 if chunk is SILENCE or self._is_quiet():
                     yield self._silence()
@@ -303,16 +296,18 @@ class Opening:
             log.exception("the adapter %s failed", offer.kind)
             raise UpstreamBroken("The provider's answer could not be read.") from error
 
-    def pull(self, chunks: Iterator[Chunk]) -> Chunk | None:
-        """The next of the chunks that follow the first content; None at their end.
+    def pull(self, running: Running) -> Chunk | None:
+        """The next chunk of an answer that has brought content; None at its end.
 
         A time in which nothing came counts as silence of the upstream. What comes ends it.
         """
+        if running.come:
+            return running.come.pop()
         began_s = monotonic_s()
         chunk: Chunk | None = SILENCE
         try:
             with self.patience:
-                chunk = next(chunks, None)
+                chunk = next(running.chunks, None)
         finally:
             if chunk is SILENCE:
                 self._tally.silent_s += monotonic_s() - began_s

@@ -18,7 +18,7 @@ from solrouter.providers.errors import ProviderError, UpstreamBroken, UpstreamTi
 from solrouter.services import activity, contents
 from solrouter.services.admission import FINISHED, STOPPED, Admitted
 from solrouter.services.completions.books import Books
-from solrouter.services.completions.opening import Opening
+from solrouter.services.completions.opening import Opening, Running
 from solrouter.services.completions.planning import Plan
 from solrouter.services.completions.tally import Tally
 from solrouter.services.limits import RateState
@@ -72,7 +72,7 @@ class Completion:
         self._books = Books(request, self._opening, tally, self._keeping)
         # An answer outlives the request that made it, and still needs the app's database.
         self._context = contextvars.copy_context()
-        self._arrivals = self._arriving()
+        self._silences = self._until_content()
         self._ahead: list[Chunk] = []
         self._stopped_by: str | None = None
         self._last: Chunk | None = None
@@ -193,13 +193,23 @@ class Completion:
             else:
                 self._books.cancel()
         # Not left to the garbage collector, which would come at any time and without a context.
-        self._context.run(self._arrivals.close)
+        self._context.run(self._silences.close)
 
     def _next(self) -> Chunk | None:
-        return self._context.run(next, self._arrivals, None)
+        """What comes next: silences until the first content, then chunks, silences among them.
 
-    def _arriving(self) -> Generator[Chunk, None, None]:
-        """All that comes: silences until the first content, then chunks, silences among them."""
+        Of all of it only the opening needs the app: what comes after is read and no more.
+        """
+        running = self._opening.running
+        if running is None:
+            silence: Chunk | None = self._context.run(next, self._silences, None)
+            if silence is not None:
+                return silence
+            running = self._opening.running
+            assert running is not None, "the opening ends with content or raises"
+        return self._pulled(running)
+
+    def _until_content(self) -> Generator[Chunk, None, None]:
         try:
             yield from self._opening.silences()
         except SolRouterError as error:
@@ -213,18 +223,15 @@ class Completion:
             raise
         except Exception as error:
             raise self._our_fault() from error
-        running = self._opening.running
-        assert running is not None, "the opening ends with content or raises"
-        while (chunk := self._pulled(running.chunks)) is not None:
-            yield chunk
 
-    def _pulled(self, chunks: Iterator[Chunk]) -> Chunk | None:
+    def _pulled(self, running: Running) -> Chunk | None:
         try:
-            return self._opening.pull(chunks)
+            return self._opening.pull(running)
         except ProviderError:
             raise
         except Exception as error:
-            log.exception("the adapter %s failed", self._opening.candidate.offer.kind)
+            kind = self._opening.candidate.offer.kind
+            self._context.run(log.exception, "the adapter %s failed", kind)
             raise UpstreamBroken("The provider's answer could not be read.") from error
 
     def _metered(self) -> Iterator[Chunk]:
@@ -295,10 +302,11 @@ class Completion:
 
     def _framed(self) -> tuple[bytes, bytes]:
         """The bytes before and after the text of an event like the last one."""
-        assert self._last is not None and self._last.text_field is not None
-        body = self._stamped(self._last.payload)
+        last, self._last = self._last, None
+        assert last is not None and last.text_field is not None
+        body = self._stamped(last.payload)
         choice = body["choices"][0]
-        delta = {**choice["delta"], self._last.text_field: TEXT}
+        delta = {**choice["delta"], last.text_field: TEXT}
         body["choices"] = [{**choice, "delta": delta}]
         before, _, after = sse.data_event(orjson.dumps(body)).partition(orjson.dumps(TEXT))
         return before, after

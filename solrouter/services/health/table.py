@@ -2,7 +2,7 @@
 memory or of the app is known here, since on SQLite they run in the writer's thread.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Row, select, update
@@ -33,21 +33,17 @@ COUNTED = (
 
 def tell(connection: Connection, news: Mapping[int, News]) -> None:
     """Adds what one process has seen, as if all had been seen by one."""
-    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
     offer_ids = sorted(news)
-    connection.execute(
-        insert(OfferHealth).on_conflict_do_nothing(),
-        [{"offer_id": offer_id, "speeds": {}, "waits": {}} for offer_id in offer_ids],
-    )
-    now_us = connection.execute(select(db_now_us())).scalar_one()
-    # Locked in one order, so that two processes never wait for each other.
-    locked = (
-        select(*OfferHealth.__table__.columns)
-        .where(OfferHealth.offer_id.in_(offer_ids))
-        .order_by(OfferHealth.offer_id)
-        .with_for_update()
-    )
-    for row in connection.execute(locked).all():
+    rows = _locked(connection, offer_ids)
+    if len(rows) < len(offer_ids):
+        insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+        connection.execute(
+            insert(OfferHealth).on_conflict_do_nothing(),
+            [{"offer_id": offer_id, "speeds": {}, "waits": {}} for offer_id in offer_ids],
+        )
+        rows = _locked(connection, offer_ids)
+    now_us: int = connection.execute(select(db_now_us())).scalar_one()
+    for row in rows:
         told = news[row.offer_id]
         passed_s = (now_us - row.changed_at_us) / SECOND_US
         record = breaker.with_speeds(_record(row), told.speeds, told.waits, passed_s=passed_s)
@@ -63,7 +59,13 @@ def tell(connection: Connection, news: Mapping[int, News]) -> None:
                 **values,
             )
         )
-    traffic.count(connection, news)
+    traffic.count(connection, news, now_us)
+
+
+def _locked(connection: Connection, offer_ids: list[int]) -> Sequence[Row[Any]]:
+    """Their rows, locked in one order, so that two processes never wait for each other."""
+    query = select(*OfferHealth.__table__.columns).where(OfferHealth.offer_id.in_(offer_ids))
+    return connection.execute(query.order_by(OfferHealth.offer_id).with_for_update()).all()
 
 
 def changed_since(connection: Connection, at_us: int) -> tuple[int, list[tuple[int, Record]]]:

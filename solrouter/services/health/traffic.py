@@ -55,9 +55,8 @@ class Traffic:
         return 100 * (self.attempts - self.failures) / self.attempts
 
 
-def count(connection: Connection, news: Mapping[int, News]) -> None:
-    """Adds what one process has seen to the spans of now."""
-    now_us = connection.execute(select(db_now_us())).scalar_one()
+def count(connection: Connection, news: Mapping[int, News], now_us: int) -> None:
+    """Adds what one process has seen to the spans of now, by the database's clock."""
     rows = list(_rows(news, now_us))
     if not rows:
         return

@@ -34,6 +34,14 @@ ACTS = {
     billing.DISPUTE: "payment.disputed",
     billing.DISPUTE_WON: "payment.dispute_won",
 }
+# What the sum paid in all brings, and what it does not bring any more.
+FOLLOWED_BY = {
+    billing.TOP_UP: plans.rise,
+    billing.REFUND: plans.fall,
+    billing.REFUND_FAILED: plans.rise,
+    billing.DISPUTE: plans.fall,
+    billing.DISPUTE_WON: plans.rise,
+}
 
 
 def credit(
@@ -89,8 +97,8 @@ def move(
     _add(connection, payment.id, kind, amount_nanos)
     refresh(connection, payment.id)
     connection.execute(_event(payment, terms))
-    if kind == billing.TOP_UP:
-        plans.promote(connection, payment.account_id)
+    if kind in FOLLOWED_BY:
+        FOLLOWED_BY[kind](connection, payment.account_id)
     return True
 
 

@@ -242,7 +242,8 @@ def _refuse_too_much(connection: Connection, wish: Wish) -> None:
     of_server = settings["SOLROUTER_TOP_UP_SERVER_DAY_MAX"]
     if of_server and int(connection.execute(recent).scalar_one()) + wish.amount_nanos > of_server:
         raise Refused(
-            "This server takes no more payments today. Please come back tomorrow.", param="amount"
+            "This server takes no such sum today any more. Try less, or come back tomorrow.",
+            param="amount",
         )
 
 

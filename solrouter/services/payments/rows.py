@@ -15,6 +15,8 @@ from solrouter.services.payments import states
 
 # Payments by which nobody has paid: an operator's word, a code.
 GIFTS = frozenset(("grant", "code"))
+# In a payment's details: its provider says that it is paid, and the money is not here yet.
+ON_ITS_WAY = "is_on_its_way"
 NO_SUCH = "There is no such payment."
 
 
@@ -83,6 +85,16 @@ class Payment:
     def is_open(self) -> bool:
         """Whether it may bring money still, as far as anyone knows."""
         return self.state in states.OPEN
+
+    @property
+    def is_on_its_way(self) -> bool:
+        """Whether its payer has done what they had to, and the money is not here yet."""
+        return self.state == states.PENDING and bool(self.details.get(ON_ITS_WAY))
+
+    @property
+    def awaits_payer(self) -> bool:
+        """Whether somebody has to pay still, as far as anyone knows."""
+        return self.state in (states.CREATED, states.PENDING) and not self.is_on_its_way
 
     @property
     def is_short(self) -> bool:

@@ -163,7 +163,11 @@ def _tell(connection: Connection, payment: Payment, kind: str, problem: str) -> 
     query = select(User.email).where(User.id == payment.user_id, User.deleted_at.is_(None))
     email = connection.execute(query).scalar()
     if email is not None:
-        facts = {"amount": display_usd(payment.total_nanos), "problem": problem}
+        facts = {
+            "amount": display_usd(payment.total_nanos),
+            "credits": display_usd(payment.amount_nanos),
+            "problem": problem,
+        }
         outbox.put(connection, kind, email, user_id=payment.user_id, facts=facts)
 
 

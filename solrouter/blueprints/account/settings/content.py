@@ -54,7 +54,8 @@ def show_delete_content() -> str:
 def delete_content() -> ResponseReturnValue:
     member = sessions.signed_in()
     count = contents.clear(member.account_id, actor=f"user:{member.user_id}")
-    flash(f"Deleted: the prompts and answers of {count} requests.", "success")
+    requests = "1 request" if count == 1 else f"{count} requests"
+    flash(f"Deleted: the prompts and answers of {requests}.", "success")
     return hx.go_to(url_for("account.show_settings"))
 
 

@@ -1,5 +1,6 @@
 """What the account's people are told by mail: below which balance, past which spending."""
 
+from collections.abc import Callable
 from typing import Any
 
 from flask import Response, request
@@ -36,28 +37,27 @@ page.add(SECTION, facts)
 
 @account.post("/settings/notifications")
 def set_low_balance() -> Response:
-    member = sessions.signed_in()
-    typed = request.form.get("low_balance", "").strip()
-    try:
-        nanos = _nanos(typed, param="low_balance") if typed else None
-        alerts.set_threshold(member.account_id, nanos, actor=f"user:{member.user_id}")
-    except Refused as refusal:
-        return page.show(SECTION, errors={refusal.param: refusal.message}, typed=typed)
-    said = "No mail about the balance." if nanos is None else "You get a mail below that balance."
-    return page.done(SECTION, said)
+    return _put("low_balance", "typed", alerts.set_threshold, "below that balance", "the balance")
 
 
 @account.post("/settings/notifications/spend")
 def set_spend_alert() -> Response:
-    member = sessions.signed_in()
-    typed = request.form.get("spend", "").strip()
+    return _put("spend", "typed_spend", spending.set_threshold, "past that spending", "spending")
+
+
+def _put(field: str, shown_as: str, put: Callable[..., None], when: str, about: str) -> Response:
+    """Notes the amount that was typed, or that there shall be no mail; refused, it stays typed."""
+    member, typed = sessions.signed_in(), request.form.get(field, "").strip()
     try:
-        nanos = _nanos(typed, param="spend") if typed else None
-        spending.set_threshold(member.account_id, nanos, actor=f"user:{member.user_id}")
+        nanos = _nanos(typed, param=field) if typed else None
+        put(member.account_id, nanos, actor=f"user:{member.user_id}")
     except Refused as refusal:
-        return page.show(SECTION, errors={refusal.param: refusal.message}, typed_spend=typed)
-    said = "No mail about spending." if nanos is None else "You get a mail past that spending."
-    return page.done(SECTION, said)
+        errors = {refusal.param: refusal.message}
+        facts: dict[str, Any] = {shown_as: typed}
+        return page.show(SECTION, errors=errors, **facts)
+    return page.done(
+        SECTION, f"No mail about {about}." if nanos is None else f"You get a mail {when}."
+    )
 
 
 def _nanos(typed: str, *, param: str) -> int:

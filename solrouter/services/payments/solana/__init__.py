@@ -11,7 +11,7 @@ JSON-RPC at finality. No account with anyone, no key on this server (docs/paymen
 """
 
 from solrouter.services.payments.solana.by_hand import ByHand
-from solrouter.services.payments.solana.claims import accept, claim, reviews
+from solrouter.services.payments.solana.claims import accept, claim, is_known, reviews
 from solrouter.services.payments.solana.entries import is_on_its_way
 from solrouter.services.payments.solana.method import PROVIDER, Solana
 from solrouter.services.payments.solana.readiness import look, look_if_due
@@ -23,6 +23,7 @@ __all__ = [
     "Solana",
     "accept",
     "claim",
+    "is_known",
     "is_on_its_way",
     "is_set_up",
     "look",

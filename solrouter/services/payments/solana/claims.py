@@ -33,15 +33,21 @@ NO_SIGNATURE = (
 )
 
 
+def is_known(payment: Payment, text: str) -> bool:
+    """Whether a transaction is among this payment's, and not refused. Raises Refused."""
+    entry = entries.of(_begun(payment).details).get(_signature(text))
+    return entry is not None and entry.kind != entries.REFUSED
+
+
 def claim(payment: Payment, text: str) -> Payment:
     """Keeps a payer's word that a transaction is this payment's; it is looked for at once.
 
-    Raises Refused and RateLimited.
+    One that is known changes nothing. Raises Refused and RateLimited.
     """
+    if is_known(payment, text):
+        return payment
     signature = _signature(text)
     known = entries.of(_begun(payment).details)
-    if signature in known and known[signature].kind != entries.REFUSED:
-        return payment
     if sum(entry.is_claim for entry in known.values()) >= CLAIMS_PER_PAYMENT_MAX:
         raise Refused("That were many for one payment. Please write to the operator.")
     throttles.take(

@@ -17,7 +17,7 @@ from solrouter.services.payments.methods import (
     RefundNews,
     SavedCard,
 )
-from solrouter.services.payments.rows import Payment
+from solrouter.services.payments.rows import ON_ITS_WAY, Payment
 
 Json = dict[str, Any]
 
@@ -68,7 +68,9 @@ def of_session(payment: Payment, session: Json) -> Finding:
         return replace(finding, state=states.EXPIRED, due_in_s=None)
     if session["status"] == "complete" and _has_failed(intent):
         return replace(finding, state=states.FAILED, problem=_why(intent or {}), due_in_s=None)
-    return replace(finding, state=states.PENDING)
+    # What is paid by a bank's way or in coins is told before it arrives.
+    is_sent = session["status"] == "complete"
+    return replace(finding, state=states.PENDING, details={ON_ITS_WAY: True} if is_sent else {})
 
 
 def of_intent(payment: Payment, intent: Json, *, cents: int | None = None) -> Finding:
