@@ -19,17 +19,17 @@ monotonic_s = time.monotonic
 
 
 def new_id() -> uuid.UUID:
-    """A UUIDv7 (RFC 9562 §5.7): 48 bits of milliseconds, then 74 random bits.
+    """A UUIDv7 (RFC 9562 §5.7): 48 bits of milliseconds, 12 of their fraction, 62 random bits.
 
-    Its order is time's order, so that primary keys append and tables can be cut by month.
+    Its order is time's order, so that primary keys append and tables can be cut by month. The
+    fraction (§6.2, method 3: steps of 244 ns) keeps apart what one process does in a millisecond.
     """
-    milliseconds = time.time_ns() // 1_000_000
-    random_bits = secrets.randbits(74)
+    milliseconds, nanoseconds = divmod(time.time_ns(), 1_000_000)
     value = (milliseconds & (2**48 - 1)) << 80
     value |= 0x7 << 76
-    value |= (random_bits >> 62) << 64
+    value |= (nanoseconds << 12) // 1_000_000 << 64
     value |= 0b10 << 62
-    value |= random_bits & (2**62 - 1)
+    value |= secrets.randbits(62)
     return uuid.UUID(int=value)
 
 
