@@ -1,7 +1,8 @@
 """Periodic work of each web process: its lease renewed, mails and webhooks sent, prompts and
 answers kept for who wants that, payments looked for, writes made that were due while the database
 did not answer, news of the offers' health shared with the others, its metrics and the networks of
-keys told, announcements looked up, and the last streams ended when the server is told to stop.
+keys told, announcements looked up, connections to providers that nobody uses closed, and the last
+streams ended when the server is told to stop.
 
 One of the processes leads, and runs what the installation needs once: the `jobs`.
 """
@@ -34,6 +35,7 @@ from solrouter.services import (
     webhook_sending,
 )
 from solrouter.services.payments import solana
+from solrouter.transport import pool
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +65,7 @@ class _Leading:
 
 def tick() -> None:
     """One round. A database that does not answer is for the next round."""
+    pool.close_old()
     try:
         admission.beat(process.worker_id())
         _Leading.is_so = admission.lead(process.worker_id())

@@ -8,6 +8,7 @@ belong to a thread, since a gevent socket cannot leave the hub that it was born 
 
 import socket
 import ssl
+from collections import deque
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 from weakref import WeakSet
@@ -51,7 +52,7 @@ class _Tuned(ConnectionPool):
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         # The library's own queue stays empty: ours remembers when each was returned.
-        self._idle: list[tuple[Any, float]] = []
+        self._idle: deque[tuple[Any, float]] = deque()
         self._looked_up = _LookedUp()
         self._looking_up = Semaphore()
 
@@ -119,6 +120,11 @@ class _Tuned(ConnectionPool):
         while self._idle:
             _close(self._idle.pop()[0])
 
+    def drop_old(self) -> None:
+        """Closes what has lain idle too long to serve again: the oldest lie at the front."""
+        while self._idle and _is_old(self._idle[0][1]):
+            _close(self._idle.popleft()[0])
+
     def close(self) -> None:
         """Closes what lies idle, for good."""
         self._closed = True
@@ -130,8 +136,12 @@ class _Tuned(ConnectionPool):
             sock._sock.close()
 
 
+def _is_old(returned_s: float) -> bool:
+    return monotonic_s() - returned_s > IDLE_S_MAX
+
+
 def _is_fit(sock: Any, returned_s: float) -> bool:
-    if monotonic_s() - returned_s > IDLE_S_MAX:
+    if _is_old(returned_s):
         return False
     try:
         sock._sock.recv(1, socket.MSG_PEEK)
@@ -187,12 +197,26 @@ _all_pools: WeakSet[Any] = WeakSet()
 
 def pool_for(origin: Origin) -> Pool:
     """The pool of this thread for an origin."""
-    pools: dict[Origin, Pool] = _of_thread.__dict__.setdefault("pools", {})
+    pools = _pools()
     pool = pools.get(origin)
     if pool is None:
         pool = pools[origin] = _new_pool(origin)
         _all_pools.add(pool)
     return pool
+
+
+def close_old() -> None:
+    """Closes the connections of this thread that have lain idle too long.
+
+    Else a burst's would stay until they are asked for, and the other side has long closed them.
+    """
+    for pool in _pools().values():
+        pool.drop_old()
+
+
+def _pools() -> dict[Origin, Pool]:
+    pools: dict[Origin, Pool] = _of_thread.__dict__.setdefault("pools", {})
+    return pools
 
 
 def pinned_pool(origin: Origin, address: str) -> Pool:

@@ -23,7 +23,7 @@ from solrouter.transport.errors import (
     Unsendable,
 )
 from solrouter.transport.http import HttpRequest, HttpStream, close_all, open_stream
-from solrouter.transport.pool import IDLE_S_MAX, Origin, pool_for
+from solrouter.transport.pool import IDLE_S_MAX, Origin, Pool, _is_fit, close_old, pool_for
 from tests.fakes.certificate import self_signed, tls_context
 from tests.fakes.upstream import FakeUpstream
 from tests.providers.raw_server import RawServer, answering, read_request
@@ -499,7 +499,7 @@ def wait_for_close(server: RawServer) -> None:
     pool = pool_for(Origin("http", "127.0.0.1", server.port))
     deadline = time.monotonic() + 5
     while time.monotonic() < deadline:
-        if all(not pool._is_socket_alive(sock) for sock in pool._socket_queue.queue):
+        if not any(_is_fit(*idle) for idle in pool._idle):
             return
         gevent.sleep(0.005)
     raise AssertionError("the server did not close")
@@ -544,10 +544,31 @@ def test_an_old_idle_connection_is_not_taken(upstream: FakeUpstream) -> None:
     with opened(chat(upstream)) as stream:
         stream.read_all(100_000)
     pool = pool_for(Origin("http", "127.0.0.1", int(upstream.origin.rsplit(":", 1)[1])))
-    pool._idle = [(sock, returned_s - IDLE_S_MAX) for sock, returned_s in pool._idle]
+    age(pool)
     with opened(chat(upstream)) as stream:
         stream.read_all(100_000)
     assert upstream.connections.accepted == 2
+
+
+def age(pool: Pool) -> None:
+    """Lets what lies idle have lain there too long."""
+    aged = [(sock, returned_s - IDLE_S_MAX) for sock, returned_s in pool._idle]
+    pool._idle.clear()
+    pool._idle.extend(aged)
+
+
+def test_what_a_burst_has_left_is_closed_once_it_is_old(upstream: FakeUpstream) -> None:
+    streams = [opened(chat(upstream)) for _ in range(20)]
+    for stream in streams[:19]:
+        stream.read_all(100_000)
+    pool = pool_for(Origin("http", "127.0.0.1", int(upstream.origin.rsplit(":", 1)[1])))
+    age(pool)
+    streams[19].read_all(100_000)
+    close_old()
+    upstream.wait_for(lambda: upstream.connections.open == 1)
+    with opened(chat(upstream)) as stream:
+        stream.read_all(100_000)
+    assert upstream.connections.accepted == 20
 
 
 def test_descriptors_above_1024_are_reused_too(upstream: FakeUpstream) -> None:
