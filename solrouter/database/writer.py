@@ -18,9 +18,12 @@ from gevent.hub import Waiter
 from sqlalchemy import Connection, Engine
 
 from solrouter import native_threads
+from solrouter.clock import monotonic_s
 from solrouter.database.faults import as_ours
 
 BATCH_MAX = 256
+# How long those whose writes are done may have the event loop, one after the other, for themselves.
+TURN_S = 0.005
 # What waits for the thread, natively: a greenlet that blocked here would stop all others.
 _Inbox: Any = monkey.get_original("queue", "SimpleQueue")
 
@@ -55,7 +58,8 @@ class _Bell:
 
     def __init__(self, hub: Any) -> None:
         self._done: deque[Any] = deque()
-        self._watcher = hub.loop.async_()
+        self._loop = hub.loop
+        self._watcher = self._loop.async_()
         self._watcher.start(self._tell)
 
     def ring(self, waiters: list[Any]) -> None:
@@ -64,13 +68,20 @@ class _Bell:
         self._watcher.send()
 
     def close(self) -> None:
-        """Lets go of the loop, in its own thread."""
+        """Lets go of the loop, in its own thread, and leaves nobody waiting."""
         self._watcher.stop()
         self._watcher.close()
+        while self._done:
+            self._loop.run_callback(self._done.popleft().switch, None)
 
     def _tell(self) -> None:
+        until_s = monotonic_s() + TURN_S
         while self._done:
             self._done.popleft().switch(None)
+            if monotonic_s() >= until_s:
+                # The rest have their turn once the loop has looked at what else has come.
+                self._watcher.send()
+                return
 
 
 class _End:
