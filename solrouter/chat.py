@@ -93,6 +93,8 @@ class Preferences:
     free_only: bool = False
 
 
+# The most of former thinking that goes back to a provider without the caller having sent it.
+RECALLED_BYTES_MAX = 64 * 1024
 # Of most requests; compare by identity.
 NO_PREFERENCES = Preferences()
 
@@ -102,7 +104,8 @@ class ChatRequest:
     """A validated request. `body` is OpenAI's schema, rebuilt from what we parsed.
 
     `prompt_bound` is the most input tokens that this prompt can be (UTF-8 bytes of all text plus a
-    named maximum for each part that is not text); `output_limit` is the caller's own, or None.
+    named maximum for each part that is not text), unless it is not `is_bounded`: of some files only
+    the provider knows how long they are. `output_limit` is the caller's own, or None.
     `input_classes` are the priced classes beyond text that it can cause. `unknown` are fields that
     are not OpenAI's: some providers take them, the others never see them. `fallback_models` are
     tried in order when no provider of `model` answers. With `is_strict` nothing may be ignored:
@@ -116,6 +119,7 @@ class ChatRequest:
     output_limit: int | None
     choices: int
     prompt_bound: int
+    is_bounded: bool = True
     unknown: Mapping[str, Any] = field(default_factory=dict)
     input_classes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
@@ -123,6 +127,18 @@ class ChatRequest:
     preferences: Preferences = field(default_factory=Preferences)
     is_strict: bool = False
     max_cost_nanos: int | None = None
+
+
+def recalled_bytes_max(body: Mapping[str, Any]) -> int:
+    """How much a dialect may add to this conversation of what it has kept, see `keepsakes`.
+
+    Thinking before a tool call must come back where the model is to think on, and plain clients
+    bring the call alone. The caller pays for it as input, so it is a part of the prompt's bound.
+    """
+    if body.get("reasoning_effort") is None and body.get("reasoning") is None:
+        return 0
+    is_cut = any(m.get("tool_calls") and not m.get("reasoning_details") for m in body["messages"])
+    return RECALLED_BYTES_MAX if is_cut else 0
 
 
 @dataclass(slots=True)

@@ -10,6 +10,7 @@ import hashlib
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
+from math import inf
 from typing import Any
 
 import orjson
@@ -52,22 +53,29 @@ class Keepsakes:
         if call.shelf is not None:
             call.shelf.put(digest, text)
 
-    def recaller(self, call: UpstreamCall) -> Recall:
+    def recaller(self, call: UpstreamCall, *, bytes_max: float = inf) -> Recall:
         """Finds what the same model at the same provider gave the same account within the hour.
 
         The shelf is asked once, for all the calls of the conversation, and only if one is missing.
+        Nothing is found that would make more than `bytes_max` of all that is.
         """
         found: dict[bytes, bytes] | None = None
+        left = bytes_max
 
         def recall(call_id: str, tool: str) -> Any:
-            nonlocal found
+            nonlocal found, left
+            if not left:
+                return None
             digest = _digest(call, call_id, tool)
             text = self._remembered((_owner(call), digest))
             if text is None and call.shelf is not None:
                 if found is None:
                     found = dict(call.shelf.find(list(_digests(call))[-LOOKED_FOR_MAX:]))
                 text = found.get(digest)
-            return None if text is None else orjson.loads(text)
+            if text is None or len(text) > left:
+                return None
+            left -= len(text)
+            return orjson.loads(text)
 
         return recall
 

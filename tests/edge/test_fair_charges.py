@@ -81,6 +81,27 @@ def test_what_cannot_be_paid_is_neither_delivered_nor_charged(
     assert write_off(app) == 0
 
 
+def test_a_file_holds_what_its_pages_may_be(make_app: Callable[..., Flask]) -> None:
+    """A few bytes of PDF are hundreds of pages, and who sends them pays for them: nobody else."""
+    app = make_app()
+    bob = make_person(app, "bob@example.com", credit="1.00")
+    pdf = {"type": "file", "file": {"file_data": "data:application/pdf;base64,JVBERi0="}}
+    asked = {"messages": [{"role": "user", "content": [pdf]}], "max_tokens": 20}
+    with FakeUpstream() as first:
+        offered = make_offer(app, first.url, input_usd="3", context=200_000)
+        first.answers(text="Long", usage=(180_000, 10))
+        answers = [
+            app.test_client().post(
+                "/v1/chat/completions", json={"model": offered, **asked}, headers=bob.bearer
+            )
+            for _ in range(2)
+        ]
+        assert [answer.status_code for answer in answers] == [200, 402]
+        assert first.requests == 1
+    assert write_off(app) == 0
+    assert balance(app, bob).posted_nanos == 1_000_000_000 - 180_000 * 3_000 - 10 * 2_000
+
+
 def test_max_cost_is_the_most_whatever_the_upstream_says(make_app: Callable[..., Flask]) -> None:
     app = make_app()
     alice = make_person(app, "alice@example.com", credit="5.00")

@@ -55,6 +55,20 @@ def test_a_free_model_has_its_own_daily_limit(
     assert post(client, alice, "demo/echo").status_code == 200
 
 
+def test_a_free_model_serves_nobody_who_took_no_part_of_its_limit(
+    app: Flask, client: FlaskClient, alice: Person, free: str, upstream: FakeUpstream
+) -> None:
+    """As the one that another falls back to it would be free of the limit, too."""
+    with FakeUpstream() as other:
+        make_offer(app, other.url, model="dear/one", provider="dear")
+        other.answers(status=500)
+        answer = post(client, alice, "dear/one", models=[free])
+    assert answer.status_code == 502
+    assert upstream.requests == 0
+    answer = post(client, alice, free, models=["dear/one"])
+    assert (answer.status_code, answer.json["model"]) == (200, free)
+
+
 def test_one_process_does_the_periodic_work(app: Flask) -> None:
     with app.app_context():
         # This process has led since the app was made.

@@ -261,6 +261,15 @@ def test_keepsakes_are_bounded_and_age() -> None:
     assert old.recaller(call)("1", "f") is None
 
 
+def test_no_more_is_recalled_than_was_asked_for() -> None:
+    kept, call = Keepsakes(), make_call()
+    for name in ("a", "b", "c"):
+        kept.keep(call, name, "f", "x" * 100)
+    recall = kept.recaller(call, bytes_max=250)
+    assert [bool(recall(name, "f")) for name in ("c", "b", "a")] == [True, True, False]
+    assert kept.recaller(call, bytes_max=0)("a", "f") is None
+
+
 class OneShelf:
     """A shelf that counts how often it is asked."""
 

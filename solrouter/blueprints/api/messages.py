@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from solrouter import media_tokens
 from solrouter.blueprints.api.fields import Schema
 from solrouter.errors import BadRequest
 
@@ -44,19 +45,26 @@ def parse_messages(body: Mapping[str, Any], *, messages_max: int) -> list[dict[s
     return messages
 
 
-def input_classes(messages: list[dict[str, Any]]) -> tuple[str, ...]:
-    """The priced classes of input, beyond text, that these messages can cause."""
+def input_classes(messages: list[dict[str, Any]], tools: list[dict[str, Any]]) -> tuple[str, ...]:
+    """The priced classes of input, beyond text, that these messages and tools can cause."""
     lists = [content for m in messages if isinstance(content := m.get("content"), list)]
-    if not lists and not any("cache_control" in message for message in messages):
+    if not lists and not any("cache_control" in item for item in (*messages, *tools)):
         return ()
     parts = [part for content in lists for part in content]
-    kinds = {part.get("type") for part in parts}
-    found = [name for kind, name in MEDIA_CLASSES.items() if kind in kinds]
-    asks_an_hour = any(
+    found = {name for part in parts for name in _media_classes(part)}
+    if any(
         isinstance(item.get("cache_control"), dict) and item["cache_control"].get("ttl") == "1h"
-        for item in (*messages, *parts)
-    )
-    return (*found, "cache_write_1h") if asks_an_hour else tuple(found)
+        for item in (*messages, *parts, *tools)
+    ):
+        found.add("cache_write_1h")
+    return tuple(sorted(found))
+
+
+def _media_classes(part: Mapping[str, Any]) -> tuple[str, ...]:
+    if part["type"] not in MEDIA_CLASSES:
+        return ()
+    own = MEDIA_CLASSES[part["type"]]
+    return (own, "input_audio") if media_tokens.can_sound(part) else (own,)
 
 
 def _check(message: Any, path: str) -> None:

@@ -35,7 +35,7 @@ from solrouter.blueprints.api.preferences import (
     parse_preferences,
     parse_strict,
 )
-from solrouter.chat import ChatRequest
+from solrouter.chat import ChatRequest, recalled_bytes_max
 from solrouter.errors import BadRequest, UnsupportedParameter
 
 CHOICES_MAX = 8
@@ -223,8 +223,9 @@ def parse_chat(body: Mapping[str, Any], *, messages_max: int) -> ChatRequest:
         output_limit=output_limit,
         choices=choices,
         prompt_bound=prompt_bound(written, unknown),
+        is_bounded=all(map(media_tokens.is_bounded, media_tokens.split(messages)[1])),
         unknown=unknown,
-        input_classes=input_classes(messages),
+        input_classes=input_classes(messages, written.get("tools", [])),
         warnings=warnings,
         fallback_models=fallback_models,
         preferences=preferences,
@@ -234,15 +235,16 @@ def parse_chat(body: Mapping[str, Any], *, messages_max: int) -> ChatRequest:
 
 
 def prompt_bound(written: Mapping[str, Any], unknown: Mapping[str, Any]) -> int:
-    """The most input tokens that this body can be.
+    """The most input tokens that this body can be, as far as its images, sounds and files have a
+    bound.
 
     A byte-level tokenizer makes at least one byte of each token, so the UTF-8 bytes of all text,
-    tools and schemas bound it; images, sounds and files count by their own named maxima.
+    tools and schemas bound it; what is no text counts by its own named maximum.
     """
     messages = written["messages"]
     stripped, media = media_tokens.split(messages)
     text = orjson.dumps({**written, **unknown, "messages": stripped})
-    parts = sum(map(media_tokens.most, media))
+    parts = sum(map(media_tokens.most, media)) + recalled_bytes_max({**unknown, **written})
     return len(text) + parts + TOKENS_PER_MESSAGE * len(messages) + TOKENS_PER_REQUEST
 
 

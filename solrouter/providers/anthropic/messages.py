@@ -41,10 +41,12 @@ def conversation(
     if not rest:
         # Anthropic needs a turn to answer; instructions alone become the user's words.
         return [], [{"role": "user", "content": _system_blocks(leading)}]
+    if traits.thinking == "budget":
+        # The last first: what they go on from counts, and not everything may be recalled.
+        rest = [_with_thinking(message, recall) for message in reversed(rest)][::-1]
     turns: list[Block] = []
     for position, message in enumerate(rest, start=first_turn):
-        told = _with_thinking(message, recall) if traits.thinking == "budget" else message
-        role, blocks = _turn(told, f"messages[{position}]", traits)
+        role, blocks = _turn(message, f"messages[{position}]", traits)
         _append(turns, role, blocks)
     _check_end(turns, traits)
     return _system_blocks(leading), turns

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
+from solrouter.chat import recalled_bytes_max
 from solrouter.providers.anthropic.messages import Block, conversation, with_cache
 from solrouter.providers.anthropic.schema import supported_schema
 from solrouter.providers.anthropic.traits import Traits, traits_of
@@ -31,7 +32,8 @@ def written_request(call: UpstreamCall) -> tuple[dict[str, Any], tuple[str, ...]
     messages: list[Message] = list(call.request.body["messages"])
     if call.model_facts.get("system_role") is False:
         messages = system_as_user(messages)
-    system, turns = conversation(messages, traits, keepsakes.recaller(call))
+    recall = keepsakes.recaller(call, bytes_max=recalled_bytes_max(call.request.body))
+    system, turns = conversation(messages, traits, recall)
     if any(message.get("name") for message in messages):
         asked.warn("messages[].name", "this provider does not tell speakers apart")
     body: dict[str, Any] = {

@@ -29,6 +29,7 @@ class Ask:
     """What a request needs in order to be admitted. Token counts are bounds, not guesses.
 
     `output_limit` is for each choice: the caller's own if `is_named`, else the model's maximum.
+    `usual_prompt` is how long the prompt mostly is where only the context bounds it.
     """
 
     principal: Principal
@@ -45,6 +46,12 @@ class Ask:
     at: datetime
     repeat: Repeat | None = None
     input_classes: tuple[str, ...] = pricing.TEXT_INPUT_CLASSES
+    usual_prompt: int | None = None
+
+    @property
+    def prompt_taken(self) -> int:
+        """What the prompt takes from the token limits, until the settlement corrects it."""
+        return self.prompt_bound if self.usual_prompt is None else self.usual_prompt
 
     def cost_bound(self, output_limit: int) -> int:
         """The most that the request can cost with this output limit."""

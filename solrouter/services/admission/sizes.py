@@ -21,7 +21,7 @@ class Size:
 
     def tokens(self, ask: Ask) -> int:
         """What it takes from the token limits."""
-        return ask.prompt_bound + self.covered_tokens * ask.choices
+        return ask.prompt_taken + self.covered_tokens * ask.choices
 
 
 def sizes_of(ask: Ask, output_limit: int, limits: Limits) -> tuple[Size, ...]:
@@ -43,4 +43,4 @@ def _token_room(ask: Ask, limits: Limits) -> int | None:
         for limit in (limits.tokens_per_minute, limits.key_tokens_per_minute)
         if limit is not None
     ]
-    return (min(known) - ask.prompt_bound) // ask.choices if known else None
+    return (min(known) - ask.prompt_taken) // ask.choices if known else None

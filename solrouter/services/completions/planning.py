@@ -9,7 +9,7 @@ from datetime import datetime
 from functools import partial
 
 from solrouter import config, media_tokens, process, tokens
-from solrouter.chat import ChatRequest
+from solrouter.chat import ChatRequest, recalled_bytes_max
 from solrouter.clock import utcnow
 from solrouter.errors import (
     BadRequest,
@@ -68,15 +68,19 @@ class Plan:
     def counted(self, request: ChatRequest) -> "Plan":
         """The same plan with the prompt counted, where only its bound in bytes was known.
 
-        Other vendors' tokenizers may make more of it than ours, hence the margin.
+        Other vendors' tokenizers may make more of it than ours, hence the margin. Counting makes no
+        bound where there is none.
         """
         body = {**request.body, **request.unknown}
         counted = tokens.count_prompt(body, media=media_tokens.most)
-        prompt = counted * COUNT_MARGIN_PERCENT // 100
+        prompt = counted * COUNT_MARGIN_PERCENT // 100 + recalled_bytes_max(body)
 
         def ask_for(candidate: Candidate) -> Ask:
             ask, calls = self.ask_for(candidate), calls_of(candidate, request)
-            return replace(ask, prompt_bound=min(prompt * calls, ask.prompt_bound))
+            taken = min(prompt * calls, ask.prompt_taken)
+            if request.is_bounded:
+                return replace(ask, prompt_bound=taken)
+            return replace(ask, usual_prompt=taken)
 
         return replace(self, ask_for=ask_for)
 
@@ -128,6 +132,10 @@ def plan(
             raise _too_dear(request, ask_for(candidates[0]))
         skipped += [Skipped(c.offer, "above max_cost") for c in candidates if c not in within]
         candidates = within
+    if not candidates[0].offer.is_free:
+        # What is free has an allowance of its own; whoever is admitted for another took none of it.
+        skipped += [Skipped(c.offer, "free fallback") for c in candidates if c.offer.is_free]
+        candidates = [c for c in candidates if not c.offer.is_free]
     return Plan(tuple(candidates), tuple(skipped), ask_for)
 
 
@@ -183,14 +191,16 @@ def _ask(
     at: datetime,
 ) -> Ask:
     model, offer, context = candidate.model, candidate.offer, candidate.context_tokens
+    prompt, calls = request.prompt_bound, calls_of(candidate, request)
     most = offer.output_tokens_max or model.output_tokens_max or context
     ask = Ask(
         principal=principal,
         requested_model=request.model,
         offer=offer,
         catalogue_version=version,
-        # Text beyond the context is refused by the upstream, so it cannot be billed.
-        prompt_bound=min(request.prompt_bound, context) * calls_of(candidate, request),
+        # What goes beyond the context is refused by the upstream, so it cannot be billed.
+        prompt_bound=(min(prompt, context) if request.is_bounded else context) * calls,
+        usual_prompt=None if request.is_bounded else min(prompt, context) * calls,
         output_limit=min(request.output_limit or most, most),
         is_named=request.output_limit is not None,
         choices=request.choices,
