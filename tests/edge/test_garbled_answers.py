@@ -1,0 +1,117 @@
+"""Providers that send what no answer is made of: it is settled, and never a fault of ours."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from solrouter.blueprints.api import schemas
+from solrouter.clock import monotonic_s
+from solrouter.interruptions import Wait
+from solrouter.services import admission, catalogue, keys
+from solrouter.services.completions import Completion, planning
+from solrouter.services.completions.tally import Tally
+from tests.edge.test_chat import HELLO, balance, chunks, newest, post
+from tests.factories import Person, make_offer
+from tests.fakes.upstream import FakeUpstream
+
+ARGUMENTS = "{}"
+WHOLE_FINISH = {"index": 0, "finish_reason": "tool_calls"}
+UNNAMED: dict[str, tuple[str, dict[str, Any]]] = {
+    "a number for a name": (
+        "openai",
+        {"tool_calls": [{"id": "a", "function": {"name": 5, "arguments": ARGUMENTS}}]},
+    ),
+    "an object for an input": (
+        "openai",
+        {"tool_calls": [{"id": "a", "type": "custom", "custom": {"name": "f", "input": {"x": 1}}}]},
+    ),
+    "a number beside a custom call": (
+        "openai",
+        {"tool_calls": [{"id": "a", "function": 0, "custom": {"name": ["f"], "input": "x"}}]},
+    ),
+    "gemini": ("google", {"functionCall": {"name": 5, "args": {}}}),
+    "anthropic": ("anthropic", {"type": "tool_use", "id": "a", "name": 6, "input": {}}),
+}
+
+
+def whole(kind: str, said: dict[str, Any]) -> dict[str, Any]:
+    """An answer in one piece that holds this and tells no usage."""
+    if kind == "openai":
+        return {"id": "c", "choices": [{**WHOLE_FINISH, "message": {"content": None, **said}}]}
+    if kind == "google":
+        candidate = {"content": {"role": "model", "parts": [said]}, "finishReason": "STOP"}
+        return {"candidates": [candidate]}
+    return {"id": "m", "type": "message", "content": [said], "stop_reason": "tool_use"}
+
+
+def streamed(kind: str, said: dict[str, Any]) -> list[dict[str, Any] | str]:
+    """The same as events."""
+    if kind == "openai":
+        calls = [{"index": 0, **call} for call in said["tool_calls"]]
+        begun = {"index": 0, "delta": {"tool_calls": calls}, "finish_reason": None}
+        return [{"choices": [begun]}, {"choices": [{**WHOLE_FINISH, "delta": {}}]}, "[DONE]"]
+    if kind == "google":
+        return [whole(kind, said)]
+    return [
+        {"type": "message_start", "message": {"id": "m"}},
+        {"type": "content_block_start", "index": 0, "content_block": said},
+        {"type": "content_block_stop", "index": 0},
+        {"type": "message_delta", "delta": {"stop_reason": "tool_use"}},
+        {"type": "message_stop"},
+    ]
+
+
+def offer_of(app: Flask, upstream: FakeUpstream, kind: str, **terms: Any) -> str:
+    url = upstream.url if kind == "openai" else upstream.origin
+    return make_offer(app, url, provider=f"a-{kind}", kind=kind, **terms)
+
+
+@pytest.mark.parametrize("stream", [True, False], ids=["streamed", "whole"])
+@pytest.mark.parametrize(("kind", "said"), UNNAMED.values(), ids=UNNAMED)
+def test_a_call_whose_name_is_no_text_is_settled(
+    app: Flask, client: FlaskClient, alice: Person, upstream: FakeUpstream,
+    kind: str, said: dict[str, Any], stream: bool,
+) -> None:  # fmt: skip
+    offered = offer_of(app, upstream, kind)
+    upstream.answers(
+        **({"events": streamed(kind, said)} if stream else {"body": whole(kind, said)})
+    )
+    answer = post(client, alice, offered, stream=stream)
+    assert answer.status_code == 200
+    last = chunks(answer)[-1] if stream else answer.json
+    assert last["choices"][0]["finish_reason"] == "tool_calls"
+    receipt = newest(app, alice)
+    assert (receipt.outcome, receipt.usage_source) == ("finished", "estimated")
+    assert balance(app, alice).held_nanos == 0
+
+
+@pytest.mark.parametrize("leaves", [True, False], ids=["left", "read"])
+def test_what_cannot_be_counted_is_settled_as_nothing(
+    app: Flask, alice: Person, upstream: FakeUpstream, caplog: pytest.LogCaptureFixture,
+    leaves: bool,
+) -> None:  # fmt: skip
+    offered = offer_of(app, upstream, "openai")
+    upstream.streams("Hel", "lo", usage_mode="none")
+    with app.app_context():
+        body = {"model": offered, "messages": HELLO, "stream": True}
+        request = schemas.parse_chat(body, messages_max=1)
+        principal = keys.authenticate(alice.key_text)
+        plan = planning.plan(catalogue.fresh(), principal, request)
+        admitted = admission.admit(plan.ask_for(plan.candidates[0]))
+        uncountable: list[Any] = [5]
+        tally = Tally(monotonic_s(), texts=uncountable)
+        completion = Completion(plan, request, admitted, Wait(), tally, quiet_s=None)
+        completion.begin()
+        said: Iterator[Any] = completion.chunks()
+        next(said)
+        if not leaves:
+            assert list(said)[-1]["usage"]["completion_tokens"] == 0
+        completion.close()
+    receipt = newest(app, alice)
+    assert receipt.outcome == ("cancelled" if leaves else "finished")
+    assert (receipt.usage_source, receipt.charge_nanos) == ("none", 0)
+    assert balance(app, alice).held_nanos == 0
+    assert "cannot be counted" in caplog.text
