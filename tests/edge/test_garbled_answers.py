@@ -10,11 +10,12 @@ from flask.testing import FlaskClient
 from solrouter.blueprints.api import schemas
 from solrouter.clock import monotonic_s
 from solrouter.interruptions import Wait
-from solrouter.services import admission, catalogue, keys
+from solrouter.services import admission, catalogue, health, keys
+from solrouter.services.billing import Balance
 from solrouter.services.completions import Completion, planning
 from solrouter.services.completions.tally import Tally
 from tests.edge.test_chat import HELLO, balance, chunks, newest, post
-from tests.factories import Person, make_offer
+from tests.factories import Person, make_offer, make_person
 from tests.fakes.upstream import FakeUpstream
 
 ARGUMENTS = "{}"
@@ -115,3 +116,66 @@ def test_what_cannot_be_counted_is_settled_as_nothing(
     assert (receipt.usage_source, receipt.charge_nanos) == ("none", 0)
     assert balance(app, alice).held_nanos == 0
     assert "cannot be counted" in caplog.text
+
+
+def openai_events(delta: dict[str, Any], **choice: Any) -> list[dict[str, Any] | str]:
+    begun = {"index": 0, "delta": {"content": "Hi", **delta}, "finish_reason": None, **choice}
+    end = {"index": 0, "delta": {}, "finish_reason": "stop"}
+    return [{"choices": [begun]}, {"choices": [end]}, "[DONE]"]
+
+
+def anthropic_events(block: dict[str, Any], delta: dict[str, Any]) -> list[dict[str, Any] | str]:
+    return [
+        {"type": "message_start", "message": {"id": "m"}},
+        {"type": "content_block_start", "index": 0, "content_block": block},
+        {"type": "content_block_delta", "index": 0, "delta": delta},
+        {"type": "message_delta", "delta": {"stop_reason": "end_turn"}},
+        {"type": "message_stop"},
+    ]
+
+
+TEXT_BLOCK = {"type": "text", "text": ""}
+GARBAGE: dict[str, tuple[str, list[dict[str, Any] | str]]] = {
+    "refusal": ("openai", openai_events({"refusal": ["a"]})),
+    "reasoning": ("openai", openai_events({"reasoning_content": 5})),
+    "reasoning_details": ("openai", openai_events({"reasoning_details": 5})),
+    "images": ("openai", openai_events({"images": 5})),
+    "images as text": ("openai", openai_events({"images": "abc"})),
+    "annotations": ("openai", openai_events({"annotations": {"a": 1}})),
+    "logprobs": ("openai", openai_events({}, logprobs=5)),
+    "logprobs within": ("openai", openai_events({}, logprobs={"content": 5})),
+    "a block": ("anthropic", anthropic_events({"type": "text", "text": 5}, {})),
+    "a text": ("anthropic", anthropic_events(TEXT_BLOCK, {"type": "text_delta", "text": 5})),
+    "a thought": (
+        "anthropic",
+        anthropic_events({"type": "thinking"}, {"type": "thinking_delta", "thinking": [5]}),
+    ),
+    "arguments": (
+        "anthropic",
+        anthropic_events(
+            {"type": "tool_use", "id": "a", "name": "f"},
+            {"type": "input_json_delta", "partial_json": {"x": 1}},
+        ),
+    ),
+}
+# A balance that could not hold a long answer, so that even a whole one goes upstream as a stream.
+LONG = {"output_usd": "2", "max_output": 50_000}
+
+
+@pytest.mark.parametrize(("kind", "events"), GARBAGE.values(), ids=GARBAGE)
+def test_garbage_in_an_answer_that_is_put_together_is_the_providers_fault(
+    app: Flask, client: FlaskClient, upstream: FakeUpstream,
+    kind: str, events: list[dict[str, Any] | str],
+) -> None:  # fmt: skip
+    bob = make_person(app, "bob@example.com", credit="0.15")
+    offered = offer_of(app, upstream, kind, **LONG)
+    upstream.answers(events=events)
+    answer = post(client, bob, offered)
+    assert upstream.last.body["stream"], "the balance is scarce"
+    assert (answer.status_code, answer.json["error"]["code"]) == (502, "upstream_error")
+    receipt = newest(app, bob)
+    assert (receipt.outcome, receipt.reason) == ("failed", "upstream_error")
+    assert balance(app, bob) == Balance(0, 150_000_000, 0)
+    with app.app_context():
+        [condition] = health.conditions().values()
+    assert condition.error_rate > 0
