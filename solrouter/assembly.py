@@ -89,6 +89,7 @@ def _finished(choice: dict[str, Any]) -> dict[str, Any]:
     if "tool_calls" in message:
         calls = message["tool_calls"]
         message["tool_calls"] = [calls[index] for index in sorted(calls)]
+        message["content"] = message["content"] or None
     elif message["content"] is None and not message["refusal"]:
         message["content"] = ""
     return choice

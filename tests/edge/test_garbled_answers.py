@@ -179,3 +179,38 @@ def test_garbage_in_an_answer_that_is_put_together_is_the_providers_fault(
     with app.app_context():
         [condition] = health.conditions().values()
     assert condition.error_rate > 0
+
+
+CALL = {"id": "a", "type": "function", "function": {"name": "f", "arguments": ARGUMENTS}}
+
+
+@pytest.mark.parametrize("credit", ["5.00", "0.15"], ids=["whole", "put together"])
+def test_an_empty_content_beside_calls_is_null(
+    app: Flask, client: FlaskClient, upstream: FakeUpstream, credit: str
+) -> None:
+    bob = make_person(app, "bob@example.com", credit=credit)
+    offered = offer_of(app, upstream, "openai", **LONG)
+    message = {"role": "assistant", "content": "", "tool_calls": [CALL]}
+    whole_answer = {"id": "c", "choices": [{**WHOLE_FINISH, "message": message}]}
+    delta = {"role": "assistant", "content": "", "tool_calls": [{"index": 0, **CALL}]}
+    begun = {"index": 0, "delta": delta, "finish_reason": None}
+    end = {**WHOLE_FINISH, "delta": {}}
+    is_streamed = credit == "0.15"
+    events = [{"choices": [begun]}, {"choices": [end]}, "[DONE]"]
+    upstream.answers(**({"events": events} if is_streamed else {"body": whole_answer}))
+    [choice] = post(client, bob, offered).json["choices"]
+    assert upstream.last.body.get("stream", False) is is_streamed
+    assert choice["message"]["content"] is None
+    assert choice["message"]["tool_calls"] == [CALL]
+
+
+def test_an_empty_block_of_text_beside_a_call_is_null(
+    app: Flask, client: FlaskClient, alice: Person, upstream: FakeUpstream
+) -> None:
+    offered = offer_of(app, upstream, "anthropic")
+    use = {"type": "tool_use", "id": "a", "name": "f", "input": {}}
+    body = {**whole("anthropic", use), "content": [TEXT_BLOCK, use]}
+    upstream.answers(body=body)
+    [choice] = post(client, alice, offered).json["choices"]
+    assert choice["message"]["content"] is None
+    assert choice["message"]["tool_calls"] == [CALL]

@@ -252,7 +252,7 @@ def _whole_message(value: Mapping[str, Any]) -> dict[str, Any]:
     texts = [str(b.get("text") or "") for b in blocks if b.get("type") == "text"]
     thoughts = [str(b.get("thinking") or "") for b in blocks if b.get("type") == "thinking"]
     calls = [_whole_call(b) for b in blocks if b.get("type") == "tool_use"]
-    message: dict[str, Any] = {"content": "".join(texts) if texts or not calls else None}
+    message: dict[str, Any] = {"content": "".join(texts) or (None if calls else "")}
     if any(thoughts):
         message["reasoning_content"] = "\n\n".join(thoughts)
     if details := _whole_details(blocks):
