@@ -19,11 +19,14 @@ from flask.testing import FlaskClient
 
 from solrouter import tokens
 from solrouter.blueprints.api import bodies, schemas
+from solrouter.chat import ChatRequest
 from solrouter.clock import monotonic_s
 from solrouter.errors import BadRequest, SolRouterError
+from solrouter.interruptions import Wait
 from solrouter.providers import support
 from solrouter.providers.errors import UpstreamRefused
-from tests.edge.test_chat import HELLO, balance, post
+from solrouter.services import completions, keys
+from tests.edge.test_chat import HELLO, balance, newest, post
 from tests.factories import Person, make_offer, make_person
 from tests.fakes.upstream import FakeUpstream
 from tests.providers.calls import make_call
@@ -163,6 +166,54 @@ def test_a_text_that_is_no_base64_is_refused_by_its_part(
     error = answer.json["error"]
     assert (answer.status_code, error["param"]) == (400, "messages[0].content[0]")
     assert upstream.requests == 0
+
+
+UNTHOUGHT_OF = {"messages": HELLO, "tools": [function(parameters="x")]}
+
+
+@pytest.mark.parametrize("choices", [1, 2])
+def test_what_no_check_thought_of_is_a_refusal(
+    app: Flask, alice: Person, upstream: FakeUpstream, choices: int
+) -> None:
+    """A request that no check has seen, to a dialect whose writer stumbles over it."""
+    offered = offer_of(app, upstream, "anthropic")
+    request = request_of(offered, choices)
+    with app.app_context():
+        principal = keys.authenticate(alice.key_text)
+        for attempt in (
+            lambda: completions.estimate(principal, request),
+            lambda: completions.start(principal, request, Wait()),
+        ):
+            with pytest.raises(BadRequest):
+                attempt()
+    assert upstream.requests == 0
+    assert newest(app, alice).outcome == "failed"
+    assert balance(app, alice).held_nanos == 0
+
+
+def test_what_one_writer_stumbles_over_another_may_say(
+    app: Flask, alice: Person, upstream: FakeUpstream
+) -> None:
+    offered = offer_of(app, upstream, "anthropic", input_usd="0.1", output_usd="0.1")
+    offer_of(app, upstream, "openai", model=offered)
+    upstream.answers(text="Hi", usage=(10, 1))
+    order = {"order": ["a-anthropic", "a-openai"]}
+    request = request_of(offered, 1, provider=order)
+    with app.app_context():
+        principal = keys.authenticate(alice.key_text)
+        estimate = completions.estimate(principal, request)
+        assert [c.offer.provider_slug for c in estimate.candidates] == ["a-openai"]
+        assert [s.why for s in estimate.skipped] == ["cannot say the request"]
+        completion = completions.start(principal, request, Wait())
+        [answer] = [told for told in completion.answer() if told is not None]
+        completion.close()
+    assert answer["choices"][0]["message"]["content"] == "Hi"
+
+
+def request_of(model: str, choices: int, **more: Any) -> ChatRequest:
+    body = {"model": model, "messages": HELLO, "n": choices, **more}
+    parsed = schemas.parse_chat(body, messages_max=1)
+    return replace(parsed, body={**parsed.body, **UNTHOUGHT_OF})
 
 
 # What is replaced: requests that every dialect can say, or has to refuse in its own words.
