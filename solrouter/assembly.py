@@ -18,7 +18,7 @@ class Assembly:
         self._top: dict[str, Any] = {}
 
     def take(self, payload: Mapping[str, Any]) -> None:
-        """Adds one chunk."""
+        """Adds one chunk. Raises TypeError, AttributeError or ValueError for what is none."""
         for name, value in payload.items():
             if name != "choices" and value is not None:
                 self._top[name] = value
@@ -44,14 +44,20 @@ def _add_delta(message: dict[str, Any], delta: Mapping[str, Any]) -> None:
         if value is None or name == "role":
             continue
         if name in TEXTS:
-            message[name] = (message.get(name) or "") + value
+            message[name] = (message.get(name) or "") + _of_kind(str, name, value)
         elif name in LISTS:
-            message.setdefault(name, []).extend(value)
+            message.setdefault(name, []).extend(_of_kind(list, name, value))
         elif name == "tool_calls":
             for part in value:
                 _add_tool_call(message, part)
         else:
             message[name] = value
+
+
+def _of_kind(kind: type[Any], name: str, value: Any) -> Any:
+    if not isinstance(value, kind):
+        raise TypeError(f"{name} is no {kind.__name__}")
+    return value
 
 
 def _add_tool_call(message: dict[str, Any], part: Mapping[str, Any]) -> None:
@@ -74,7 +80,8 @@ def _add_logprobs(choice: dict[str, Any], logprobs: Mapping[str, Any] | None) ->
         return
     gathered = choice["logprobs"] = choice["logprobs"] or {}
     for name, tokens in logprobs.items():
-        gathered[name] = (gathered.get(name) or []) + tokens if tokens else gathered.get(name)
+        said = _of_kind(list, name, tokens) if tokens else []
+        gathered[name] = [*(gathered.get(name) or ()), *said] if said else gathered.get(name)
 
 
 def _finished(choice: dict[str, Any]) -> dict[str, Any]:
@@ -82,6 +89,7 @@ def _finished(choice: dict[str, Any]) -> dict[str, Any]:
     if "tool_calls" in message:
         calls = message["tool_calls"]
         message["tool_calls"] = [calls[index] for index in sorted(calls)]
+        message["content"] = message["content"] or None
     elif message["content"] is None and not message["refusal"]:
         message["content"] = ""
     return choice

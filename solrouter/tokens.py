@@ -82,8 +82,10 @@ def generated_texts(payload: Mapping[str, Any]) -> Iterator[str]:
             if isinstance(piece.get(name), str):
                 yield piece[name]
         for call in piece.get("tool_calls") or ():
-            body = call.get("function") or call.get("custom") or {}
-            yield from (body[key] for key in ("name", "arguments", "input") if body.get(key))
+            body = call.get("function") or call.get("custom")
+            if isinstance(body, Mapping):
+                said = map(body.get, ("name", "arguments", "input"))
+                yield from (text for text in said if isinstance(text, str))
 
 
 def _texts_of_message(message: Mapping[str, Any]) -> Iterator[str]:

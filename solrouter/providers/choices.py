@@ -31,6 +31,7 @@ from solrouter.providers.errors import (
     UpstreamDenied,
     UpstreamRefused,
 )
+from solrouter.providers.failures import writing
 from solrouter.providers.payloads import completion_payload, usage_chunk_payload
 from solrouter.transport.pool import leave_thread
 
@@ -305,7 +306,8 @@ class _Maker:
     def _relay(self, call: UpstreamCall) -> None:
         if self._lines.is_closed:
             return
-        upstream = self._upstream = self._open_one(call)
+        with writing(call.provider):
+            upstream = self._upstream = self._open_one(call)
         try:
             # It may have been closed while it was opened, when nobody could reach it.
             if not self._lines.is_closed:

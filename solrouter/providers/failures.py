@@ -15,8 +15,10 @@ upstream's own word for this one mistake, or `invalid_request`: never a word for
 Messages are cut and cleaned of anything that looks like a key: a caller will read them.
 """
 
+import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from math import ceil, isfinite
@@ -42,6 +44,8 @@ from solrouter.transport.errors import (
     TransportError,
     Unsendable,
 )
+
+log = logging.getLogger(__name__)
 
 MESSAGE_CHARACTERS_MAX = 300
 RETRY_AFTER_S_MAX = 24 * 3600
@@ -93,6 +97,10 @@ _DENIED_WORDS = _BILL_WORDS | {
     "not_found_error",
 }
 # What these providers say of our account there is the operator's business, and kept for the log.
+UNWRITABLE = (
+    "A part of the request is not what it must be: it cannot be written for this provider. Compare "
+    "its messages and tools with the API reference."
+)
 LIMITED = "The provider takes no more requests from this server at the moment."
 DENIED = "The provider does not serve this server at the moment."
 _DENIED_SENTENCE = re.compile(
@@ -140,6 +148,21 @@ def transport_failure(exc: TransportError, *, has_content: bool) -> ProviderErro
     if isinstance(exc, TooLarge):
         return UpstreamBroken(f"The provider's answer is too large: {exc}.")
     return UpstreamBroken(f"The provider's answer was cut: {exc}.")
+
+
+@contextmanager
+def writing(provider: str) -> Iterator[None]:
+    """Within it a request is written in a dialect: what nobody has thought of is a refusal.
+
+    Whatever a writer stumbles over came with the request; another dialect may say it.
+    """
+    try:
+        yield
+    except ProviderError:
+        raise
+    except Exception as error:
+        log.exception("a request to %s could not be written", provider)
+        raise UpstreamRefused(UNWRITABLE) from error
 
 
 def status_failure(

@@ -31,6 +31,25 @@ VALUES: tuple[Any, ...] = (
     [{"type": "function", "function": {"name": "f"}}],
     [{"type": "custom", "custom": {"name": "f"}}],
     [{"type": "web_search"}],
+    [{"type": "custom", "custom": {"name": "f"}, "function": 5}],
+    [{"type": "custom", "custom": {"name": "f"}, "function": None}],
+    [{"type": "function", "function": {"name": "f", "parameters": {}}, "cache_control": {}}],
+    [{"type": "function", "function": {"name": "f", "parameters": None}, "cache_control": 5}],
+    [{"type": "function", "function": {"name": "f"}, "cache_control": {"ttl": []}}],
+    *([{"type": "function", "function": {"name": "f", "parameters": p}}] for p in ("x", [1], True)),
+    *({"type": "function", "function": f} for f in ("f", {"name": "f"}, {"name": 5}, None)),
+    *({"type": "custom"}, {"type": "custom", "custom": {"name": "f"}}, {"function": 5}),
+    *({"type": "allowed_tools"}, {"type": "allowed_tools", "allowed_tools": 5}),
+    *({"type": "allowed_tools", "allowed_tools": a} for a in ({}, {"tools": 5}, {"tools": ["f"]})),
+    {"type": "allowed_tools", "allowed_tools": {"mode": 5, "tools": []}},
+    {"type": "allowed_tools", "allowed_tools": {"tools": [{"type": "function"}]}},
+    {
+        "type": "allowed_tools",
+        "allowed_tools": {
+            "mode": "auto",
+            "tools": [{"type": "function", "function": {"name": "f"}}],
+        },
+    },
     [{"type": "function", "function": {"name": 1}}],
     [{"type": "function", "function": {"name": "f"}}] * 513,
     *({}, {"type": "text"}, {"type": "json_schema"}, {"type": "json_schema", "json_schema": {}}),
@@ -161,6 +180,29 @@ MESSAGES: tuple[Any, ...] = (
         {"id": "a", "type": "function", "function": {"name": "f", "arguments": {}}}]}],
     [{"role": "assistant", "tool_calls": [
         {"id": 1, "type": "function", "function": {"name": "f", "arguments": "{}"}}]}],
+    [{"role": "assistant", "tool_calls": [
+        {"id": "a", "type": "custom", "custom": {"name": "f", "input": "x"}, "function": None}]}],
+    [{"role": "assistant", "tool_calls": [
+        {"id": "a", "type": "custom", "custom": {"name": "f", "input": 5}}]}],
+    [{"role": "assistant", "tool_calls": [
+        {"id": "a", "type": "custom", "custom": {"name": "f"}, "function": 5}]}],
+    *(
+        [{"role": "assistant", "content": "x", name: value}]
+        for name in ("audio", "cache_control", "function_call", "name", "reasoning_details",
+                     "refusal", "tool_calls")
+        for value in (None, 5, "x", [], {}, {"ttl": "5m"}, {"ttl": []})
+    ),
+    *(
+        [{"role": "user", "content": [{"type": "text", "text": "x", name: value}]}]
+        for name in ("cache_control", "refusal")
+        for value in (None, 5, "x", {}, {"ttl": "5m"}, {"ttl": []})
+    ),
+    *(
+        [{"role": "user", "content": [{"type": kind, kind: {field: value}}]}]
+        for kind, field in (("input_audio", "format"), ("input_audio", "data"),
+                            ("file", "file_data"), ("file", "filename"), ("file", "file_id"))
+        for value in (None, 5, "x", [], {})
+    ),
     [{"role": "tool", "content": "x"}],
     [{"role": "tool", "content": "x", "tool_call_id": "a"}],
     [{"role": "developer", "content": "x"}, {"role": "function", "content": "x"}],

@@ -271,6 +271,14 @@ def test_the_smallest_value_of_a_schema(schema: Any, value: Any) -> None:
     assert example_of(schema) == value
 
 
+def test_an_example_is_small_however_its_schema_multiplies_itself() -> None:
+    lists = {"type": "array", "minItems": 10, "items": {"$ref": "#"}}
+    twice = {"properties": {"a": {"$ref": "#"}, "b": {"$ref": "#"}}}
+    long = {"type": "string", "minLength": 2**31}
+    for schema in (lists, twice, long):
+        assert len(orjson.dumps(example_of(schema))) < 20_000
+
+
 def test_a_schema_that_refers_to_itself_ends() -> None:
     schema = {"type": "object", "properties": {"child": {"$ref": "#"}}}
     assert "child" in example_of(schema)

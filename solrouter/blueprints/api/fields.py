@@ -175,4 +175,19 @@ def moment(name: str, value: Any) -> Any:
 
 
 FLAG = kind(bool, "true or false")
+LIST = kind(list, "a list")
 OBJECT = kind(dict, "an object")
+TEXT = kind(str, "a string")
+
+
+def fields_of(**fields: Check) -> Check:
+    """A check for an object with these fields, none of them required and others let pass."""
+
+    def judge(name: str, value: Any) -> Any:
+        OBJECT(name, value)
+        for field in fields.keys() & value.keys():
+            optional(value, field, fields[field], path=f"{name}.")
+        return value
+
+    schemas = {name: check.schema for name, check in fields.items()}
+    return Check(judge, optional_fields(**schemas))

@@ -2,9 +2,20 @@
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from solrouter import media_tokens
-from solrouter.blueprints.api.fields import Schema
+from solrouter.blueprints.api.fields import (
+    LIST,
+    OBJECT,
+    TEXT,
+    Check,
+    Schema,
+    checks,
+    fields_of,
+    nullable,
+    optional,
+)
 from solrouter.errors import BadRequest
 
 ROLES = ("system", "developer", "user", "assistant", "tool", "function")
@@ -18,6 +29,43 @@ TEXT_PARTS = ("text", "refusal")
 USER_ROLES = ("user", "tool")
 # What an assistant's turn may hold instead of content.
 IN_PLACE_OF_CONTENT = ("tool_calls", "function_call", "refusal", "audio")
+# What a call, a tool or a choice of one may be.
+TOOL_TYPES = ("function", "custom")
+# Anthropic's mark of a prefix to remember.
+CACHE_HINT = fields_of(ttl=TEXT)
+
+
+@checks({"type": "string"})
+def _address(name: str, value: Any) -> Any:
+    """Where something is to be fetched, or all of it as a data: address."""
+    TEXT(name, value)
+    if value.startswith(("http://", "https://")):
+        try:
+            urlsplit(value)
+        except ValueError:
+            raise _wrong(name, "must be an address") from None
+    return value
+
+
+# What may stand in any message, and in any part, beside what it must hold.
+MESSAGE_FIELDS: Mapping[str, Check] = {
+    "audio": OBJECT,
+    "cache_control": CACHE_HINT,
+    "function_call": OBJECT,
+    "name": TEXT,
+    "reasoning_details": LIST,
+    "refusal": TEXT,
+}
+PART_FIELDS: Mapping[str, Check] = {
+    **dict.fromkeys(TEXT_PARTS, TEXT),
+    "cache_control": CACHE_HINT,
+}
+PART_BODIES: Mapping[str, Check] = {
+    **dict.fromkeys(TEXT_PARTS, TEXT),
+    "file": fields_of(file_data=_address, file_id=TEXT, filename=TEXT),
+    "image_url": fields_of(url=_address),
+    "input_audio": fields_of(data=TEXT, format=TEXT),
+}
 
 
 def parse_messages(body: Mapping[str, Any], *, messages_max: int) -> list[dict[str, Any]]:
@@ -75,11 +123,17 @@ def _check(message: Any, path: str) -> None:
         raise _missing(f"{path}.role")
     if role not in ROLES:
         raise _wrong(f"{path}.role", f"must be one of {', '.join(ROLES)}")
+    _check_fields(message, path, MESSAGE_FIELDS)
     _check_content(message, path)
     if message.get("tool_calls") is not None:
         _check_tool_calls(message["tool_calls"], f"{path}.tool_calls")
     if role == "tool" and not isinstance(message.get("tool_call_id"), str):
         raise _missing(f"{path}.tool_call_id")
+
+
+def _check_fields(said: Mapping[str, Any], path: str, checks: Mapping[str, Check]) -> None:
+    for name in checks.keys() & said.keys():
+        optional(said, name, checks[name], path=f"{path}.")
 
 
 def _check_content(message: Mapping[str, Any], path: str) -> None:
@@ -106,12 +160,8 @@ def _check_part(part: Any, path: str, allowed: tuple[str, ...]) -> None:
     kind = part.get("type")
     if kind not in allowed:
         raise _wrong(f"{path}.type", f"must be one of {', '.join(allowed)}")
-    if kind in TEXT_PARTS:
-        if not isinstance(part.get(kind), str):
-            raise _wrong(f"{path}.{kind}", "must be a string")
-        return
-    if not isinstance(part.get(kind), dict):
-        raise _wrong(f"{path}.{kind}", "must be an object")
+    _check_fields(part, path, PART_FIELDS)
+    PART_BODIES[kind](f"{path}.{kind}", part.get(kind))
     if kind == "image_url" and not isinstance(part[kind].get("url"), str):
         raise _missing(f"{path}.image_url.url")
 
@@ -125,11 +175,19 @@ def _check_tool_calls(calls: Any, path: str) -> None:
             raise _wrong(here, "must be an object")
         if not isinstance(call.get("id"), str):
             raise _missing(f"{here}.id")
-        body = call.get("custom") if call.get("type") == "custom" else call.get("function")
-        if not isinstance(body, dict) or not isinstance(body.get("name"), str):
-            raise _missing(f"{here}.function.name")
-        if "arguments" in body and not isinstance(body["arguments"], str):
-            raise _wrong(f"{here}.function.arguments", "must be a string of JSON")
+        needed = "custom" if call.get("type") == "custom" else "function"
+        for kind in TOOL_TYPES:
+            if kind == needed or call.get(kind) is not None:
+                _check_called(call.get(kind), f"{here}.{kind}")
+
+
+def _check_called(body: Any, path: str) -> None:
+    if not isinstance(body, dict) or not isinstance(body.get("name"), str):
+        raise _missing(f"{path}.name")
+    if "arguments" in body and not isinstance(body["arguments"], str):
+        raise _wrong(f"{path}.arguments", "must be a string of JSON")
+    if "input" in body and not isinstance(body["input"], str):
+        raise _wrong(f"{path}.input", "must be a string")
 
 
 def _missing(path: str) -> BadRequest:
@@ -140,11 +198,15 @@ def _wrong(path: str, words: str) -> BadRequest:
     return BadRequest(f"'{path}' {words}.", param=path)
 
 
+def _fields_schema(checks: Mapping[str, Check]) -> dict[str, Schema]:
+    return {name: nullable(check.schema) for name, check in checks.items()}
+
+
 def _part_schema(kind: str) -> Schema:
-    body: Schema = {"type": "string"} if kind in TEXT_PARTS else {"type": "object"}
+    body = PART_BODIES[kind].schema
     if kind == "image_url":
-        body = {"type": "object", "required": ["url"], "properties": {"url": {"type": "string"}}}
-    properties = {"type": {"const": kind}, kind: body}
+        body = {"type": "object", "required": ["url"], "properties": {"url": _address.schema}}
+    properties = {**_fields_schema(PART_FIELDS), "type": {"const": kind}, kind: body}
     return {"type": "object", "required": ["type", kind], "properties": properties}
 
 
@@ -157,23 +219,28 @@ def _content_schema(kinds: tuple[str, ...]) -> Schema:
 _NAMED: Schema = {
     "type": "object",
     "required": ["name"],
-    "properties": {"name": {"type": "string"}, "arguments": {"type": "string"}},
+    "properties": {name: {"type": "string"} for name in ("name", "arguments", "input")},
 }
 _ID: Schema = {"type": "string"}
 _CALL: Schema = {
     "type": "object",
     "required": ["id", "type"],
-    "properties": {"id": _ID},
+    "properties": {"id": _ID, **dict.fromkeys(TOOL_TYPES, nullable(_NAMED))},
     "anyOf": [
         {"properties": {"type": {"const": kind}, kind: _NAMED}, "required": [kind]}
-        for kind in ("function", "custom")
+        for kind in TOOL_TYPES
     ],
 }
 
 
 def _message_schema(role: str) -> Schema:
     kinds = USER_PARTS if role in USER_ROLES else OTHER_PARTS
-    properties: dict[str, Any] = {"role": {"const": role}, "content": _content_schema(kinds)}
+    properties: dict[str, Any] = {
+        **_fields_schema(MESSAGE_FIELDS),
+        "role": {"const": role},
+        "content": _content_schema(kinds),
+        "tool_calls": {"type": ["array", "null"], "items": _CALL},
+    }
     schema: dict[str, Any] = {
         "type": "object",
         "required": ["role", "content"],
@@ -184,7 +251,6 @@ def _message_schema(role: str) -> Schema:
         properties["tool_call_id"] = _ID
     if role == "assistant":
         properties["content"] = {"anyOf": [properties["content"], {"type": "null"}]}
-        properties["tool_calls"] = {"type": ["array", "null"], "items": _CALL}
         schema["required"] = ["role"]
         instead = [
             {"required": [name], "properties": {name: {"minItems": 1, "type": kind}}}

@@ -12,17 +12,26 @@ import orjson
 from solrouter import media_tokens
 from solrouter.blueprints.api.fields import (
     FLAG,
+    LIST,
     OBJECT,
+    TEXT,
     Check,
     Schema,
     checks,
     integer,
     kind,
+    nullable,
     number,
     optional,
     wrong_type,
 )
-from solrouter.blueprints.api.messages import MESSAGES, input_classes, parse_messages
+from solrouter.blueprints.api.messages import (
+    CACHE_HINT,
+    MESSAGES,
+    TOOL_TYPES,
+    input_classes,
+    parse_messages,
+)
 from solrouter.blueprints.api.preferences import (
     MAX_COST,
     MODEL,
@@ -62,8 +71,28 @@ def _stop(name: str, value: Any) -> Any:
     return value
 
 
-NAMED = {"type": "object", "required": ["name"], "properties": {"name": {"type": "string"}}}
-TOOL_TYPES = ("function", "custom")
+NAMED: Schema = {
+    "type": "object",
+    "required": ["name"],
+    "properties": {"name": {"type": "string"}, "parameters": nullable(OBJECT.schema)},
+}
+# What a tool says of itself under its type, and perhaps under another one.
+NAMED_OR_NOT: Mapping[str, Schema] = dict.fromkeys(TOOL_TYPES, nullable(NAMED))
+
+
+def _check_named(tool: Mapping[str, Any], path: str) -> None:
+    """Checks what a tool, or a choice of one, says under its type and under any other."""
+    for name in TOOL_TYPES:
+        body = tool.get(name)
+        if body is None and name != tool.get("type"):
+            continue
+        if not isinstance(body, dict) or not isinstance(body.get("name"), str):
+            raise BadRequest(
+                f"'{path}.{name}.name' is required.",
+                code="missing_parameter",
+                param=f"{path}.{name}.name",
+            )
+        optional(body, "parameters", OBJECT, path=f"{path}.{name}.")
 
 
 @checks(
@@ -74,10 +103,15 @@ TOOL_TYPES = ("function", "custom")
             "anyOf": [
                 {
                     "type": "object",
-                    "required": ["type", kind],
-                    "properties": {"type": {"const": kind}, kind: NAMED},
+                    "required": ["type", name],
+                    "properties": {
+                        **NAMED_OR_NOT,
+                        "type": {"const": name},
+                        "cache_control": nullable(CACHE_HINT.schema),
+                        name: NAMED,
+                    },
                 }
-                for kind in TOOL_TYPES
+                for name in TOOL_TYPES
             ]
         },
     }
@@ -94,13 +128,50 @@ def _tools(name: str, value: Any) -> Any:
                 "bills by itself are not offered here.",
                 param=f"{name}[{index}].type",
             )
-        body = tool.get(tool["type"])
-        if not isinstance(body, dict) or not isinstance(body.get("name"), str):
-            raise BadRequest(
-                f"'{name}[{index}].{tool['type']}.name' is required.",
-                code="missing_parameter",
-                param=f"{name}[{index}].{tool['type']}.name",
-            )
+        _check_named(tool, f"{name}[{index}]")
+        optional(tool, "cache_control", CACHE_HINT, path=f"{name}[{index}].")
+    return value
+
+
+ALLOWED = "allowed_tools"
+
+
+def _when(word: str, **needed: Schema) -> Schema:
+    """The schema of what an object of this type needs."""
+    is_it = {"required": ["type"], "properties": {"type": {"const": word}}}
+    return {"if": is_it, "then": {"required": list(needed), "properties": needed}}
+
+
+def _choosable(**more: Schema) -> Schema:
+    """The schema of an object that names a tool by its type."""
+    needed = {**dict.fromkeys(TOOL_TYPES, NAMED), **more}
+    rules = [_when(name, **{name: schema}) for name, schema in needed.items()]
+    return {"properties": NAMED_OR_NOT, "allOf": rules}
+
+
+ALLOWED_TOOLS: Schema = {
+    "type": "object",
+    "required": ["tools"],
+    "properties": {
+        "mode": nullable(TEXT.schema),
+        "tools": {"type": "array", "items": {"type": "object", **_choosable()}},
+    },
+}
+
+
+@checks({"type": ["string", "object"], **_choosable(allowed_tools=ALLOWED_TOOLS)})
+def _tool_choice(name: str, value: Any) -> Any:
+    if isinstance(value, str):
+        return value
+    if not isinstance(value, dict):
+        raise wrong_type(name, "a string or an object")
+    _check_named(value, name)
+    if value.get("type") == ALLOWED:
+        path = f"{name}.{ALLOWED}"
+        allowed = OBJECT(path, value.get(ALLOWED))
+        optional(allowed, "mode", TEXT, path=f"{path}.")
+        for index, tool in enumerate(LIST(f"{path}.tools", allowed.get("tools"))):
+            _check_named(OBJECT(f"{path}.tools[{index}]", tool), f"{path}.tools[{index}]")
     return value
 
 
@@ -147,7 +218,7 @@ PASSED: Mapping[str, Check] = {
     "seed": integer(-(2**63), 2**63 - 1),
     "stop": _stop,
     "temperature": number(0, 2),
-    "tool_choice": kind((str, dict), "a string or an object"),
+    "tool_choice": _tool_choice,
     "tools": _tools,
     "top_k": integer(0, 1_000_000),
     "top_logprobs": integer(0, 20),

@@ -3,7 +3,6 @@ newer models refuse a thinking block whose prefix has changed.
 """
 
 import base64
-import binascii
 import re
 from collections.abc import Mapping, Sequence
 from operator import itemgetter
@@ -164,7 +163,7 @@ def _document(source: Block, media: Media) -> Block:
 def _decoded(media: Media, where: str) -> str:
     try:
         return base64.b64decode(media.data, validate=True).decode()
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:
         return refuse(where, "the text file is not UTF-8 in base64")
 
 

@@ -153,13 +153,13 @@ class AnthropicReader:
             call = {"index": block.place, "id": told.get("id"), "type": "function"}
             yield self._delta(tool_calls=[{**call, "function": function}])
         elif block.kind == "text" and told.get("text"):
-            yield self._delta(content=told["text"])
+            yield self._delta(content=_text(told["text"]))
         elif block.kind in ("thinking", "redacted_thinking"):
             if block.kind == "redacted_thinking":
                 yield self._detail(_encrypted(told.get("data"), block.place))
             elif told.get("thinking"):
-                block.text = told["thinking"]
-                yield self._delta(reasoning_content=told["thinking"])
+                block.text = _text(told["thinking"])
+                yield self._delta(reasoning_content=block.text)
 
     def _block_delta(self, value: Mapping[str, Any]) -> Iterator[Chunk]:
         block = self._blocks.get(value.get("index"))
@@ -168,15 +168,15 @@ class AnthropicReader:
         if block is None:
             raise UpstreamBroken("The provider's stream continues a block that never began.")
         if kind == "text_delta" and delta.get("text"):
-            yield self._delta(content=delta["text"])
+            yield self._delta(content=_text(delta["text"]))
         elif kind == "thinking_delta" and delta.get("thinking"):
-            block.text += delta["thinking"]
+            block.text += _text(delta["thinking"])
             yield self._delta(reasoning_content=delta["thinking"])
         elif kind == "signature_delta":
             block.signature += str(delta.get("signature") or "")
         elif kind == "input_json_delta" and delta.get("partial_json") and block.kind == "tool_use":
             block.has_arguments = True
-            yield self._arguments(block, delta["partial_json"])
+            yield self._arguments(block, _text(delta["partial_json"]))
 
     def _block_stop(self, value: Mapping[str, Any]) -> Iterator[Chunk]:
         block = self._blocks.pop(value.get("index"), None)
@@ -215,6 +215,12 @@ def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise UpstreamBroken("The provider's answer has a text that is no text.")
+    return value
+
+
 def _finish_reason(told: Mapping[str, Any]) -> str | None:
     reason = told.get("stop_reason")
     return _FINISH_REASON_OF.get(str(reason), "stop") if reason else None
@@ -246,7 +252,7 @@ def _whole_message(value: Mapping[str, Any]) -> dict[str, Any]:
     texts = [str(b.get("text") or "") for b in blocks if b.get("type") == "text"]
     thoughts = [str(b.get("thinking") or "") for b in blocks if b.get("type") == "thinking"]
     calls = [_whole_call(b) for b in blocks if b.get("type") == "tool_use"]
-    message: dict[str, Any] = {"content": "".join(texts) if texts or not calls else None}
+    message: dict[str, Any] = {"content": "".join(texts) or (None if calls else "")}
     if any(thoughts):
         message["reasoning_content"] = "\n\n".join(thoughts)
     if details := _whole_details(blocks):

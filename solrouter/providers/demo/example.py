@@ -1,9 +1,14 @@
 """The smallest value that a JSON schema allows, near enough for a demonstration. Pure."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 DEPTH_MAX = 32
+# However a schema multiplies itself, an example is a small thing.
+VALUES_MAX = 1_000
+ITEMS_MAX = 10
+LENGTH_MAX = 1_000
 
 _PLAIN: dict[str, Any] = {
     "string": "example",
@@ -22,13 +27,22 @@ _FORMATS = {
 }
 
 
+@dataclass(slots=True)
+class _Root:
+    """The schema in which references are followed, and how many values may still be made."""
+
+    schema: Any
+    left: int = VALUES_MAX
+
+
 def example_of(schema: Any) -> Any:
-    """A value for a schema; references are followed within it, up to a depth."""
-    return _value(schema, schema, DEPTH_MAX)
+    """A value for a schema; references are followed within it, up to a depth and a size."""
+    return _value(schema, _Root(schema), DEPTH_MAX)
 
 
-def _value(schema: Any, root: Any, depth: int) -> Any:
-    if not isinstance(schema, Mapping) or depth == 0:
+def _value(schema: Any, root: _Root, depth: int) -> Any:
+    root.left -= 1
+    if not isinstance(schema, Mapping) or depth == 0 or root.left < 0:
         return {}
     for key in ("const", "default"):
         if key in schema:
@@ -41,7 +55,7 @@ def _value(schema: Any, root: Any, depth: int) -> Any:
     return _typed(schema, root, depth)
 
 
-def _referred(schema: Mapping[str, Any], root: Any) -> Any:
+def _referred(schema: Mapping[str, Any], root: _Root) -> Any:
     """The schema that stands for this one: a reference's target, or the first alternative."""
     for key in ("anyOf", "oneOf", "allOf"):
         if isinstance(schema.get(key), list) and schema[key]:
@@ -49,22 +63,23 @@ def _referred(schema: Mapping[str, Any], root: Any) -> Any:
     reference = schema.get("$ref")
     if not isinstance(reference, str) or not reference.startswith("#"):
         return None
-    found = root
+    found = root.schema
     for step in reference.removeprefix("#").strip("/").split("/"):
         if step:
             found = found.get(step) if isinstance(found, Mapping) else None
     return found
 
 
-def _typed(schema: Mapping[str, Any], root: Any, depth: int) -> Any:
+def _typed(schema: Mapping[str, Any], root: _Root, depth: int) -> Any:
     kind = schema.get("type")
     kind = kind[0] if isinstance(kind, list) and kind else kind
     if kind == "array":
-        count = min(int(schema.get("minItems", 0)), 10)
+        count = min(int(schema.get("minItems", 0)), ITEMS_MAX)
         return [_value(schema.get("items", {}), root, depth - 1) for _ in range(count)]
     if kind == "string":
         text = _FORMATS.get(schema.get("format", ""), "example")
-        return text.ljust(int(schema.get("minLength", 0)), ".")[: schema.get("maxLength")]
+        length = min(int(schema.get("minLength", 0)), LENGTH_MAX)
+        return text.ljust(length, ".")[: schema.get("maxLength")]
     if kind in ("integer", "number"):
         return _number(schema)
     if kind in _PLAIN:
@@ -80,7 +95,7 @@ def _number(schema: Mapping[str, Any]) -> Any:
     return min(0, schema.get("maximum", 0))
 
 
-def _object(schema: Mapping[str, Any], root: Any, depth: int) -> dict[str, Any]:
+def _object(schema: Mapping[str, Any], root: _Root, depth: int) -> dict[str, Any]:
     properties = schema.get("properties")
     properties = properties if isinstance(properties, Mapping) else {}
     required = schema.get("required", list(properties))

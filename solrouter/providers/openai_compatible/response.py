@@ -194,6 +194,8 @@ def _repair_whole_choice(choice: dict[str, Any], position: int) -> dict[str, Any
     calls = _whole_tool_calls(message.pop("tool_calls", None))
     if calls:
         message["tool_calls"] = calls
+        # Calls stand in place of an empty content.
+        message["content"] = message["content"] or None
     return message
 
 

@@ -128,6 +128,15 @@ class Books:
         self._settle(CANCELLED, "client_left", usage, source)
 
     def _used(self, *, is_cut: bool) -> tuple[Usage, str]:
+        """What was used; nothing, where that cannot be counted: no hold may wait for a count."""
+        try:
+            return self._counted(is_cut=is_cut)
+        except Exception:
+            request_id = self.admitted.id
+            self._context.run(log.exception, "what request %s used cannot be counted", request_id)
+            return Usage(), NONE
+
+    def _counted(self, *, is_cut: bool) -> tuple[Usage, str]:
         admitted, candidate = self.admitted, self._opening.candidate
         choices = admitted.ask.choices
         limits = Limits(

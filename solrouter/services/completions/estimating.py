@@ -7,6 +7,7 @@ from solrouter.chat import ChatRequest, Usage
 from solrouter.providers import support
 from solrouter.providers.base import Deadlines, UpstreamCall
 from solrouter.providers.errors import UpstreamRefused
+from solrouter.providers.failures import writing
 from solrouter.services import activity, admission, billing, catalogue, pricing
 from solrouter.services.billing import Balance
 from solrouter.services.catalogue import Snapshot
@@ -101,10 +102,11 @@ def _sayable(plan: Plan, request: ChatRequest, snapshot: Snapshot) -> Plan:
             model_facts=candidate.model.facts,
         )
         try:
-            told = support.warnings_of(candidate.offer.kind, call)
+            with writing(candidate.offer.provider_slug):
+                told = support.warnings_of(candidate.offer.kind, call)
         except UpstreamRefused as error:
             refusal = refusal or error
-            skipped.append(Skipped(candidate.offer, f"cannot say {error.param}"))
+            skipped.append(Skipped(candidate.offer, f"cannot say {error.param or 'the request'}"))
         else:
             warnings = tuple(dict.fromkeys((*candidate.warnings, *told)))
             candidates.append(replace(candidate, warnings=warnings))

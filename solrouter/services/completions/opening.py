@@ -29,6 +29,7 @@ from solrouter.providers.errors import (
     UpstreamRefused,
     UpstreamTimedOut,
 )
+from solrouter.providers.failures import writing
 from solrouter.services import admission, catalogue, health, keepsakes, pricing, routing
 from solrouter.services.admission import Admitted
 from solrouter.services.completions.planning import Candidate, Plan, passes_unknown
@@ -271,7 +272,8 @@ class Opening:
         patience = self.patience = self._patience_for(offer)
         with patience:
             call = self._call(candidate, request, is_last=is_last)
-            upstream = self._upstream = self._unnoted = ADAPTERS[offer.kind].open(call)
+            with writing(offer.provider_slug):
+                upstream = self._upstream = self._unnoted = ADAPTERS[offer.kind].open(call)
         self.is_asking = True
         self._tally.silent_s = 0.0
         seen: list[Chunk] = []

@@ -137,11 +137,20 @@ class Completion:
             elif chunk.payload["object"] == CHAT_COMPLETION:
                 payload = chunk.payload
             else:
-                assembly.take(chunk.payload)
+                self._gather(assembly, chunk.payload)
             if chunk is SILENCE or self._is_quiet():
                 self._spoke_s = monotonic_s()
                 yield None
         return payload
+
+    def _gather(self, assembly: Assembly, payload: Payload) -> None:
+        """Adds a chunk to the whole. Raises UpstreamBroken for what no answer is made of."""
+        try:
+            assembly.take(payload)
+        except Exception as error:
+            kind = self._opening.candidate.offer.kind
+            self._context.run(log.exception, "an answer by %s could not be put together", kind)
+            raise UpstreamBroken("The provider's answer could not be read.") from error
 
     def chunks(self) -> Iterator[Payload | bytes | None]:
         """`chat.completion.chunk` objects in order, the last of them once settled; None: silence.
