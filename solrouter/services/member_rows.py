@@ -80,6 +80,20 @@ def find(connection: Connection, account_id: int, public_id: str) -> tuple[int, 
     return row.user_id, row.role
 
 
+def has_other_owner(connection: Connection, account_id: int, *, without: int) -> bool:
+    """Whether somebody else owns the account who can still sign in.
+
+    The one condition under which an owner may go, whichever way: for who has the account's lock.
+    """
+    others = (
+        select(Membership.user_id)
+        .join(User, User.id == Membership.user_id)
+        .where(Membership.account_id == account_id, Membership.role == people.OWNER)
+        .where(Membership.user_id != without, User.disabled_at.is_(None))
+    )
+    return connection.execute(others.limit(1)).first() is not None
+
+
 def members(connection: Connection, account_id: int, user_id: int | None = None) -> list[Member]:
     """The account's members in the order in which they joined, or this one."""
     live_keys = (

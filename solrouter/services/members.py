@@ -347,15 +347,7 @@ def _lock_as_owner(connection: Connection, account_id: int, user_id: int) -> Non
 
 
 def _refuse_ownerless(connection: Connection, account_id: int, *, without: int) -> None:
-    """Raises Refused when nobody else owns the account who could still sign in."""
-    others = (
-        select(func.count())
-        .select_from(Membership)
-        .join(User, User.id == Membership.user_id)
-        .where(Membership.account_id == account_id, Membership.role == OWNER)
-        .where(Membership.user_id != without, User.disabled_at.is_(None))
-    )
-    if not connection.execute(others).scalar_one():
+    if not member_rows.has_other_owner(connection, account_id, without=without):
         raise Refused(LAST_OWNER, param="role")
 
 
