@@ -40,7 +40,8 @@ ACTIVE, DISABLED, EXPIRED, FROZEN, REVOKED = "active", "disabled", "expired", "f
 @dataclass(frozen=True, slots=True)
 class Key:
     """A key as its owner sees it. `hint` is all of its text that is ever shown again, and the user
-    is who made it; `maker_left_at` says that it was disabled as they left, and not enabled since.
+    is who made it; `maker_left_at` says that it was disabled as they left or got a role that may
+    not have it, and not enabled since.
 
     `spent_nanos` is what its requests of the limit's current period were charged and hold. `id` is
     for services alone. `is_disabled` is its own switch; `status` also knows what else stops it.

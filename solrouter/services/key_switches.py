@@ -16,7 +16,10 @@ from solrouter.models.columns import db_now
 from solrouter.services import audit, key_rows
 from solrouter.services.key_rows import Key
 
-MAKER_LEFT = "This key was stopped when its maker left. An owner of the account can enable it."
+MAKER_LEFT = (
+    "This key was stopped when its maker left or got another role. An owner of the account can "
+    "enable it."
+)
 
 
 def set_disabled(
@@ -24,7 +27,7 @@ def set_disabled(
 ) -> Key:
     """Stops a key, or lets it go again; again does nothing.
 
-    What was stopped because its maker left is an owner's alone to let go again.
+    What was stopped because its maker left or got another role is an owner's alone to let go again.
     Raises NotFound, Forbidden, and Refused for a revoked key.
     """
     row = key_rows.find(account_id, public_id)

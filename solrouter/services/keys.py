@@ -27,9 +27,16 @@ from sqlalchemy import (
 from solrouter import config, database, secrets
 from solrouter.clock import utcnow
 from solrouter.errors import Forbidden, KeyInvalid, KeyRevoked, Refused
-from solrouter.models import Account, ApiKey, FormerSecret, Membership, Plan, User
+from solrouter.models import Account, ApiKey, FormerSecret, Plan, User
 from solrouter.models.columns import db_now
-from solrouter.services import budgets, key_rows, key_rules, principals, webhook_queue
+from solrouter.services import (
+    budgets,
+    key_rows,
+    key_rules,
+    member_rows,
+    principals,
+    webhook_queue,
+)
 from solrouter.services.budgets import Limit, OfKey
 from solrouter.services.key_rules import Rules
 from solrouter.services.key_text import hint, is_well_formed, make_text
@@ -93,13 +100,14 @@ def create(
 
     def verb(connection: Connection) -> None:
         key_rows.lock_account(connection, account_id)
-        refuse_who_left(connection, account_id, user_id)
+        role = refuse_who_left(connection, account_id, user_id)
         if first is not None:
             first(connection, f"{public_id} {text}")
         _refuse_too_many(connection, account_id, most)
         key_id = connection.execute(
             insert(ApiKey).values(**values).returning(ApiKey.id)
         ).scalar_one()
+        _refuse_beyond(connection, key_id, role)
         if limit is not None:
             start = budgets.calendar(connection).start(limit.period)
             whose = OfKey(account_id, key_id)
@@ -385,16 +393,24 @@ def _rewrite_digest(digest: bytes, *, version: str, newer: bytes) -> None:
     database.transact(verb)
 
 
-def refuse_who_left(connection: Connection, account_id: int, user_id: int) -> None:
-    """Raises Forbidden for a key's maker who belongs to the account no longer.
+def refuse_who_left(connection: Connection, account_id: int, user_id: int) -> str:
+    """The role of a key's maker. Raises Forbidden for who belongs to the account no longer.
 
     Behind the account's lock, so that nobody makes a key while they are being removed.
     """
-    membership = select(Membership.role).where(
-        Membership.account_id == account_id, Membership.user_id == user_id
-    )
-    if connection.execute(membership).first() is None:
+    role = member_rows.role_of(connection, account_id, user_id)
+    if role is None:
         raise Forbidden("You belong to this account no longer.")
+    return role
+
+
+def _refuse_beyond(connection: Connection, key_id: int, role: str) -> None:
+    """Raises Forbidden for a key that its maker's role may not have, whatever a page let through
+    a moment before they got it.
+    """
+    beyond = select(ApiKey.id).where(ApiKey.id == key_id, member_rows.is_beyond(role))
+    if connection.execute(beyond).first() is not None:
+        raise Forbidden("Your role in this account may not have such a key.", code="role_required")
 
 
 def _refuse_too_many(connection: Connection, account_id: int, most: int) -> None:
