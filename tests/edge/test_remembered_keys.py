@@ -3,7 +3,7 @@ request must be judged by what is true now, whatever else is wrong with it.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import pytest
@@ -62,7 +62,7 @@ class House:
                 actor="test",
                 name=key.name,
                 limit_nanos=None,
-                rules=rules,
+                rules=asdict(rules),
             )
 
     def key(self) -> keys.Key:
