@@ -89,7 +89,7 @@ def create_key(email: str, name: str, limit: int | None, resets: str, **given: A
         name=name,
         limit_nanos=limit,
         resets=resets,
-        rules=_rules(given, Rules()),
+        rules=Rules(**_rules(given)),
         actor=OPERATOR,
     )
     click.echo(new.text)
@@ -135,16 +135,10 @@ def show_key(email: str, key_id: str) -> None:
 @told
 def limit_key(email: str, key_id: str, amount: int, resets: str | None) -> None:
     """Changes what a key may spend, from the next request on; AMOUNT may be `none`."""
-    account_id = user_row(email).account_id
-    key = keys.find(account_id, key_id)
-    key = keys.change(
-        account_id,
-        key_id,
-        actor=OPERATOR,
-        name=key.name,
-        limit_nanos=None if amount == NONE else amount,
-        resets=resets or key.resets,
-    )
+    wishes: keys.Wishes = {"limit_nanos": None if amount == NONE else amount}
+    if resets is not None:
+        wishes["resets"] = resets
+    key = keys.change(user_row(email).account_id, key_id, actor=OPERATOR, **wishes)
     say(f"The key “{key.name}”: {_limit_words(key)}.")
 
 
@@ -156,17 +150,10 @@ def limit_key(email: str, key_id: str, amount: int, resets: str | None) -> None:
 @told
 def change_key(email: str, key_id: str, name: str | None, **given: Any) -> None:
     """Changes what is given of a key's rules, from the next request on; `none` takes one away."""
-    account_id = user_row(email).account_id
-    key = keys.find(account_id, key_id)
-    key = key_orders.change(
-        account_id,
-        key_id,
-        actor=OPERATOR,
-        name=name or key.name,
-        limit_nanos=key.limit_nanos,
-        resets=key.resets,
-        rules=_rules(given, key.rules),
-    )
+    wishes: keys.Wishes = {"rules": _rules(given)}
+    if name:
+        wishes["name"] = name
+    key = key_orders.change(user_row(email).account_id, key_id, actor=OPERATOR, **wishes)
     say(f"The key “{key.name}” is changed.")
 
 
@@ -229,9 +216,9 @@ def unfreeze_keys(email: str) -> None:
     say(f"The keys of {email} work again.")
 
 
-def _rules(given: dict[str, Any], before: Rules) -> Rules:
-    """The rules with what is given in place of what was; `none` is no rule."""
-    wanted = {name: getattr(before, name) for name in Rules.__dataclass_fields__}
+def _rules(given: dict[str, Any]) -> dict[str, Any]:
+    """The rules that are given; `none` is no rule."""
+    wanted: dict[str, Any] = {}
     if given["scopes"]:
         wanted["scopes"] = given["scopes"]
     for name, texts in (("models", given["models"]), ("networks", given["networks"])):
@@ -242,7 +229,7 @@ def _rules(given: dict[str, Any], before: Rules) -> Rules:
     for name in RATES_MAX:
         if given[name] is not None:
             wanted[name] = None if given[name] == NONE else given[name]
-    return Rules(**wanted)
+    return wanted
 
 
 def _limit_words(key: Key) -> str:

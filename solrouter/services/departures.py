@@ -39,13 +39,19 @@ from solrouter.services import (
     contents,
     key_networks,
     key_rows,
+    member_rows,
     members,
     payments,
+    people,
     team_invitations,
     webhooks,
 )
 
 NAMELESS = "Deleted"
+OWNERLESS = (
+    "Other people belong to your account, and no other owner of it can sign in. Make one of them "
+    "its owner first, or remove them."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +75,7 @@ def delete_user(user_id: int, *, forfeit_nanos: int) -> None:
     """Ends the user; `forfeit_nanos` is what they were told that they give up, and agreed to.
 
     Raises Refused: while requests are running, when the sum is another by now, when an account has
-    members but would have no owner.
+    members but would have no owner who can sign in.
     """
     actor = f"user:{user_id}"
 
@@ -114,20 +120,19 @@ def _lock_accounts(connection: Connection, user_id: int) -> None:
 
 
 def _refuse_orphans(connection: Connection, user_id: int) -> None:
-    """An account with other members needs another owner first."""
+    """An account with other members needs another owner first, who can sign in."""
     owned = select(Membership.account_id).where(
-        Membership.user_id == user_id, Membership.role == "owner"
+        Membership.user_id == user_id, Membership.role == people.OWNER
     )
-    others = (
-        select(Membership.account_id, Membership.role)
+    shared = (
+        select(Membership.account_id)
         .where(Membership.account_id.in_(owned), Membership.user_id != user_id)
+        .distinct()
         .order_by(Membership.account_id)
     )
-    roles: dict[int, list[str]] = {}
-    for account_id, role in connection.execute(others):
-        roles.setdefault(account_id, []).append(role)
-    if any("owner" not in of_account for of_account in roles.values()):
-        raise Refused("Other people belong to your account. Make one of them its owner first.")
+    for account_id in connection.execute(shared).scalars().all():
+        if not member_rows.has_other_owner(connection, account_id, without=user_id):
+            raise Refused(OWNERLESS)
 
 
 def _close(connection: Connection, closing: Closing, actor: str) -> None:

@@ -34,11 +34,13 @@ def create(
     )
 
 
-def change(account_id: int, public_id: str, *, rules: Rules, **terms: Any) -> Key:
+def change(account_id: int, public_id: str, **wishes: Any) -> Key:
     """`keys.change`. Raises what that raises."""
-    known = keys.find(account_id, public_id).rules.models_allowed
-    _refuse_unknown(rules.models_allowed, known or ())
-    return keys.change(account_id, public_id, rules=rules, **terms)
+    models = wishes.get("rules", {}).get("models_allowed")
+    if models is not None:
+        known = keys.find(account_id, public_id).rules.models_allowed
+        _refuse_unknown(models, known or ())
+    return keys.change(account_id, public_id, **wishes)
 
 
 def rotate(

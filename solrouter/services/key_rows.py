@@ -19,6 +19,7 @@ from sqlalchemy import (
     literal,
     null,
     select,
+    update,
 )
 
 from solrouter import database, redaction
@@ -32,6 +33,10 @@ from solrouter.services.key_rules import Rules
 
 NAME_CHARACTERS_MAX = 100
 IS_REVOKED = "This key is revoked. Create a new one instead."
+MAKER_LEFT = (
+    "This key was stopped when its maker left or got another role. An owner of the account can "
+    "enable it."
+)
 
 
 ACTIVE, DISABLED, EXPIRED, FROZEN, REVOKED = "active", "disabled", "expired", "frozen", "revoked"
@@ -40,7 +45,8 @@ ACTIVE, DISABLED, EXPIRED, FROZEN, REVOKED = "active", "disabled", "expired", "f
 @dataclass(frozen=True, slots=True)
 class Key:
     """A key as its owner sees it. `hint` is all of its text that is ever shown again, and the user
-    is who made it; `maker_left_at` says that it was disabled as they left, and not enabled since.
+    is who made it; `maker_left_at` says that it was disabled as they left or got a role that may
+    not have it, and not enabled since.
 
     `spent_nanos` is what its requests of the limit's current period were charged and hold. `id` is
     for services alone. `is_disabled` is its own switch; `status` also knows what else stops it.
@@ -69,6 +75,11 @@ class Key:
         """What is left of the limit; None without one."""
         return None if self.limit_nanos is None else max(self.limit_nanos - self.spent_nanos, 0)
 
+    @property
+    def version(self) -> str:
+        """Another text whenever the key was changed, for who decides by what they have seen."""
+        return self.updated_at.isoformat()
+
 
 @dataclass(frozen=True, slots=True)
 class NewKey:
@@ -90,12 +101,17 @@ class Former:
 
 def find(account_id: int, public_id: str) -> Row[*tuple[Any, ...]]:
     """The row of `owner_view` of one key of the account. Raises NotFound."""
+    with database.read() as connection:
+        return find_in(connection, account_id, public_id)
+
+
+def find_in(connection: Connection, account_id: int, public_id: str) -> Row[*tuple[Any, ...]]:
+    """`find`, in the caller's transaction."""
     statement = owner_view().where(ApiKey.account_id == account_id, ApiKey.public_id == public_id)
     row = None
     # No other text is an id, and not every one could even be looked for.
     if public_id.isascii() and public_id.isprintable():
-        with database.read() as connection:
-            row = connection.execute(statement).one_or_none()
+        row = connection.execute(statement).one_or_none()
     if row is None:
         raise NotFound("There is no such key.")
     return row
@@ -280,6 +296,33 @@ def require_owner(rules: Rules, *, is_owner: bool) -> None:
 def lock_account(connection: Connection, account_id: int) -> None:
     """Makes whoever admits, settles or changes for this account wait until the commit."""
     connection.execute(select(Account.id).where(Account.id == account_id).with_for_update())
+
+
+def switch(
+    connection: Connection,
+    account_id: int,
+    row: Row[*tuple[Any, ...]],
+    flag: bool,
+    *,
+    actor: str,
+    is_owner: bool,
+) -> None:
+    """Stops the key of a row of `owner_view`, or lets it go again; again does nothing.
+
+    For who has the account's lock and has read the row behind it. Raises Refused for a revoked
+    key, and for one that is an owner's alone to let go again.
+    """
+    if row.revoked_at is not None:
+        raise Refused(IS_REVOKED, param="disabled")
+    if row.maker_left_at is not None and not flag and not is_owner:
+        raise Refused(MAKER_LEFT, param="disabled")
+    is_other = ApiKey.disabled_at.is_(None) if flag else ApiKey.disabled_at.is_not(None)
+    switched = update(ApiKey).where(ApiKey.id == row.id, ApiKey.revoked_at.is_(None), is_other)
+    disabled_at = db_now() if flag else None
+    switched = switched.values(disabled_at=disabled_at, maker_left_at=None, updated_at=utcnow())
+    if connection.execute(switched).rowcount:
+        act = "disabled" if flag else "enabled"
+        connection.execute(event(act, account_id, row.id, actor))
 
 
 def event(

@@ -9,14 +9,10 @@ from datetime import datetime
 from sqlalchemy import Connection, select, update
 
 from solrouter import database
-from solrouter.clock import utcnow
-from solrouter.errors import Refused
-from solrouter.models import Account, ApiKey
+from solrouter.models import Account
 from solrouter.models.columns import db_now
 from solrouter.services import audit, key_rows
 from solrouter.services.key_rows import Key
-
-MAKER_LEFT = "This key was stopped when its maker left. An owner of the account can enable it."
 
 
 def set_disabled(
@@ -24,26 +20,15 @@ def set_disabled(
 ) -> Key:
     """Stops a key, or lets it go again; again does nothing.
 
-    What was stopped because its maker left is an owner's alone to let go again.
+    What was stopped because its maker left or got another role is an owner's alone to let go again.
     Raises NotFound, Forbidden, and Refused for a revoked key.
     """
-    row = key_rows.find(account_id, public_id)
-    key_rows.require_owner(key_rows.as_rules(row), is_owner=is_owner)
-    if row.revoked_at is not None:
-        raise Refused(key_rows.IS_REVOKED, param="disabled")
-    if row.maker_left_at is not None and not flag and not is_owner:
-        raise Refused(MAKER_LEFT, param="disabled")
-    is_other = ApiKey.disabled_at.is_(None) if flag else ApiKey.disabled_at.is_not(None)
-    switched = update(ApiKey).where(ApiKey.id == row.id, ApiKey.revoked_at.is_(None), is_other)
-    if not is_owner:
-        switched = switched.where(ApiKey.maker_left_at.is_(None))
-    disabled_at = db_now() if flag else None
-    switched = switched.values(disabled_at=disabled_at, maker_left_at=None, updated_at=utcnow())
-    act = "disabled" if flag else "enabled"
 
     def verb(connection: Connection) -> None:
-        if connection.execute(switched).rowcount:
-            connection.execute(key_rows.event(act, account_id, row.id, actor))
+        key_rows.lock_account(connection, account_id)
+        row = key_rows.find_in(connection, account_id, public_id)
+        key_rows.require_owner(key_rows.as_rules(row), is_owner=is_owner)
+        key_rows.switch(connection, account_id, row, flag, actor=actor, is_owner=is_owner)
 
     database.transact(verb)
     return key_rows.as_key(key_rows.find(account_id, public_id))

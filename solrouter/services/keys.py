@@ -4,8 +4,9 @@
 """
 
 import secrets as random
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, TypedDict, Unpack
 
 from sqlalchemy import (
     BindParameter,
@@ -27,10 +28,17 @@ from sqlalchemy import (
 from solrouter import config, database, secrets
 from solrouter.clock import utcnow
 from solrouter.errors import Forbidden, KeyInvalid, KeyRevoked, Refused
-from solrouter.models import Account, ApiKey, FormerSecret, Membership, Plan, User
+from solrouter.models import Account, ApiKey, FormerSecret, Plan, User
 from solrouter.models.columns import db_now
-from solrouter.services import budgets, key_rows, key_rules, principals, webhook_queue
-from solrouter.services.budgets import Limit, OfKey
+from solrouter.services import (
+    budgets,
+    key_rows,
+    key_rules,
+    member_rows,
+    principals,
+    webhook_queue,
+)
+from solrouter.services.budgets import Limit, OfKey, Past
 from solrouter.services.key_rules import Rules
 from solrouter.services.key_text import hint, is_well_formed, make_text
 from solrouter.services.principals import Proof
@@ -39,6 +47,7 @@ LAST_USED_EVERY_S = 60
 SCOPE_INFERENCE = key_rules.INFERENCE
 INVALID = "Invalid API key provided."
 LIFETIME = budgets.LIFETIME
+OTHER_VERSION = "This key was changed meanwhile. Look at what it is now, and change it again."
 
 Key = key_rows.Key
 NewKey = key_rows.NewKey
@@ -93,13 +102,14 @@ def create(
 
     def verb(connection: Connection) -> None:
         key_rows.lock_account(connection, account_id)
-        refuse_who_left(connection, account_id, user_id)
+        role = refuse_who_left(connection, account_id, user_id)
         if first is not None:
             first(connection, f"{public_id} {text}")
         _refuse_too_many(connection, account_id, most)
         key_id = connection.execute(
             insert(ApiKey).values(**values).returning(ApiKey.id)
         ).scalar_one()
+        _refuse_beyond(connection, key_id, role)
         if limit is not None:
             start = budgets.calendar(connection).start(limit.period)
             whose = OfKey(account_id, key_id)
@@ -149,55 +159,61 @@ def find(account_id: int, public_id: str) -> Key:
     return key_rows.as_key(key_rows.find(account_id, public_id))
 
 
+class Wishes(TypedDict, total=False):
+    """What is to become of a key. What is not named stays as it is, each rule by itself."""
+
+    name: str
+    # None takes the limit away.
+    limit_nanos: int | None
+    resets: str
+    # Some fields of `Rules`.
+    rules: Mapping[str, Any]
+    is_disabled: bool
+
+
 def change(
     account_id: int,
     public_id: str,
     *,
     actor: str,
-    name: str,
-    limit_nanos: int | None,
-    resets: str = budgets.NEVER,
-    rules: Rules | None = None,
     is_owner: bool = True,
+    version: str | None = None,
+    **wishes: Unpack[Wishes],
 ) -> Key:
-    """Gives a key this name, limit and rules, from the next request on, and returns it.
+    """Makes of a key what is wished, from the next request on, and returns it.
 
-    Without rules it keeps its own. What is spent stays true: another amount leaves it, and for
-    another period it is what the key's requests of that period were charged and hold. What was not
-    changed here is not written, so two who change different things do not undo each other.
+    All of it is read, compared and written behind the account's lock, or none of it, so two who
+    change different things at once do not undo each other. With a `version` nothing is changed of
+    a key that is of another by then. What is spent stays true: another amount leaves it, and for
+    another period it is what the key's requests of that period were charged and hold.
     Raises Refused, Forbidden and NotFound.
     """
-    name, limit = key_rows.named(name), key_rows.limited(limit_nanos, resets)
-    row = key_rows.find(account_id, public_id)
-    before = key_rows.as_rules(row)
-    rules = before if rules is None else rules.checked()
-    for each in (before, rules):
-        key_rows.require_owner(each, is_owner=is_owner)
-    if rules.expires_at != before.expires_at:
-        key_rows.require_future(rules.expires_at)
-    changes = _changes(row, name, limit, rules)
-    columns = {"name": name, **key_rows.rule_columns(rules)}
-    values = {column: value for column, value in columns.items() if column in changes}
-    whose, past = OfKey(account_id, row.id), None
-    if limit is not None and limit.period != row.period:
-        past = budgets.past(whose, limit.period)
+    seen = key_rows.find(account_id, public_id)
+    whose, pasts = OfKey(account_id, seen.id), dict[str | None, Past]()
+    limit = _limit(seen, wishes)
+    if limit is not None and limit.period != seen.period:
+        pasts[limit.period] = budgets.past(whose, limit.period)
 
     def verb(connection: Connection) -> None:
         # Admissions and settlements of the account wait here, so that none is counted half.
         key_rows.lock_account(connection, account_id)
-        named = update(ApiKey).where(ApiKey.id == row.id, ApiKey.revoked_at.is_(None))
-        if connection.execute(named.values(updated_at=utcnow(), **values)).rowcount != 1:
-            raise Refused(key_rows.IS_REVOKED, param="name")
-        if limit is None:
-            budgets.remove(connection, whose)
-        elif past is not None:
-            budgets.begin(connection, whose, limit, past)
-        elif not budgets.change_amount(connection, whose, limit):
-            raise Refused("The limit was changed meanwhile. Please try again.", param="limit")
-        connection.execute(key_rows.event("changed", account_id, row.id, actor, changes))
+        row = key_rows.find_in(connection, account_id, public_id)
+        name, limit, rules = _wished(row, wishes)
+        for each in (key_rows.as_rules(row), rules):
+            key_rows.require_owner(each, is_owner=is_owner)
+        changes = _changes(row, name, limit, rules)
+        if changes and version not in (None, key_rows.as_key(row).version):
+            raise Refused(OTHER_VERSION, param="version")
+        if changes:
+            _write(connection, row, {"name": name, **key_rows.rule_columns(rules)}, changes)
+            if changes.keys() & {"limit_nanos", "period"}:
+                _write_limit(connection, whose, row, limit, pasts)
+            connection.execute(key_rows.event("changed", account_id, row.id, actor, changes))
+        if "is_disabled" in wishes:
+            flag = wishes["is_disabled"]
+            key_rows.switch(connection, account_id, row, flag, actor=actor, is_owner=is_owner)
 
-    if changes:
-        database.transact(verb)
+    database.transact(verb)
     return find(account_id, public_id)
 
 
@@ -385,16 +401,24 @@ def _rewrite_digest(digest: bytes, *, version: str, newer: bytes) -> None:
     database.transact(verb)
 
 
-def refuse_who_left(connection: Connection, account_id: int, user_id: int) -> None:
-    """Raises Forbidden for a key's maker who belongs to the account no longer.
+def refuse_who_left(connection: Connection, account_id: int, user_id: int) -> str:
+    """The role of a key's maker. Raises Forbidden for who belongs to the account no longer.
 
     Behind the account's lock, so that nobody makes a key while they are being removed.
     """
-    membership = select(Membership.role).where(
-        Membership.account_id == account_id, Membership.user_id == user_id
-    )
-    if connection.execute(membership).first() is None:
+    role = member_rows.role_of(connection, account_id, user_id)
+    if role is None:
         raise Forbidden("You belong to this account no longer.")
+    return role
+
+
+def _refuse_beyond(connection: Connection, key_id: int, role: str) -> None:
+    """Raises Forbidden for a key that its maker's role may not have, whatever a page let through
+    a moment before they got it.
+    """
+    beyond = select(ApiKey.id).where(ApiKey.id == key_id, member_rows.is_beyond(role))
+    if connection.execute(beyond).first() is not None:
+        raise Forbidden("Your role in this account may not have such a key.", code="role_required")
 
 
 def _refuse_too_many(connection: Connection, account_id: int, most: int) -> None:
@@ -403,6 +427,58 @@ def _refuse_too_many(connection: Connection, account_id: int, most: int) -> None
     )
     if connection.execute(statement).scalar_one() >= most:
         raise Refused(f"An account has at most {most} keys. Revoke one first.", param="name")
+
+
+def _wished(row: Row[*tuple[Any, ...]], wishes: Wishes) -> tuple[str, Limit | None, Rules]:
+    """The name, the limit and the rules of the key once it is as wished. Raises Refused."""
+    name = key_rows.named(wishes["name"]) if "name" in wishes else row.name
+    before = rules = key_rows.as_rules(row)
+    if wishes.get("rules"):
+        rules = replace(before, **wishes["rules"]).checked()
+    if rules.expires_at != before.expires_at:
+        key_rows.require_future(rules.expires_at)
+    return name, _limit(row, wishes), rules
+
+
+def _limit(row: Row[*tuple[Any, ...]], wishes: Wishes) -> Limit | None:
+    """The limit of the key once it is as wished. Raises Refused."""
+    nanos = wishes.get("limit_nanos", row.limit_nanos)
+    resets = wishes.get("resets", budgets.RESETS[row.period or LIFETIME])
+    limit = key_rows.limited(nanos, resets)
+    if limit is None and "limit_nanos" not in wishes and resets != budgets.NEVER:
+        raise Refused("The key has no limit that could begin anew. Give it one.", param="resets")
+    return limit
+
+
+def _write(
+    connection: Connection,
+    row: Row[*tuple[Any, ...]],
+    columns: Mapping[str, Any],
+    changes: Mapping[str, Any],
+) -> None:
+    """Writes what of the key's own row changes. Raises Refused for a revoked key."""
+    values = {column: value for column, value in columns.items() if column in changes}
+    named = update(ApiKey).where(ApiKey.id == row.id, ApiKey.revoked_at.is_(None))
+    if connection.execute(named.values(updated_at=utcnow(), **values)).rowcount != 1:
+        raise Refused(key_rows.IS_REVOKED, param="name")
+
+
+def _write_limit(
+    connection: Connection,
+    whose: OfKey,
+    row: Row[*tuple[Any, ...]],
+    limit: Limit | None,
+    pasts: Mapping[str | None, Past],
+) -> None:
+    """Writes the limit; for another period with what was spent of that, counted beforehand."""
+    if limit is None:
+        budgets.remove(connection, whose)
+    elif limit.period == row.period:
+        budgets.change_amount(connection, whose, limit)
+    elif limit.period in pasts:
+        budgets.begin(connection, whose, limit, pasts[limit.period])
+    else:
+        raise Refused("The limit was changed meanwhile. Please try again.", param="limit")
 
 
 def _changes(

@@ -7,13 +7,26 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, String, cast, func, literal, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    String,
+    cast,
+    false,
+    func,
+    literal,
+    select,
+    true,
+    update,
+)
 
 from solrouter.errors import NotFound
 from solrouter.models import ApiKey, Budget, Membership, User
+from solrouter.models.columns import db_now
 from solrouter.services import budgets, key_rules, people
 
 NOBODY = "There is no such member."
+OWNER, BILLING, DEVELOPER = people.OWNER, "billing", "developer"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +48,9 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class LeftKey:
-    """A key that was disabled because its maker left, until an owner enables or revokes it."""
+    """A key that was disabled because its maker left, or has a role now that may not have it; until
+    an owner enables or revokes it.
+    """
 
     public_id: str
     name: str
@@ -78,6 +93,20 @@ def find(connection: Connection, account_id: int, public_id: str) -> tuple[int, 
     if row is None:
         raise NotFound(NOBODY)
     return row.user_id, row.role
+
+
+def has_other_owner(connection: Connection, account_id: int, *, without: int) -> bool:
+    """Whether somebody else owns the account who can still sign in.
+
+    The one condition under which an owner may go, whichever way: for who has the account's lock.
+    """
+    others = (
+        select(Membership.user_id)
+        .join(User, User.id == Membership.user_id)
+        .where(Membership.account_id == account_id, Membership.role == OWNER)
+        .where(Membership.user_id != without, User.disabled_at.is_(None))
+    )
+    return connection.execute(others.limit(1)).first() is not None
 
 
 def members(connection: Connection, account_id: int, user_id: int | None = None) -> list[Member]:
@@ -132,6 +161,33 @@ def _subject() -> ColumnElement[str]:
         cast(column, String) for column in (Membership.account_id, Membership.user_id)
     )
     return literal("member:") + account_id + ":" + user_id
+
+
+def is_beyond(role: str) -> ColumnElement[bool]:
+    """The condition for the keys that a member of this role may not have."""
+    if role == OWNER:
+        return false()
+    return ApiKey.scopes.contains(key_rules.MANAGE) if role == DEVELOPER else true()
+
+
+def stop_keys(
+    connection: Connection, account_id: int, user_id: int, which: ColumnElement[bool]
+) -> int:
+    """Stops those of the user's keys in the account, until an owner lets them go again; says how
+    many those are, without what stands for them in the playground.
+    """
+    stopped = (
+        update(ApiKey)
+        .where(ApiKey.account_id == account_id, ApiKey.user_id == user_id)
+        .where(ApiKey.revoked_at.is_(None), which)
+        .values(
+            disabled_at=func.coalesce(ApiKey.disabled_at, db_now()),
+            maker_left_at=db_now(),
+            updated_at=db_now(),
+        )
+        .returning(ApiKey.purpose)
+    )
+    return list(connection.scalars(stopped)).count(key_rules.API)
 
 
 def left_keys(connection: Connection, account_id: int) -> list[LeftKey]:

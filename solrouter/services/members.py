@@ -7,6 +7,9 @@
 | what they invited           | taken back                                                        |
 | their budget                | gone with their membership                                        |
 
+Who gets another role loses in the same way the keys that it may not have: billing has none, and
+only owners have management keys. Who owns the account no longer loses what they invited.
+
 Every verb waits for the account's lock first and looks then, so that of two owners who leave at
 once one stays.
 """
@@ -14,17 +17,16 @@ once one stays.
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, true, update
 
 from solrouter import config, database
 from solrouter.errors import Forbidden, NotFound, Refused
-from solrouter.models import Account, ApiKey, Membership, Session, User
+from solrouter.models import Account, Membership, Session, User
 from solrouter.models.columns import db_now
 from solrouter.services import (
     audit,
     budgets,
     key_rows,
-    key_rules,
     links,
     member_rows,
     notices,
@@ -37,7 +39,7 @@ from solrouter.services.budgets import OfMember
 from solrouter.services.member_rows import LeftKey, Member
 from solrouter.services.team_invitations import Pending
 
-OWNER, BILLING, DEVELOPER = people.OWNER, "billing", "developer"
+OWNER, BILLING, DEVELOPER = member_rows.OWNER, member_rows.BILLING, member_rows.DEVELOPER
 ROLES = (OWNER, BILLING, DEVELOPER)
 # Invitations that nobody has used count, too.
 MEMBERS_MAX = 100
@@ -62,6 +64,14 @@ class Sent:
 
     email: str
     link: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """A member in their new role, and how many of their keys it has stopped."""
+
+    member: Member
+    keys_stopped: int
 
 
 def team_of(account_id: int) -> Team:
@@ -170,31 +180,37 @@ def accept(user_id: int, token: str) -> Pending:
     return database.transact(write)
 
 
-def change_role(account_id: int, public_id: str, role: str, *, by: int) -> Member:
+def change_role(account_id: int, public_id: str, role: str, *, by: int) -> Moved:
     """Gives a member another role, from their next request on; the same again does nothing.
 
+    Their keys that the new role may not have are stopped as if they had left.
     Raises Refused (`role`), NotFound and Forbidden.
     """
 
-    def write(connection: Connection) -> None:
+    def write(connection: Connection) -> int:
         _lock_as_owner(connection, account_id, by)
         user_id, before = member_rows.find(connection, account_id, public_id)
         if before == _as_role(role):
-            return
+            return 0
         if before == OWNER:
             _refuse_ownerless(connection, account_id, without=user_id)
             team_invitations.remove_by(connection, account_id, user_id)
         of_member = member_rows.is_of(account_id, user_id)
         connection.execute(update(Membership).where(*of_member).values(role=role))
+        which = member_rows.is_beyond(role)
+        count = member_rows.stop_keys(connection, account_id, user_id, which)
         _give_own_account(connection, account_id, user_id)
-        subject = f"user:{user_id}"
-        _note(connection, account_id, "member.role", subject, by=by, role=[before, role])
+        details = {"role": [before, role], "keys_disabled": count}
+        _note(connection, account_id, "member.role", f"user:{user_id}", by=by, **details)
         if user_id != by:
-            notices.put(connection, "role_changed", user_id, by=_email(connection, by), role=role)
+            facts = {"by": _email(connection, by), "role": role}
+            facts["loses_keys"] = "yes" if count else "no"
+            notices.put(connection, "role_changed", user_id, **facts)
+        return count
 
-    database.transact(write)
+    count = database.transact(write)
     outbox.ring()
-    return find(account_id, public_id)
+    return Moved(find(account_id, public_id), count)
 
 
 def set_budget(
@@ -287,18 +303,7 @@ def end(connection: Connection, account_id: int, user_id: int) -> int:
     connection.execute(delete(Membership).where(*member_rows.is_of(account_id, user_id)))
     budgets.remove(connection, OfMember(account_id, user_id))
     team_invitations.remove_by(connection, account_id, user_id)
-    stopped = (
-        update(ApiKey)
-        .where(ApiKey.account_id == account_id, ApiKey.user_id == user_id)
-        .where(ApiKey.revoked_at.is_(None))
-        .values(
-            disabled_at=func.coalesce(ApiKey.disabled_at, db_now()),
-            maker_left_at=db_now(),
-            updated_at=db_now(),
-        )
-        .returning(ApiKey.purpose)
-    )
-    return list(connection.scalars(stopped)).count(key_rules.API)
+    return member_rows.stop_keys(connection, account_id, user_id, true())
 
 
 def _part(connection: Connection, account_id: int, user_id: int, *, by: int) -> None:
@@ -347,15 +352,7 @@ def _lock_as_owner(connection: Connection, account_id: int, user_id: int) -> Non
 
 
 def _refuse_ownerless(connection: Connection, account_id: int, *, without: int) -> None:
-    """Raises Refused when nobody else owns the account who could still sign in."""
-    others = (
-        select(func.count())
-        .select_from(Membership)
-        .join(User, User.id == Membership.user_id)
-        .where(Membership.account_id == account_id, Membership.role == OWNER)
-        .where(Membership.user_id != without, User.disabled_at.is_(None))
-    )
-    if not connection.execute(others).scalar_one():
+    if not member_rows.has_other_owner(connection, account_id, without=without):
         raise Refused(LAST_OWNER, param="role")
 
 

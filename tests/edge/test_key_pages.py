@@ -223,6 +223,26 @@ def test_a_rotation_that_cannot_be_says_why(app: Flask, alice: Person, browser: 
 
 
 @pytest.mark.parametrize("headers", [{}, HTMX], ids=["browser", "htmx"])
+def test_an_old_form_undoes_nothing(
+    app: Flask, alice: Person, browser: Browser, headers: dict[str, str]
+) -> None:
+    key = first_key(app, alice)
+    form = {"name": "laptop", "limit": "", "resets": "never", "version": key.version}
+    assert key.version in browser.get(address(key)).html
+    with app.app_context():
+        keys.change(alice.account_id, key.public_id, actor="test", limit_nanos=3 * 10**9)
+    page = browser.post(address(key), form, status=422, headers=headers)
+    assert "This key was changed meanwhile" in page.text
+    assert value(page, "limit") == "3" and value(page, "name") == key.name
+    changed = first_key(app, alice)
+    assert (changed.name, changed.limit_nanos) == (key.name, 3 * 10**9)
+    assert changed.version in page.html
+    browser.post(address(key), {**form, "limit": "3", "version": changed.version})
+    changed = first_key(app, alice)
+    assert (changed.name, changed.limit_nanos) == ("laptop", 3 * 10**9)
+
+
+@pytest.mark.parametrize("headers", [{}, HTMX], ids=["browser", "htmx"])
 def test_a_key_is_disabled_and_enabled(
     app: Flask, client: FlaskClient, alice: Person, browser: Browser, headers: dict[str, str]
 ) -> None:

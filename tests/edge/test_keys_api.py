@@ -14,7 +14,7 @@ from werkzeug.test import TestResponse
 from solrouter import database
 from solrouter.clock import utcnow
 from solrouter.models import AuditEvent, IdempotencyKey
-from solrouter.services import keys
+from solrouter.services import keys, members
 from solrouter.services.key_rules import INFERENCE, MANAGE, READ, Rules
 from tests.edge.signed_in import QUESTION, ask
 from tests.factories import Person, make_offer, make_person
@@ -126,6 +126,40 @@ def test_what_is_not_named_stays_as_it_was(
     told = patched(limit=None, networks_allowed=None)
     assert (told["limit"], told["networks_allowed"]) == (None, None)
     assert patched() == told
+
+
+def test_two_changes_at_once_are_both_done(apps: Flask) -> None:
+    """Neither writes back what it has read before the other was done."""
+    alice = make_person(apps, "alice@example.com", credit="5")
+    headers = key_with(apps, alice, MANAGE)
+    answer = apps.test_client().post("/v1/keys", json=NEW, headers=headers)
+    address = f"/v1/keys/{answer.json['data']['hash']}"
+
+    def patch(body: dict[str, Any]) -> int:
+        return apps.test_client().patch(address, json=body, headers=headers).status_code
+
+    for number in range(5):
+        one = {"networks_allowed": [f"127.0.{number}.0/24", "127.0.0.1/32"]}
+        other = {"limit": 5 - number, "name": f"round {number}"}
+        with ThreadPoolExecutor(2) as pool:
+            assert list(pool.map(patch, (one, other))) == [200, 200]
+        told = apps.test_client().get(address, headers=headers).json["data"]
+        assert {name: told[name] for name in (*one, *other)} == {**one, **other}
+
+
+def test_a_change_that_is_refused_in_part_is_refused_whole(
+    app: Flask, client: FlaskClient, alice: Person, bob: Person, manager: dict[str, str]
+) -> None:
+    """Who made the key left, and only an owner lets it go again."""
+    with app.app_context():
+        sent = members.invite(alice.account_id, bob.email, "developer", by=alice.user_id)
+        members.accept(bob.user_id, str(sent.link).rpartition("/")[2])
+        bots = keys.create(alice.account_id, user_id=bob.user_id, name="Bot").key
+        members.leave(alice.account_id, bob.user_id)
+    address, body = f"/v1/keys/{bots.public_id}", {"name": "mine", "disabled": False}
+    assert error(client.patch(address, json=body, headers=manager))[::2] == (400, "disabled")
+    told = client.get(address, headers=manager).json["data"]
+    assert (told["name"], told["disabled"]) == ("Bot", True)
 
 
 def test_a_key_is_disabled_and_enabled(
@@ -391,10 +425,8 @@ def test_requests_to_it_are_counted(
 ) -> None:
     with app.app_context():
         [own] = [key for key in keys.list_of(alice.account_id) if key.rules.may_manage]
-        rules = Rules(scopes=(MANAGE,), requests_per_minute=1)
-        keys.change(
-            alice.account_id, own.public_id, actor="t", name="m", limit_nanos=None, rules=rules
-        )
+        rules = {"requests_per_minute": 1}
+        keys.change(alice.account_id, own.public_id, actor="t", rules=rules)
     assert client.get("/v1/keys", headers=manager).status_code == 200
     assert error(client.get("/v1/keys", headers=manager))[:2] == (429, "requests_per_minute")
 

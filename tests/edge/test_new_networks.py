@@ -6,7 +6,6 @@ from sqlalchemy import select
 from solrouter import database
 from solrouter.models import OutgoingMail
 from solrouter.services import housekeeping, keys
-from solrouter.services.key_rules import Rules
 from tests.factories import make_offer, make_person
 from tests.fakes.upstream import FakeUpstream
 
@@ -41,15 +40,8 @@ def test_a_use_that_the_key_forbids_is_none(app: Flask) -> None:
     client.get("/v1/key", headers=person.bearer, environ_overrides={"REMOTE_ADDR": HOME})
     with app.app_context():
         [key] = keys.list_of(person.account_id)
-        rules = Rules(networks_allowed=("192.0.2.0/24",))
-        keys.change(
-            person.account_id,
-            key.public_id,
-            actor="test",
-            name=key.name,
-            limit_nanos=None,
-            rules=rules,
-        )
+        rules = {"networks_allowed": ("192.0.2.0/24",)}
+        keys.change(person.account_id, key.public_id, actor="test", rules=rules)
     refused = client.get(
         "/v1/key", headers=person.bearer, environ_overrides={"REMOTE_ADDR": REFUSED}
     )

@@ -339,6 +339,29 @@ def test_what_is_on_its_way_is_not_asked_for_again(card_shop: Flask, stripe: Fak
     assert "The bank sent it back." in page and "On its way" not in page
 
 
+def test_an_account_is_not_deleted_while_what_was_paid_is_on_its_way(
+    card_shop: Flask, stripe: FakeStripe
+) -> None:
+    pat = make_person(card_shop, "pat@example.com")
+    browser = browser_of(card_shop, pat)
+    browser.post("/account/payments", {"method": "stripe:card", "amount": "10"})
+    [session] = stripe.books.of_kind("checkout.session")
+    stripe.books.pay_slowly(session["id"])
+
+    def looked_at() -> None:
+        with card_shop.app_context():
+            payments.check(payments.find(session["client_reference_id"]))
+
+    looked_at()
+    form = {"forfeit": "0", "email": pat.email, "current": pat.password}
+    page = browser.post("/account/settings/delete", form, status=422)
+    assert "A payment of $10.00 is still under way" in page.text
+    assert "the money is not here yet. Wait until “Balance” shows what became of it" in page.text
+    stripe.books.bounce(session["id"])
+    looked_at()
+    assert browser.post("/account/settings/delete", form).location == "/"
+
+
 def test_what_is_on_hold_is_not_asked_for_again(make_app: Make, stripe: FakeStripe) -> None:
     app = make_app(**stripe.settings(), SOLROUTER_FIRST_DAY_HOLD_ABOVE="5")
     browser = browser_of(app, make_person(app, "pat@example.com"))

@@ -3,7 +3,7 @@ request must be judged by what is true now, whatever else is wrong with it.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import pytest
@@ -15,6 +15,7 @@ from solrouter.services import (
     billing,
     key_switches,
     keys,
+    members,
     principals,
     rotations,
     suspensions,
@@ -61,7 +62,7 @@ class House:
                 actor="test",
                 name=key.name,
                 limit_nanos=None,
-                rules=rules,
+                rules=asdict(rules),
             )
 
     def key(self) -> keys.Key:
@@ -102,7 +103,16 @@ def disable_user(house: House) -> None:
     accounts.set_disabled(house.person.user_id, True)
 
 
-@pytest.mark.parametrize("act", [revoke, disable, freeze, rotate, disable_user])
+def change_role(house: House) -> None:
+    olga = make_person(house.other, "olga@example.com")
+    sent = members.invite(house.person.account_id, olga.email, "owner", by=house.person.user_id)
+    assert sent.link is not None
+    members.accept(olga.user_id, sent.link.rpartition("/")[2])
+    public_id = accounts.get_user(house.person.user_id).public_id
+    members.change_role(house.person.account_id, public_id, "billing", by=olga.user_id)
+
+
+@pytest.mark.parametrize("act", [revoke, disable, freeze, rotate, disable_user, change_role])
 @pytest.mark.parametrize("body", [{}, {"model": "acme/none"}, {"temperature": 99}, {"n": 0}])
 def test_a_key_that_was_ended_elsewhere_is_refused_before_all_else(
     house: House, act: Callable[[House], None], body: dict[str, Any]

@@ -7,6 +7,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from solrouter.services import accounts, keys, members
+from solrouter.services.key_rules import MANAGE, Rules
 from tests.browser import Browser
 from tests.edge.conftest import PASSWORD, sign_up, visitor_of
 from tests.edge.mailbox import Mailbox
@@ -210,12 +211,33 @@ def test_the_key_of_who_is_removed_is_refused_from_the_next_request_on(
     assert answer.status_code == 401
     assert ask(app, bob, "demo/echo") is not None, "his own account is his"
     page = here.get("/account/team")
-    assert "Keys of people who left" in page.text and made.key.hint in page.text
-    assert "Who made it left" in here.get("/account/keys").text
-    assert "Who made it left" in here.get(f"/account/keys/{made.key.public_id}").text
+    assert "Keys that people left behind" in page.text and made.key.hint in page.text
+    assert "Left behind by its maker" in here.get("/account/keys").text
+    assert "Left behind by its maker" in here.get(f"/account/keys/{made.key.public_id}").text
     here.post(f"/account/keys/{made.key.public_id}/enable")
     assert app.test_client().get("/v1/key", headers=bearer).status_code == 200
-    assert "Keys of people who left" not in here.get("/account/team").text
+    assert "Keys that people left behind" not in here.get("/account/team").text
+
+
+def test_a_management_key_is_refused_from_its_makers_next_role_on(
+    app: Flask, here: Browser, alice: Person, bob: Person
+) -> None:
+    joined(app, here, bob, "owner")
+    with app.app_context():
+        rules = Rules(scopes=(MANAGE,))
+        made = keys.create(alice.account_id, user_id=bob.user_id, name="Robot", rules=rules)
+    bearer = {"Authorization": f"Bearer {made.text}"}
+    assert app.test_client().get("/v1/keys", headers=bearer).status_code == 200
+    assert "A new role stops the keys that it may not have" in here.get("/account/team").text
+    path = f"/account/team/{id_of(app, bob)}/role"
+    page = here.post(path, {"role": "developer"}, status=200, headers=HTMX)
+    assert "from now on. Keys of theirs that are stopped: 1." in page.text
+    assert "Keys that people left behind" in page.text and made.key.hint in page.text
+    client = app.test_client()
+    assert client.get("/v1/keys", headers=bearer).status_code == 401
+    assert client.post(f"/v1/keys/{made.key.public_id}/rotate", headers=bearer).status_code == 401
+    audit = here.get("/account/audit").text
+    assert "Changed a member’s role" in audit and "Keys disabled" in audit
 
 
 def test_a_removed_member_is_out_of_every_page(app: Flask, here: Browser, bob: Person) -> None:

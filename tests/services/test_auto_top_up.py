@@ -14,7 +14,15 @@ from solrouter.errors import Refused
 from solrouter.models import AutoTopUp, Membership, OutgoingMail, Payment
 from solrouter.models.columns import db_now
 from solrouter.money import parse_usd
-from solrouter.services import accounts, billing, letters, members, payments, webhooks
+from solrouter.services import (
+    accounts,
+    billing,
+    departures,
+    letters,
+    members,
+    payments,
+    webhooks,
+)
 from solrouter.services.payments import auto, standing
 from solrouter.services.payments.auto import Terms
 from tests.edge.test_stripe_webhooks import last, send
@@ -240,6 +248,27 @@ def test_a_lost_answer_charges_once(shop: Flask, stripe: FakeStripe, saver: Pers
         payments.check_due()
         assert len(stripe.books.of_kind("payment_intent")) == 2
         assert billing.balance(saver.account_id).paid_nanos == TEN + TWENTY_FIVE
+        assert list(billing.audit()) == []
+
+
+def test_an_account_does_not_end_while_its_card_is_being_charged(
+    shop: Flask, stripe: FakeStripe, saver: Person
+) -> None:
+    """The answer was lost: as far as we know nothing was ordered, and the money has been taken."""
+    with shop.app_context():
+        turn_on(saver)
+        stripe.forgets = 10
+        payments.run_automatic()
+        assert [payment.state for payment in automatic(saver)] == ["created"]
+        with pytest.raises(
+            Refused, match=r"\$25\.00 is still under way: the card is being charged"
+        ):
+            departures.delete_user(saver.user_id, forfeit_nanos=TEN)
+        stripe.forgets = 0
+        due = update(Payment).values(due_at=db_now(-1))
+        database.transact(lambda connection: connection.execute(due))
+        payments.check_due()
+        departures.delete_user(saver.user_id, forfeit_nanos=TEN + TWENTY_FIVE)
         assert list(billing.audit()) == []
 
 

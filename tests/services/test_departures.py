@@ -107,6 +107,19 @@ def test_an_account_with_members_needs_another_owner(context_on_both: Flask, ada
     assert accounts.find_user("ada@example.com") is not None
 
 
+def test_an_owner_who_is_shut_out_keeps_no_account(context_on_both: Flask, ada: Person) -> None:
+    """As nobody may leave so: the money would stay where nobody can enter."""
+    bob = make_person(context_on_both, "bob@example.com")
+    join(bob.user_id, ada.account_id, "owner")
+    accounts.set_disabled(bob.user_id, True)
+    with pytest.raises(Refused, match="no other owner of it can sign in"):
+        departures.delete_user(ada.user_id, forfeit_nanos=0)
+    assert accounts.find_user("ada@example.com") is not None
+    accounts.set_disabled(bob.user_id, False)
+    departures.delete_user(ada.user_id, forfeit_nanos=0)
+    assert billing.balance(ada.account_id).posted_nanos == FIVE
+
+
 def test_keys_in_others_accounts_stop_and_stay_in_sight(
     context_on_both: Flask, ada: Person
 ) -> None:

@@ -3,20 +3,29 @@ they were last used. Each change holds from the next request on.
 """
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from flask import Flask
-from sqlalchemy import select, text, update
+from sqlalchemy import Connection, select, text, update
 
 from solrouter import database
 from solrouter.clock import utcnow
 from solrouter.errors import Forbidden, KeyExpired, KeyInvalid, KeyRevoked, NotFound, Refused
 from solrouter.models import ApiKey, AuditEvent, FormerSecret
-from solrouter.services import admission, key_switches, keys, limits, rotations
+from solrouter.services import (
+    admission,
+    budgets,
+    key_rows,
+    key_switches,
+    keys,
+    limits,
+    rotations,
+)
+from solrouter.services.budgets import Limit, OfKey
 from solrouter.services.key_rules import INFERENCE, MANAGE, READ, Rules
 from solrouter.services.keys import Key, NewKey
 from tests.conftest import SECRET_KEY
@@ -52,7 +61,8 @@ def again(person: Person, key: Key) -> Key:
 
 def change(person: Person, key: Key, rules: Rules, **more: Any) -> Key:
     given = {"name": key.name, "limit_nanos": key.limit_nanos, "resets": key.resets, **more}
-    return keys.change(person.account_id, key.public_id, actor="test", rules=rules, **given)
+    given["rules"] = asdict(rules)
+    return keys.change(person.account_id, key.public_id, actor="test", **given)
 
 
 def rotate(person: Person, key: Key, overlap_s: int = rotations.OVERLAP_S) -> NewKey:
@@ -140,9 +150,73 @@ def test_changed_rules_hold_at_once_and_are_audited(person: Person, key: Key) ->
 
 def test_two_who_change_different_rules_do_not_undo_each_other(person: Person, key: Key) -> None:
     change(person, key, Rules(concurrency=7))
-    # Still with the rules as they were read before.
     keys.change(person.account_id, key.public_id, actor="test", name="Renamed", limit_nanos=None)
     assert again(person, key).rules.concurrency == 7
+
+
+def test_what_is_wished_is_done_whole_or_not_at_all(person: Person, key: Key) -> None:
+    stopped = switch(person, key, True)
+    run(update(ApiKey).values(maker_left_at=utcnow()))
+    wishes: keys.Wishes = {"name": "Renamed", "limit_nanos": 5, "is_disabled": False}
+    mine: dict[str, Any] = {"actor": "test", "is_owner": False}
+    with pytest.raises(Refused, match="An owner"):
+        keys.change(person.account_id, key.public_id, **mine, **wishes)
+    after = again(person, key)
+    assert (after.name, after.limit_nanos, after.updated_at) == (key.name, None, stopped.updated_at)
+    assert [act for act, _ in audited(person)] == ["key.disabled"]
+    done = keys.change(person.account_id, key.public_id, actor="test", **wishes)
+    assert (done.name, done.limit_nanos, done.status) == ("Renamed", 5, "active")
+    assert done.maker_left_at is None
+    assert [act for act, _ in audited(person)[1:]] == ["key.changed", "key.enabled"]
+
+
+def test_amount_and_period_of_a_limit_change_by_themselves(person: Person, key: Key) -> None:
+    with pytest.raises(Refused) as refused:
+        keys.change(person.account_id, key.public_id, actor="test", resets="daily")
+    assert refused.value.param == "resets"
+    daily = keys.change(
+        person.account_id, key.public_id, actor="test", limit_nanos=9, resets="daily"
+    )
+    assert (daily.limit_nanos, daily.resets) == (9, "daily")
+    less = keys.change(person.account_id, key.public_id, actor="test", limit_nanos=4)
+    assert (less.limit_nanos, less.resets) == (4, "daily")
+    other = keys.change(person.account_id, key.public_id, actor="test", resets="weekly")
+    assert (other.limit_nanos, other.resets) == (4, "weekly")
+
+
+def test_an_amount_goes_with_the_period_that_there_is_by_then(
+    context_on_both: Flask, person: Person, key: Key
+) -> None:
+    """The change has looked at the key, and waits for another that is not done yet."""
+    given: dict[str, Any] = {"actor": "test"}
+    keys.change(person.account_id, key.public_id, limit_nanos=9, resets="daily", **given)
+
+    def lower() -> Key:
+        with context_on_both.app_context():
+            return keys.change(person.account_id, key.public_id, limit_nanos=4, **given)
+
+    def make_weekly(connection: Connection) -> Future[Key]:
+        key_rows.lock_account(connection, person.account_id)
+        lowered = pool.submit(lower)
+        assert not wait([lowered], timeout=2).done, "it waits for the account's lock"
+        whose, start = OfKey(person.account_id, key.id), budgets.calendar(connection).week
+        budgets.put(connection, whose, Limit(9, budgets.WEEK), start=start, spent=0)
+        return lowered
+
+    with ThreadPoolExecutor(1) as pool:
+        lowered = database.transact(make_weekly).result(timeout=30)
+    assert (lowered.limit_nanos, lowered.resets) == (4, "weekly")
+
+
+def test_a_change_by_another_version_is_refused(person: Person, key: Key) -> None:
+    change(person, key, Rules(concurrency=7))
+    given: dict[str, Any] = {"actor": "test", "version": key.version}
+    same = keys.change(person.account_id, key.public_id, name=key.name, **given)
+    assert same.name == key.name, "nothing is to be done"
+    with pytest.raises(Refused, match="changed meanwhile"):
+        keys.change(person.account_id, key.public_id, name="Renamed", **given)
+    given["version"] = again(person, key).version
+    assert keys.change(person.account_id, key.public_id, name="Renamed", **given).name == "Renamed"
 
 
 def test_a_rate_that_changed_after_the_authentication_counts(person: Person, key: Key) -> None:
@@ -190,8 +264,8 @@ def test_only_the_owner_makes_and_touches_management_keys(person: Person, key: K
     acts: list[Callable[[], object]] = [
         lambda: keys.create(account_id, user_id=user_id, name="x", rules=manage, is_owner=False),
         lambda: keys.change(account_id, public_id, **given),
-        lambda: keys.change(account_id, public_id, rules=Rules(), **given),
-        lambda: keys.change(account_id, key.public_id, rules=manage, **given),
+        lambda: keys.change(account_id, public_id, rules=asdict(Rules()), **given),
+        lambda: keys.change(account_id, key.public_id, rules=asdict(manage), **given),
         lambda: keys.revoke(account_id, public_id, **mine),
         lambda: key_switches.set_disabled(account_id, public_id, True, **mine),
         lambda: rotations.rotate(account_id, public_id, **mine),

@@ -12,7 +12,17 @@ from solrouter import clock, database
 from solrouter.errors import Forbidden, KeyRevoked, NotFound, RateLimited, Refused
 from solrouter.models import AuditEvent, Membership, Session, TeamInvitation, User
 from solrouter.models.columns import db_now
-from solrouter.services import accounts, departures, key_switches, keys, members, people, sessions
+from solrouter.services import (
+    accounts,
+    departures,
+    key_switches,
+    keys,
+    members,
+    people,
+    playground,
+    sessions,
+)
+from solrouter.services.key_rules import INFERENCE, MANAGE, Rules
 from tests.factories import PASSWORD, Person, make_person
 
 LINK = "/account/team/join/"
@@ -260,6 +270,57 @@ def test_only_an_owner_lets_them_go_again(alice: Person, bob: Person) -> None:
     assert key.status == "active" and key.maker_left_at is None
     assert keys.authenticate(made.text)
     assert members.team_of(alice.account_id).left_keys == []
+
+
+def test_a_role_stops_the_keys_that_it_may_not_have(alice: Person, bob: Person) -> None:
+    join(alice, bob, "owner")
+    account_id, made = alice.account_id, {}
+    for name, scopes in (("Bot", (INFERENCE,)), ("Manager", (INFERENCE, MANAGE))):
+        rules = Rules(scopes=scopes)
+        made[name] = keys.create(account_id, user_id=bob.user_id, name=name, rules=rules)
+    playground.principal(account_id, bob.user_id, address="")
+    moved = members.change_role(account_id, id_of(bob), "developer", by=alice.user_id)
+    assert (moved.member.role, moved.keys_stopped) == ("developer", 1)
+    with pytest.raises(KeyRevoked, match="disabled"):
+        keys.authenticate(made["Manager"].text)
+    assert keys.authenticate(made["Bot"].text) and keys.authenticate(alice.key_text)
+    assert playground.principal(account_id, bob.user_id, address="")
+    (left,) = members.team_of(account_id).left_keys
+    assert (left.name, left.maker) == ("Manager", bob.email)
+    moved = members.change_role(account_id, id_of(bob), "billing", by=alice.user_id)
+    assert moved.keys_stopped == 2
+    with pytest.raises(KeyRevoked, match="disabled"):
+        keys.authenticate(made["Bot"].text)
+    assert keys.authenticate(bob.key_text), "those of their own account go on"
+    rows = select(AuditEvent.details).where(AuditEvent.action == "member.role")
+    with database.read() as connection:
+        told = connection.execute(rows.order_by(AuditEvent.id)).scalars().all()
+    assert [each["keys_disabled"] for each in told] == [1, 2]
+
+
+def test_a_role_that_comes_back_brings_no_key_back(alice: Person, bob: Person) -> None:
+    join(alice, bob)
+    made = keys.create(alice.account_id, user_id=bob.user_id, name="Bot", is_owner=False)
+    members.change_role(alice.account_id, id_of(bob), "billing", by=alice.user_id)
+    back = members.change_role(alice.account_id, id_of(bob), "developer", by=alice.user_id)
+    assert back.keys_stopped == 0
+    public_id = made.key.public_id
+    with pytest.raises(Refused, match=r"got another role\. An owner"):
+        key_switches.set_disabled(alice.account_id, public_id, False, actor="t", is_owner=False)
+    with pytest.raises(KeyRevoked):
+        keys.authenticate(made.text)
+    key_switches.set_disabled(alice.account_id, public_id, False, actor="t", is_owner=True)
+    assert keys.authenticate(made.text)
+
+
+def test_who_owns_no_longer_makes_no_management_key(alice: Person, bob: Person) -> None:
+    """Whatever a page let through: the service looks again, behind the account's lock."""
+    join(alice, bob)
+    rules = Rules(scopes=(MANAGE,))
+    with pytest.raises(Forbidden) as refused:
+        keys.create(alice.account_id, user_id=bob.user_id, name="Late", rules=rules)
+    assert refused.value.code == "role_required"
+    assert [key.name for key in keys.list_of(alice.account_id)] == ["First key"]
 
 
 def test_who_left_makes_no_key_any_more(alice: Person, bob: Person) -> None:

@@ -29,7 +29,7 @@ def show_key(public_id: str) -> ResponseReturnValue:
 @account.post("/keys/<public_id>")
 def edit_key(public_id: str) -> ResponseReturnValue:
     key = own_keys.find(public_id)
-    parsed = key_forms.parse(request.form, key.rules)
+    parsed = key_forms.parse(request.form)
     errors, former_name = parsed.errors, key.name
     if not errors:
         try:
@@ -38,12 +38,16 @@ def edit_key(public_id: str) -> ResponseReturnValue:
                 public_id,
                 actor=actor(),
                 is_owner=is_owner(),
+                version=request.form.get("version") or None,
                 **parsed.terms,
             )
             done = f"“{key.name}” is changed. This holds from the next request on."
             # The heading stands outside of what HTMX would swap.
             return _key_again(key, done, whole=key.name != former_name)
         except Refused as refused:
+            if refused.param == "version":
+                # What the form says is of another key than there is now.
+                return _key_page(own_keys.find(public_id), errors={None: refused.message})
             errors[refused.param] = refused.message
     return _key_page(key, errors=errors, form=request.form)
 

@@ -58,9 +58,10 @@ def blank() -> Form:
 
 
 def of(key: Key) -> Form:
-    """The form that holds what is set of a key."""
+    """The form that holds what is set of a key, and of which version of it."""
     limit = "" if key.limit_nanos is None else decimal_usd(key.limit_nanos)
-    return _filled(key.rules, {"name": key.name, "limit": limit, "resets": key.resets})
+    said = {"name": key.name, "limit": limit, "resets": key.resets, "version": key.version}
+    return _filled(key.rules, said)
 
 
 def is_narrowed(form: Form, errors: Mapping[str | None, str]) -> bool:
@@ -74,8 +75,8 @@ def is_narrowed(form: Form, errors: Mapping[str | None, str]) -> bool:
     )
 
 
-def parse(form: Form, before: Rules) -> Parsed:
-    """What the form means, for a key that has these rules so far."""
+def parse(form: Form) -> Parsed:
+    """What the form means; of the rules, which it says, or none."""
     errors: dict[str | None, str] = {}
 
     def read(name: str, meaning: Callable[[str], Any]) -> Any:
@@ -86,15 +87,15 @@ def parse(form: Form, before: Rules) -> Parsed:
             errors[name] = refused.message
             return None
 
-    rules = before
+    rules: dict[str, Any] = {}
     if "with_rules" in form:
-        rules = Rules(
-            scopes=tuple(form.getlist("scopes")),
-            models_allowed=read("models_allowed", _lines),
-            networks_allowed=read("networks_allowed", _lines),
-            expires_at=read("expires_at", _moment),
+        rules = {
+            "scopes": tuple(form.getlist("scopes")),
+            "models_allowed": read("models_allowed", _lines),
+            "networks_allowed": read("networks_allowed", _lines),
+            "expires_at": read("expires_at", _moment),
             **{name: read(name, _whole) for name in RATES_MAX},
-        )
+        }
     terms = {
         "name": form.get("name", ""),
         "limit_nanos": read("limit", usd_of),

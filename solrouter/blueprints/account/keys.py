@@ -32,15 +32,15 @@ def show_keys() -> ResponseReturnValue:
 
 @account.post("/keys")
 def create_key() -> ResponseReturnValue:
-    parsed = key_forms.parse(request.form, Rules())
-    errors = parsed.errors
+    parsed = key_forms.parse(request.form)
+    terms, errors = parsed.terms, parsed.errors
     if not errors:
         try:
             new_key, _ = key_orders.create(
                 current_user.account_id,
                 user_id=current_user.user_id,
                 is_owner=is_owner(),
-                **parsed.terms,
+                **{**terms, "rules": Rules(**terms["rules"])},
             )
             return keys_page(new_key=new_key)
         except Refused as refused:

@@ -60,11 +60,13 @@ def revoke_team_invitation(public_id: str) -> ResponseReturnValue:
 def change_member_role(public_id: str) -> ResponseReturnValue:
     user, role = signed_in(), request.form.get("role", "")
     try:
-        changed = members.change_role(user.account_id, public_id, role, by=user.user_id)
+        moved = members.change_role(user.account_id, public_id, role, by=user.user_id)
     except Refused as refused:
         return _page(errors={None: refused.message})
-    done = f"{changed.email} is “{changed.role}” from now on."
-    if public_id == user.user_public_id and changed.role != members.OWNER:
+    done = f"{moved.member.email} is “{moved.member.role}” from now on."
+    if moved.keys_stopped:
+        done += f" Keys of theirs that are stopped: {moved.keys_stopped}."
+    if public_id == user.user_public_id and moved.member.role != members.OWNER:
         # What this page offers is for owners alone.
         flash(done, "success")
         return hx.go_to(url_for("account.show_team"))

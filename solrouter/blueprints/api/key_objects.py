@@ -143,21 +143,33 @@ def parse_query(query: Mapping[str, str]) -> dict[str, Any]:
     return {"offset": int(offset), "with_disabled": with_disabled}
 
 
-def parse_terms(body: Mapping[str, Any], before: Key | None = None) -> dict[str, Any]:
-    """The terms of a key, as `keys.create` and `keys.change` take them.
+def parse_terms(body: Mapping[str, Any]) -> dict[str, Any]:
+    """The terms of a new key, as `keys.create` takes them.
 
-    What a change does not name stays as it was. Raises BadRequest and UnsupportedParameter.
+    Raises BadRequest and UnsupportedParameter.
     """
-    refuse_unknown(body, TERMS if before is None else CHANGES)
+    refuse_unknown(body, TERMS)
     optional(body, "include_byok_in_limit", _no_byok)
-    name = body.get("name", None if before is None else before.name)
-    if name is None:
-        raise BadRequest("Give the key a 'name'.", code="missing_parameter", param="name")
-    return {
-        "name": TERMS["name"]("name", name),
-        **_limit(body, before),
-        "rules": _rules(body, Rules() if before is None else before.rules),
-    }
+    limit = _limit(body)
+    if limit.get("limit_nanos") is None:
+        _refuse_resets(limit)
+    return {"name": _name(body), **limit, "rules": Rules(**_rules(body))}
+
+
+def parse_wishes(body: Mapping[str, Any]) -> dict[str, Any]:
+    """What is to become of a key, as `keys.change` takes it: what the body names, and no more.
+
+    Raises BadRequest and UnsupportedParameter.
+    """
+    refuse_unknown(body, CHANGES)
+    optional(body, "include_byok_in_limit", _no_byok)
+    limit = _limit(body)
+    if "limit_nanos" in limit and limit["limit_nanos"] is None:
+        _refuse_resets(limit)
+    name = {"name": _name(body)} if "name" in body else {}
+    is_disabled = optional(body, "disabled", CHANGES["disabled"])
+    switch = {} if is_disabled is None else {"is_disabled": is_disabled}
+    return {**name, **limit, "rules": _rules(body), **switch}
 
 
 def refuse_unknown(body: Mapping[str, Any], known: Collection[str]) -> None:
@@ -168,24 +180,34 @@ def refuse_unknown(body: Mapping[str, Any], known: Collection[str]) -> None:
             raise UnsupportedParameter(f"'{shown}' is not known here.", param=shown)
 
 
-def _limit(body: Mapping[str, Any], before: Key | None) -> dict[str, Any]:
-    nanos = None if before is None else before.limit_nanos
+def _name(body: Mapping[str, Any]) -> Any:
+    if body.get("name") is None:
+        raise BadRequest("Give the key a 'name'.", code="missing_parameter", param="name")
+    return TERMS["name"]("name", body["name"])
+
+
+def _limit(body: Mapping[str, Any]) -> dict[str, Any]:
+    """What is said of the limit."""
+    named: dict[str, Any] = {}
     if "limit" in body:
-        nanos = optional(body, "limit", usd)
-    resets = keys.RESETS[0] if before is None or before.limit_nanos is None else before.resets
+        named["limit_nanos"] = optional(body, "limit", usd)
     if "limit_reset" in body:
-        resets = optional(body, "limit_reset", TERMS["limit_reset"]) or keys.RESETS[0]
-        if nanos is None and resets != keys.RESETS[0]:
-            raise BadRequest("A 'limit_reset' needs a 'limit'.", param="limit_reset")
-    return {"limit_nanos": nanos, "resets": resets}
+        resets = optional(body, "limit_reset", TERMS["limit_reset"])
+        named["resets"] = resets or keys.RESETS[0]
+    return named
 
 
-def _rules(body: Mapping[str, Any], before: Rules) -> Rules:
-    given = {name: getattr(before, name) for name in RULES}
-    given |= {name: optional(body, name, check) for name, check in RULES.items() if name in body}
-    if given["scopes"] is None:
+def _refuse_resets(limit: Mapping[str, Any]) -> None:
+    if limit.get("resets", keys.RESETS[0]) != keys.RESETS[0]:
+        raise BadRequest("A 'limit_reset' needs a 'limit'.", param="limit_reset")
+
+
+def _rules(body: Mapping[str, Any]) -> dict[str, Any]:
+    """The rules that are named."""
+    given = {name: optional(body, name, check) for name, check in RULES.items() if name in body}
+    if "scopes" in given and given["scopes"] is None:
         raise wrong_type("scopes", "a list of strings")
-    return Rules(**given)
+    return given
 
 
 def _usage(usage: KeyUsage) -> dict[str, Any]:

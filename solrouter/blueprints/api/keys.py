@@ -15,16 +15,16 @@ from flask import Response, request
 from solrouter.blueprints.api import api, authenticate, bodies, idempotency
 from solrouter.blueprints.api.fields import optional
 from solrouter.blueprints.api.key_objects import (
-    CHANGES,
     ROTATION,
     former_object,
     key_object,
     parse_query,
     parse_terms,
+    parse_wishes,
     refuse_unknown,
 )
 from solrouter.errors import BadRequest, NotFound, Refused
-from solrouter.services import admission, key_orders, key_switches, key_usage, keys, rotations
+from solrouter.services import admission, key_orders, key_usage, keys, rotations
 from solrouter.services.key_rules import MANAGE
 from solrouter.services.keys import Key, NewKey
 from solrouter.services.principals import Principal
@@ -73,18 +73,13 @@ def show_one_key(public_id: str) -> Response:
 
 @api.patch("/keys/<public_id>")
 def change_key(public_id: str) -> Response:
-    """The key with what the body names changed."""
+    """The key with what the body names changed: all of it, or nothing."""
     principal = _manager()
     body = bodies.json_object(bodies.read())
     key = _found(principal, public_id)
-    terms = parse_terms(body, key)
-    is_disabled = optional(body, "disabled", CHANGES["disabled"])
+    wishes = parse_wishes(body)
     with _as_bad_request():
-        key = key_orders.change(principal.account_id, key.public_id, **terms, **_actor(principal))
-        if is_disabled is not None:
-            key = key_switches.set_disabled(
-                principal.account_id, key.public_id, is_disabled, **_actor(principal)
-            )
+        key = key_orders.change(principal.account_id, key.public_id, **wishes, **_actor(principal))
     return _json({"data": _whole(key)})
 
 
