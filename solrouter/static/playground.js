@@ -7,6 +7,7 @@
   const IMAGES_MAX = 4;
   const IMAGE_BYTES_MAX = 5_000_000;
   const STORE = "solrouter-playground";
+  const SAVE_EVERY_MS = 1000;
   const byId = (id) => document.getElementById(id);
   const play = byId("play");
   const { url, receiptUrl, balanceUrl, topUpUrl, loginUrl, baseUrl } = play.dataset;
@@ -14,7 +15,8 @@
   // Each turn: what was asked, its images, and one answer for each column; where an answer calls tools
   // and their results were given by hand, `next` is what the model said then.
   const state = { models: [], turns: [], images: [] };
-  const running = new Set();
+  // What is under way, and how it is stopped.
+  const running = new Map();
   // What decides whether results may be sent, asked again whenever an answer begins or ends.
   const judges = new Set();
 
@@ -49,6 +51,11 @@
     return found;
   };
 
+  // Asked before anything is touched; what is wrong is said at its field.
+  const areSettingsRight = () => {
+    try { settings(); return true; } catch { return false; }
+  };
+
   const readTools = () => {
     const problem = byId("play-tools-error");
     problem.hidden = true;
@@ -72,6 +79,8 @@
 
   // An answer and all that followed its tools' results.
   const stepsOf = (answer) => answer ? [answer, ...stepsOf(answer.next)] : [];
+  const columnOf = (turn, answer) => turn.answers.findIndex((first) => stepsOf(first).includes(answer));
+  const isUnderWay = (answer) => ["waiting", "streaming"].includes(answer.state);
   const callsOf = (answer) => answer.calls.filter(Boolean);
   const hasSaid = (answer) => stepsOf(answer).some((step) => step.text || step.resultsSent);
 
@@ -149,12 +158,21 @@
     const answer = { model: state.models[column], text: "", reasoning: "", calls: [], began: performance.now(), state: "waiting" };
     if (before) before.next = answer;
     else turn.answers[column] = answer;
-    const place = turn.places[column];
     const control = new AbortController();
-    running.add(control);
+    running.set(answer, control);
     showRunning();
+    // It is paid from here on, so that whoever leaves must find it again.
+    save();
     let frame = 0;
-    const draw = () => { frame ||= requestAnimationFrame(() => { frame = 0; drawAnswer(place, turn, column); }); };
+    const draw = () => {
+      saveSoon();
+      frame ||= requestAnimationFrame(() => {
+        frame = 0;
+        // Where it stands by now: columns come and go meanwhile.
+        const now = columnOf(turn, answer);
+        if (now >= 0) drawAnswer(turn.places[now], turn, now);
+      });
+    };
     draw();
     try {
       const body = { ...bodyFor(column, state.turns.indexOf(turn) + 1), stream: true, stream_options: { include_usage: true } };
@@ -174,7 +192,7 @@
       if (!control.signal.aborted) answer.error = { message: "The connection broke before the answer was finished." };
     }
     answer.totalMs = performance.now() - answer.began;
-    running.delete(control);
+    running.delete(answer);
     draw();
     showRunning();
     say(`${nameOf(answer.model)}: ${answer.state === "done" ? "answer finished" : answer.state}`);
@@ -184,47 +202,80 @@
 
   const finished = () => {
     if (window.htmx && byId("balance")) window.htmx.ajax("GET", balanceUrl, { target: "#balance", swap: "outerHTML" });
-    // Not out of a tool's result that is being written.
-    if (!document.activeElement?.closest(".play-answer")) byId("play-message").focus();
+    // Not out of a field that is being written in, nor from text that is marked.
+    const isFree = [null, document.body, byId("play-send"), byId("play-stop")].includes(document.activeElement);
+    if (isFree && window.getSelection().isCollapsed) byId("play-message").focus();
   };
 
   // --- how it looks ---
 
+  // An answer is drawn in pieces: [key, what makes it, what brings it up to date]. A piece stays while
+  // its key does, so that what is marked, pressed or opened in it lives through the next words.
+  const fill = (place, pieces) => {
+    pieces.forEach(([key, make, update], index) => {
+      let piece = place.children[index];
+      if (piece?.key !== key) {
+        const made = make();
+        made.key = key;
+        if (piece) piece.replaceWith(made);
+        else place.append(made);
+        piece = made;
+      }
+      update?.(piece);
+    });
+    while (place.children.length > pieces.length) place.lastElementChild.remove();
+  };
+
+  // From the first letter that differs, for a mark ends where its text is replaced.
+  const rewrite = (node, text) => {
+    const { data } = node;
+    let same = text.startsWith(data) ? data.length : 0;
+    while (same < text.length && text[same] === data[same]) same += 1;
+    if (same < Math.max(text.length, data.length)) node.replaceData(same, data.length - same, text.slice(same));
+  };
+  const write = (element, text) => rewrite(element.firstChild || element.appendChild(new Text()), text);
+
   // Fenced code, inline code and bold; all else as it was written.
-  const formatted = (text) => {
-    const parts = document.createDocumentFragment();
-    text.split(/^```/m).forEach((part, index) => {
-      if (index % 2) {
-        const [first, ...lines] = part.split("\n");
-        const box = el("div", "code");
-        const head = el("div", "code-head");
-        const pre = el("pre");
-        pre.tabIndex = 0;
-        const code = el("code", "", lines.join("\n").replace(/\n$/, ""));
-        code.id = `play-block-${++blocks}`;
-        const copy = el("button", "copy");
-        copy.type = "button";
-        copy.dataset.copy = code.id;
-        const label = el("span", "", "Copy");
-        label.dataset.label = "";
-        copy.append(label);
-        head.append(el("span", "", first.trim() || "Code"), copy);
-        pre.append(code);
-        box.append(head, pre);
-        parts.append(box);
-      } else if (part.trim()) {
-        const paragraph = el("div", "play-text");
-        for (const piece of part.replace(/^\n+|\n+$/g, "").split(/(`[^`\n]+`|\*\*[^*\n]+\*\*)/)) {
-          if (/^`.+`$/.test(piece)) paragraph.append(el("code", "inline-code", piece.slice(1, -1)));
-          else if (/^\*\*.+\*\*$/.test(piece)) paragraph.append(el("strong", "", piece.slice(2, -2)));
-          else paragraph.append(piece);
-        }
-        parts.append(paragraph);
+  const textPieces = (text, number) => text.split(/^```/m).flatMap((part, index) => {
+    if (index % 2) {
+      const [first, ...lines] = part.split("\n");
+      const title = first.trim() || "Code";
+      const id = `play-block-${number}-${index}`;
+      return [[`${id} ${title}`, () => copyBox(title, id), (box) => write(box.querySelector("code"), lines.join("\n").replace(/\n$/, ""))]];
+    }
+    if (!part.trim()) return [];
+    return [[`text-${number}-${index}`, () => el("div", "play-text"), (paragraph) => writeInline(paragraph, part.replace(/^\n+|\n+$/g, ""))]];
+  });
+
+  const copyBox = (title, id) => {
+    const box = codeBox(title, "");
+    const copy = el("button", "copy");
+    copy.type = "button";
+    copy.dataset.copy = box.querySelector("code").id = id;
+    const label = el("span", "", "Copy");
+    label.dataset.label = "";
+    copy.append(label);
+    box.firstElementChild.append(copy);
+    return box;
+  };
+
+  const writeInline = (paragraph, text) => {
+    const parts = text.split(/(`[^`\n]+`|\*\*[^*\n]+\*\*)/);
+    // Every other part is plain, if need be empty.
+    parts.forEach((part, index) => {
+      const found = paragraph.childNodes[index];
+      if (index % 2 === 0) {
+        if (found) rewrite(found, part);
+        else paragraph.append(new Text(part));
+      } else if (found?.source !== part) {
+        const made = part.startsWith("`") ? el("code", "inline-code", part.slice(1, -1)) : el("strong", "", part.slice(2, -2));
+        made.source = part;
+        if (found) found.replaceWith(made);
+        else paragraph.append(made);
       }
     });
-    return parts;
+    while (paragraph.childNodes.length > parts.length) paragraph.lastChild.remove();
   };
-  let blocks = 0;
 
   const seconds = (ms) => ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`;
   const chargeOf = (answer) => answer.usage?.cost_details?.charge ?? answer.error?.metadata?.charged;
@@ -239,8 +290,6 @@
     if (usage && totalMs > firstMs + 50) found.push(`${Math.round(usage.completion_tokens / (totalMs - firstMs) * 1000)} tokens/s`);
     return found.join(" · ");
   };
-
-  const isUnderWay = (answer) => ["waiting", "streaming"].includes(answer.state);
 
   const codeBox = (title, text) => {
     const box = el("div", "code");
@@ -258,82 +307,130 @@
   };
 
   // The calls of an answer, and below each its result: given by hand, for nothing runs a tool here.
-  const drawCalls = (place, turn, column, answer) => {
+  const callPieces = (turn, column, answer, number) => {
     const calls = callsOf(answer);
     const mayAnswer = turn === state.turns.at(-1) && answer.state === "done" && !answer.resultsSent;
-    const number = `${state.turns.indexOf(turn)}-${column}-${stepsOf(turn.answers[column]).indexOf(answer)}`;
+    const pieces = calls.flatMap((call, index) => {
+      const id = `play-result-${number}-${index}`;
+      const found = [[`call ${id} ${call.name}`, () => codeBox(`Tool call: ${call.name}`, ""), (box) => write(box.querySelector("code"), pretty(call.arguments))]];
+      if (answer.resultsSent) found.push([`sent ${id}`, () => codeBox(`Its result: ${call.name}`, pretty(call.result))]);
+      if (mayAnswer) found.push([id, () => resultField(call, id, () => { for (const each of judges) each(); save(); })]);
+      return found;
+    });
+    if (!calls.length || !mayAnswer) return pieces;
+    return [...pieces, [`send ${number}`, () => sendResults(turn, column, answer)]];
+  };
+
+  const sendResults = (turn, column, answer) => {
     const send = button("Send results", () => {
+      if (!areSettingsRight()) return;
       answer.resultsSent = true;
       answerTurn(turn, column, answer);
     }, "button button-secondary button-small");
-    const judge = () => { send.disabled = running.size > 0 || calls.some((call) => !call.result.trim()); };
-    calls.forEach((call, index) => {
-      place.append(codeBox(`Tool call: ${call.name}`, pretty(call.arguments)));
-      if (answer.resultsSent) place.append(codeBox(`Its result: ${call.name}`, pretty(call.result)));
-      if (!mayAnswer) return;
-      const label = el("label", "", `Result of ${call.name}`);
-      const area = el("textarea", "input");
-      area.id = label.htmlFor = `play-result-${number}-${index}`;
-      area.rows = 2;
-      area.value = call.result;
-      area.placeholder = "What the tool would answer";
-      area.addEventListener("input", () => { call.result = area.value; judge(); save(); });
-      const field = el("div", "field");
-      field.append(label, area);
-      place.append(field);
-    });
-    if (calls.length && mayAnswer) {
-      judge();
-      judges.add(judge);
-      place.append(send);
-    }
+    const judge = () => { send.disabled = running.size > 0 || callsOf(answer).some((call) => !call.result.trim()); };
+    judge();
+    judges.add(judge);
+    return send;
+  };
+
+  const resultField = (call, id, tell) => {
+    const label = el("label", "", `Result of ${call.name}`);
+    const area = el("textarea", "input");
+    area.id = label.htmlFor = id;
+    area.rows = 2;
+    area.value = call.result;
+    area.placeholder = "What the tool would answer";
+    area.addEventListener("input", () => { call.result = area.value; tell(); });
+    const field = el("div", "field");
+    field.append(label, area);
+    return field;
   };
 
   const drawAnswer = (place, turn, column) => {
     const steps = stepsOf(turn.answers[column]);
     if (!steps.length) return;
-    place.replaceChildren();
+    // Another answer's pieces are none of this one's.
+    if (place.answer !== steps[0]) place.replaceChildren();
+    place.answer = steps[0];
     place.setAttribute("aria-busy", String(isUnderWay(steps.at(-1))));
-    const head = el("div", "play-answer-head");
-    head.append(el("h3", "", nameOf(steps[0].model)));
     const isLast = turn === state.turns.at(-1);
-    if (isLast && !isUnderWay(steps.at(-1))) {
-      head.append(button("Retry", () => { answerTurn(turn, column); }));
-    }
-    place.append(head);
-    for (const step of steps) drawStep(place, turn, column, step);
+    const mayRetry = isLast && !isUnderWay(steps.at(-1));
+    const before = `${state.turns.indexOf(turn)}-${column}`;
+    fill(place, [
+      [`head ${mayRetry}`, () => answerHead(turn, column, mayRetry)],
+      ...steps.flatMap((step, index) => stepPieces(turn, column, step, `${before}-${index}`)),
+    ]);
     showTotal();
   };
 
-  const drawStep = (place, turn, column, answer) => {
-    if (answer.reasoning) {
-      const thoughts = el("details", "more");
-      thoughts.open = !answer.text;
-      thoughts.append(el("summary", "", "Reasoning"), el("div", "play-text hint", answer.reasoning));
-      place.append(thoughts);
+  const answerHead = (turn, column, mayRetry) => {
+    const head = el("div", "play-answer-head");
+    head.append(el("h3", "", nameOf(turn.answers[column].model)));
+    if (mayRetry) head.append(button("Retry", () => retry(turn, column)));
+    return head;
+  };
+
+  const retry = (turn, column) => {
+    // A second press comes before the button is gone, and would be paid, too.
+    if (isUnderWay(stepsOf(turn.answers[column]).at(-1)) || !areSettingsRight()) return;
+    answerTurn(turn, column);
+  };
+
+  const ENDINGS = {
+    stopped: "Stopped by you. What was made until then is charged, and its receipt says how much.",
+    left: "It was left before it was finished. What was made until then is charged, and its receipt says how much.",
+  };
+
+  const stepPieces = (turn, column, answer, number) => {
+    const pieces = [];
+    const add = (key, make, update) => pieces.push([`${key} ${number}`, make, update]);
+    if (answer.reasoning) add("thoughts", () => thoughtsOf(answer), (box) => showThoughts(box, answer));
+    pieces.push(...textPieces(answer.text, number), ...callPieces(turn, column, answer, number));
+    if (answer.state === "waiting") {
+      add("spinner", () => el("span", "spinner"));
+      add("waiting", () => el("span", "visually-hidden", "Waiting for the answer"));
     }
-    place.append(formatted(answer.text));
-    drawCalls(place, turn, column, answer);
-    if (answer.state === "waiting") place.append(el("span", "spinner"), el("span", "visually-hidden", "Waiting for the answer"));
-    if (answer.state === "stopped") place.append(el("p", "hint", "Stopped by you. What was made until then is charged, and its receipt says how much."));
-    if (answer.finish === "length") place.append(el("p", "hint", "It ended at the limit of output tokens."));
-    if (answer.error) {
-      const line = el("p", "field-error", answer.error.message);
-      if (answer.error.href) {
-        const link = el("a", "", answer.error.link);
-        link.href = answer.error.href;
-        line.append(" ", link);
-      }
-      place.append(line);
+    if (ENDINGS[answer.state]) add(answer.state, () => el("p", "hint", ENDINGS[answer.state]));
+    if (answer.finish === "length") add("length", () => el("p", "hint", "It ended at the limit of output tokens."));
+    if (answer.error) add("error", () => errorLine(answer.error));
+    const hasReceipt = answer.id && !isUnderWay(answer);
+    add(`foot ${hasReceipt} ${figuresOf(answer)}`, () => answerFoot(answer, hasReceipt));
+    return pieces;
+  };
+
+  // Open until the answer's own words come, or as the person wants it.
+  const thoughtsOf = (answer) => {
+    const box = el("details", "more");
+    const summary = el("summary", "", "Reasoning");
+    summary.addEventListener("click", () => { answer.showsThoughts = !box.open; });
+    box.append(summary, el("div", "play-text hint"));
+    return box;
+  };
+
+  const showThoughts = (box, answer) => {
+    box.open = answer.showsThoughts ?? !answer.text;
+    write(box.lastElementChild, answer.reasoning);
+  };
+
+  const errorLine = (error) => {
+    const line = el("p", "field-error", error.message);
+    if (error.href) {
+      const link = el("a", "", error.link);
+      link.href = error.href;
+      line.append(" ", link);
     }
+    return line;
+  };
+
+  const answerFoot = (answer, hasReceipt) => {
     const foot = el("p", "play-figures", figuresOf(answer));
-    if (answer.id && answer.totalMs) {
+    if (hasReceipt) {
       const link = el("a", "", "Receipt");
       link.href = receiptUrl.replace("ID", answer.id);
       if (foot.textContent) foot.append(" · ");
       foot.append(link);
     }
-    place.append(foot);
+    return foot;
   };
 
   const drawQuestion = (box, turn) => {
@@ -356,6 +453,7 @@
     const row = el("div", "row");
     row.append(
       button("Ask again", () => {
+        if ((!area.value.trim() && !turn.images.length) || !areSettingsRight()) return;
         stop();
         const index = state.turns.indexOf(turn);
         state.turns.splice(index);
@@ -450,7 +548,8 @@
       remove.hidden = state.models.length === 1;
       remove.setAttribute("aria-label", `Remove model ${column + 1}`);
       remove.addEventListener("click", () => {
-        stop();
+        // The others go on.
+        stop(state.turns.flatMap((turn) => stepsOf(turn.answers[column])));
         state.models.splice(column, 1);
         state.turns.forEach((turn) => turn.answers.splice(column, 1));
         drawHeads();
@@ -496,10 +595,10 @@
 
   // --- acts ---
 
-  const stop = () => { for (const control of running) control.abort(); };
+  const stop = (answers = [...running.keys()]) => { for (const answer of answers) running.get(answer)?.abort(); };
 
   const ask = (text, images) => {
-    try { settings(); } catch { return false; }
+    if (!areSettingsRight()) return false;
     const turn = { text, images, answers: [], places: [] };
     state.turns.push(turn);
     byId("play-empty").hidden = true;
@@ -543,10 +642,14 @@
   const fillFields = (found) => { for (const [name, id] of Object.entries(FIELDS)) byId(id).value = found?.[name] ?? ""; };
 
   const save = () => {
-    const packed = (answer) => answer && { ...answer, state: answer.totalMs ? answer.state : "stopped", next: packed(answer.next) };
+    // Whoever comes back to what is under way now has left it.
+    const packed = (answer) => answer && { ...answer, state: isUnderWay(answer) ? "left" : answer.state, next: packed(answer.next) };
     const turns = state.turns.map(({ text, answers }) => ({ text, images: [], answers: answers.map(packed) }));
     try { sessionStorage.setItem(STORE, JSON.stringify({ models: state.models, turns, fields: fields() })); } catch { /* full, or not allowed */ }
   };
+
+  let saving = 0;
+  const saveSoon = () => { saving ||= setTimeout(() => { saving = 0; save(); }, SAVE_EVERY_MS); };
 
   const encode = (value) => btoa(String.fromCharCode(...new TextEncoder().encode(JSON.stringify(value)))).replace(/\+/g, "-").replace(/\//g, "_").replace(/=+$/, "");
   const decode = (text) => JSON.parse(new TextDecoder().decode(Uint8Array.from(atob(text.replace(/-/g, "+").replace(/_/g, "/")), (each) => each.charCodeAt(0))));
@@ -622,7 +725,7 @@
     if (files.length && !byId("play-files").disabled) addImages(files);
   });
   byId("play-files").addEventListener("change", (event) => addImages([...event.target.files]));
-  byId("play-stop").addEventListener("click", stop);
+  byId("play-stop").addEventListener("click", () => stop());
   byId("play-add").addEventListener("click", () => {
     if (state.models.length >= COLUMNS_MAX) return;
     const all = [...byId("play-head").content.querySelectorAll("option")].map((option) => option.value);
@@ -643,6 +746,11 @@
   byId("play-share").addEventListener("click", () => { byId("play-link").dataset.text = link(); });
   byId("play-view").addEventListener("click", viewCode);
   byId("play-close").addEventListener("click", () => byId("play-dialog").close());
+
+  // The balance of who is signed out is the way to sign in, which the answer offers by itself.
+  document.body.addEventListener("htmx:beforeOnLoad", (event) => {
+    if (event.detail.target.id === "balance" && event.detail.xhr.getResponseHeader("HX-Redirect")) event.preventDefault();
+  });
 
   if (byId("play-head").content.querySelector("option")) {
     restore();
