@@ -168,3 +168,89 @@ def test_the_calculator_takes_what_is_typed_while_it_reckons(window: Window) -> 
     page.fill("#answer", "1000000")
     page.press("#answer", "Tab")
     page.locator("#calculation td:has-text('$3,000.00')").wait_for()
+
+
+def is_in_sight(page: Page, selector: str) -> bool:
+    """Whether it is within the window."""
+    box = page.locator(selector).bounding_box()
+    return box is not None and 0 <= box["y"] <= page.evaluate("innerHeight") - box["height"]
+
+
+@pytest.mark.chromium
+def test_a_form_that_comes_back_shows_what_is_wrong(window: Window) -> None:
+    page = window.page
+    page.set_viewport_size({"width": 360, "height": 640})
+    page.goto("/account/balance")
+    for field, button in (("amount", "Continue to payment"), ("code", "Redeem")):
+        page.fill(f"#{field}", "lots")
+        window.press(button)
+        page.locator(f"#{field}-error").wait_for()
+        page.wait_for_function("id => document.activeElement.id === id", arg=field)
+        assert is_in_sight(page, f"#{field}-error")
+    page.goto("/account/settings/second-factor")
+    window.press("Begin")
+    page.fill("#code", "1")
+    window.press("Turn on")
+    page.locator("#code-error").wait_for()
+    page.wait_for_function("document.activeElement.id === 'code'")
+    assert is_in_sight(page, "#code-error")
+
+
+@pytest.mark.chromium
+def test_the_keyboard_goes_on_where_it_was(desk: Desk, window: Window) -> None:
+    with desk.app.app_context():
+        keys.create(desk.olivia.account_id, user_id=desk.olivia.user_id, name="old")
+    page = window.page
+    page.goto("/account/keys")
+    page.locator("a:has-text('Revoke old')").focus()
+    page.keyboard.press("Enter")
+    page.get_by_text("“old” is revoked.").wait_for()
+    page.wait_for_function("document.activeElement.id === 'keys'")
+    page.goto("/admin/providers/acme")
+    page.get_by_role("button", name=f"Test {MODEL}").focus()
+    page.keyboard.press("Enter")
+    page.get_by_text("It answered.").wait_for()
+    page.wait_for_function("document.activeElement.id === 'provider'")
+
+
+@pytest.mark.chromium
+def test_the_quote_moves_no_button(window: Window) -> None:
+    page = window.page
+    top = """Math.round([...document.querySelectorAll("#top-up button")]
+      .find((button) => button.textContent === "Continue to payment")
+      .getBoundingClientRect().top + scrollY)"""
+    for width in (320, 360, 414):
+        page.set_viewport_size({"width": width, "height": 740})
+        page.goto("/account/balance")
+        before = page.evaluate(top)
+        for typed, said in (("1", "between"), ("543.21", "$543.21")):
+            page.fill("#amount", typed)
+            page.locator("#quote", has_text=said).wait_for()
+            assert page.evaluate(top) == before, (width, typed)
+
+
+@pytest.mark.chromium
+def test_typing_is_one_step_of_the_history(window: Window) -> None:
+    page = window.page
+    page.goto("/models")
+    before = page.evaluate("history.length")
+    for text in ("t", "ti", "tiny"):
+        page.fill("#filter-q", text)
+        page.wait_for_url(f"**/models?q={text}")
+    assert page.evaluate("history.length") == before
+
+
+@pytest.mark.chromium
+def test_a_phones_menu_closes_by_escape_and_by_a_press_elsewhere(window: Window) -> None:
+    page = window.page
+    page.set_viewport_size({"width": 360, "height": 640})
+    page.goto("/account/settings")
+    menu = page.locator(".tabs-list")
+    page.click(".tabs-menu summary")
+    assert menu.is_visible()
+    page.keyboard.press("Escape")
+    assert menu.is_hidden()
+    assert page.evaluate("document.activeElement.nodeName") == "SUMMARY"
+    page.click(".tabs-menu summary")
+    page.mouse.click(350, 600)
+    menu.wait_for(state="hidden")

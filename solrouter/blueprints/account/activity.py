@@ -102,7 +102,8 @@ def show_activity() -> ResponseReturnValue:
     }
     if not hx.is_htmx():
         data |= _summary(asked, own_requests.used(asked.first_day))
-    return hx.page_or_fragment("account/activity.html", "account/_requests.html", **data)
+    page = hx.page_or_fragment("account/activity.html", "account/_requests.html", **data)
+    return page if is_live else hx.with_oob(page, "account/_watch_live.html", **data)
 
 
 @account.get("/activity/<receipt_id>")
