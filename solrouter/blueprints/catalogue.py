@@ -113,12 +113,12 @@ def show_model(author: str, name: str) -> ResponseReturnValue:
     calculation = price_calculator.calculate(served, request.args)
     if hx.is_htmx():
         return hx.page_or_fragment(
-            "catalogue/model.html", "catalogue/_calculator.html", model=model, calc=calculation
+            "catalogue/model.html", "catalogue/_calculation.html", calc=calculation
         )
     offer_ids = [offer.id for offer in served.offers]
     return hx.page_or_fragment(
         "catalogue/model.html",
-        "catalogue/_calculator.html",
+        "catalogue/_calculation.html",
         model=model,
         served=served,
         calc=calculation,

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import Any
 
-from flask import Flask, current_app, has_request_context, request
+from flask import Flask, current_app, g, has_request_context, request
 from markupsafe import Markup, escape
 
 from solrouter import clock, money
@@ -24,6 +24,7 @@ WHOLE = 100.0
 def init_app(app: Flask) -> None:
     """Gives the filters and the common values to every template."""
     app.jinja_env.filters.update(FILTERS)
+    app.jinja_env.globals.update(takes_focus=takes_focus)
     app.context_processor(common)
 
 
@@ -46,6 +47,14 @@ def theme() -> str:
         return ""
     chosen = request.cookies.get(THEME_COOKIE, "")
     return chosen if chosen in THEMES else ""
+
+
+def takes_focus() -> bool:
+    """Whether a field with an error is the first one in the answer to a form that was sent."""
+    if not has_request_context() or request.method != "POST" or "first_error" in g:
+        return False
+    g.first_error = True
+    return True
 
 
 def usd(nanos: int | None) -> str:

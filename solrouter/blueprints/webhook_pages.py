@@ -133,11 +133,15 @@ class WebhookPages:
 
     def _one(self, endpoint: Endpoint, **news: Any) -> ResponseReturnValue:
         deliveries = webhooks.deliveries(endpoint)
+        mark = hx.mark_of(deliveries, endpoint.disabled_at)
+        if hx.is_known(mark):
+            return hx.unchanged()
         return hx.page_or_fragment(
             "webhooks/webhook.html",
             "webhooks/_deliveries.html",
             endpoint=endpoint,
             deliveries=deliveries,
+            mark=mark,
             is_waiting=any(map(_is_on_its_way, deliveries)),
             room=self._room,
             **news,

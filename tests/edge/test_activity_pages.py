@@ -155,3 +155,12 @@ def test_the_overview_says_how_long_the_balance_lasts(
     page = here.get("/account")
     assert "A day costs" in page.text and "Spent, last 30 days" in page.text
     assert "First steps" not in page.text
+
+
+def test_older_requests_are_not_watched(app: Flask, here: Browser, alice: Person) -> None:
+    ask(app, alice)
+    newest = ask(app, alice)
+    assert "Watch live" in here.get("/account/activity").text
+    older = here.get(f"/account/activity?before={newest}", headers=HTMX)
+    assert older.by_id("watch-live").get("hx-swap-oob") == "true"
+    assert "Watch live" not in older.text

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
-from flask import Response, render_template, request, url_for
+from flask import render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from solrouter import clock
@@ -30,7 +30,6 @@ OUTCOMES = {
     "interrupted": "Interrupted",
 }
 ALL = "all"
-UNCHANGED = 204
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +87,8 @@ def show_activity() -> ResponseReturnValue:
     is_live = request.args.get("live") == "1" and before is None
     found = own_requests.page(asked.filters, limit=PAGE_SIZE, before=before)
     mark = found.receipts[0].id if found.receipts else "none"
-    if hx.is_htmx() and request.args.get("mark") == mark:
-        return Response(status=UNCHANGED)
+    if hx.is_known(mark):
+        return hx.unchanged()
     data: dict[str, Any] = {
         "requests": found.receipts,
         "is_of_one": own_requests.maker_id() is not None,
@@ -103,7 +102,8 @@ def show_activity() -> ResponseReturnValue:
     }
     if not hx.is_htmx():
         data |= _summary(asked, own_requests.used(asked.first_day))
-    return hx.page_or_fragment("account/activity.html", "account/_requests.html", **data)
+    page = hx.page_or_fragment("account/activity.html", "account/_requests.html", **data)
+    return page if is_live else hx.with_oob(page, "account/_watch_live.html", **data)
 
 
 @account.get("/activity/<receipt_id>")

@@ -30,6 +30,8 @@ def show_figures() -> ResponseReturnValue:
     if not hx.is_htmx():
         return hx.go_to(url_for("account.show_balance"))
     found, fragment = _figures(), "account/_recent_payments.html"
+    if hx.is_known(found["mark"]):
+        return hx.unchanged()
     answer = hx.page_or_fragment(fragment, fragment, **found)
     return hx.with_oob(hx.with_oob(answer, "account/_figures.html", **found), "_balance.html")
 
@@ -91,8 +93,11 @@ def page(
 
 def _figures() -> dict[str, Any]:
     recent = payments.of_account(current_user.account_id, limit=PAYMENTS_SHOWN)
+    balance = header_balance.read()
+    shown = [(each.id, top_ups.words_of(each), each.received_nanos) for each in recent]
     return {
-        "balance": header_balance.read(),
+        "balance": balance,
+        "mark": hx.mark_of(balance, shown),
         "recent": recent,
         # While one is under way the figures look again by themselves.
         "words_of": top_ups.words_of,

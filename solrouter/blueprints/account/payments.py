@@ -5,6 +5,7 @@ open it looks again by itself, and shows the new balance as soon as there is one
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -147,11 +148,18 @@ def _fresh(payment: Payment) -> Payment:
 
 def _payment_page(payment: Payment) -> Response:
     terms = refunds.terms_for(payment, header_balance.read())
+    given_back = refund_rows.of_payment(payment.id)
+    # When the provider was asked, and how often, is nowhere on the page.
+    seen = replace(payment, updated_at=payment.created_at, checks=0)
+    mark = hx.mark_of(seen, given_back, terms)
+    if hx.is_known(mark):
+        return hx.unchanged()
     page = hx.page_or_fragment(
         "account/payment.html",
         "account/_payment.html",
         payment=payment,
-        refunds=refund_rows.of_payment(payment.id),
+        mark=mark,
+        refunds=given_back,
         refundable=terms,
         state=top_ups.words_of(payment),
         refund_words=top_ups.REFUND_STATES,

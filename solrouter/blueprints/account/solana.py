@@ -16,7 +16,6 @@ from solrouter.services import payments
 from solrouter.services.payments import solana
 from solrouter.services.payments.solana import progress
 
-UNCHANGED = 204
 # A transaction that somebody names.
 NEW, KNOWN = "new", "known"
 
@@ -25,8 +24,8 @@ NEW, KNOWN = "new", "known"
 def show_solana_payment(public_id: str) -> ResponseReturnValue:
     payment = _own(public_id)
     found = progress.of(payment, clock.utcnow(), label=SITE_NAME)
-    if hx.is_htmx() and request.args.get("mark") == found.mark:
-        return Response(status=UNCHANGED)
+    if hx.is_known(found.mark):
+        return hx.unchanged()
     header_balance.read()
     answer = _page(payment, found)
     return hx.with_oob(answer, "_balance.html") if request.args.get("mark") else answer

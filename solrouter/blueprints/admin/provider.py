@@ -27,9 +27,9 @@ def try_provider(slug: str) -> ResponseReturnValue:
     try:
         trial = provider_trials.run(slug, request.form.get("model", ""), actor=actor())
     except Refused as refused:
-        return _page(slug, errors={refused.param: refused.message})
+        return _page(slug, errors={refused.param: refused.message}, is_tried=True)
     # Shown by the POST itself: it is kept nowhere.
-    return _page(slug, trial=trial)
+    return _page(slug, trial=trial, is_tried=True)
 
 
 @admin.post("/providers/<slug>/switch")
@@ -70,8 +70,13 @@ def _done(slug: str, said: str) -> ResponseReturnValue:
 
 
 def _page(
-    slug: str, *, trial: Trial | None = None, errors: Mapping[str | None, str] | None = None
+    slug: str,
+    *,
+    trial: Trial | None = None,
+    errors: Mapping[str | None, str] | None = None,
+    is_tried: bool = False,
 ) -> Response:
+    """The page; what is typed into its forms outlives a trial."""
     provider = catalogue.provider(slug)
     served = provider_trials.offers_of(slug)
     uptimes = health.uptimes([offer.id for _, offer in served])
@@ -87,5 +92,6 @@ def _page(
         ],
         collects=list(COLLECTS.items()),
         trial=trial,
+        is_tried=is_tried,
         errors=errors or {},
     )

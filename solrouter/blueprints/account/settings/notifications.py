@@ -29,6 +29,8 @@ def facts() -> dict[str, Any]:
         "typed_spend": "" if spend is None else decimal_usd(spend),
         "errors": {},
         "said": "",
+        # The form that was sent; what is typed into the other one stays.
+        "about": "",
     }
 
 
@@ -53,11 +55,10 @@ def _put(field: str, shown_as: str, put: Callable[..., None], when: str, about: 
         put(member.account_id, nanos, actor=f"user:{member.user_id}")
     except Refused as refusal:
         errors = {refusal.param: refusal.message}
-        facts: dict[str, Any] = {shown_as: typed}
+        facts: dict[str, Any] = {shown_as: typed, "about": field}
         return page.show(SECTION, errors=errors, **facts)
-    return page.done(
-        SECTION, f"No mail about {about}." if nanos is None else f"You get a mail {when}."
-    )
+    said = f"No mail about {about}." if nanos is None else f"You get a mail {when}."
+    return page.done(SECTION, said, about=field)
 
 
 def _nanos(typed: str, *, param: str) -> int:

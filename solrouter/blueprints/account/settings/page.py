@@ -66,10 +66,10 @@ def show(
     )
 
 
-def done(name: str, said: str) -> Response:
+def done(name: str, said: str, **news: Any) -> Response:
     """After an act: the section again with what was done, or for a browser the page."""
     if hx.is_htmx():
-        return show(name, said=said)
+        return show(name, said=said, **news)
     flash(said, "success")
     response = redirect(url_for("account.show_settings"), 303)
     assert isinstance(response, Response)
