@@ -4,7 +4,7 @@ A session is enough here, and here alone; that another site cannot borrow it is 
 `cross_origin`, and of asking for JSON, which no form of another site can send.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import orjson
@@ -12,7 +12,7 @@ from flask import Blueprint, Response, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from solrouter import interruptions
-from solrouter.blueprints import addresses, hx, request_ids, samples
+from solrouter.blueprints import addresses, hx, request_ids, samples, typed
 from solrouter.blueprints.api import authenticate, bodies, chat, errors
 from solrouter.blueprints.contexts import notes_itself, request_itself
 from solrouter.blueprints.sessions import signed_in
@@ -25,7 +25,11 @@ from solrouter.services.principals import Principal
 
 JSON = "application/json"
 # Form field to the request's own, and how it is read.
-NUMBERS: Mapping[str, type] = {"temperature": float, "top_p": float, "max_tokens": int}
+NUMBERS: Mapping[str, Callable[[str], float | None]] = {
+    "temperature": float,
+    "top_p": float,
+    "max_tokens": typed.whole_or_none,
+}
 
 playground = Blueprint("playground", __name__, url_prefix="/playground")
 
@@ -99,18 +103,21 @@ def _asked(form: Mapping[str, str]) -> dict[str, Any]:
     if form.get("system", "").strip():
         messages.insert(0, {"role": "system", "content": form["system"]})
     body: dict[str, Any] = {"model": form.get("model", ""), "messages": messages}
-    for name, kind in NUMBERS.items():
-        typed = form.get(name, "").strip()
-        if typed:
-            body[name] = _number(name, typed, kind)
+    for name, read in NUMBERS.items():
+        text = form.get(name, "").strip()
+        if text:
+            body[name] = _number(name, text, read)
     return body
 
 
-def _number(name: str, typed: str, kind: type) -> Any:
+def _number(name: str, text: str, read: Callable[[str], float | None]) -> float:
     try:
-        return kind(typed)
+        number = read(text)
     except ValueError:
-        raise BadRequest(f"Write {name} as a number.", param=name) from None
+        number = None
+    if number is None:
+        raise BadRequest(f"Write {name} as a number.", param=name)
+    return number
 
 
 def _page(

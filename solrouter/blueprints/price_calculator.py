@@ -5,6 +5,7 @@ its answer has an address.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from solrouter.blueprints import typed
 from solrouter.chat import Usage
 from solrouter.clock import utcnow
 from solrouter.services import pricing
@@ -38,7 +39,7 @@ class Calculation:
     @property
     def requests(self) -> int:
         """For how many requests the answers are."""
-        return int(self.asked["requests"].replace(",", "")) if not self.errors else 0
+        return _whole(self.asked["requests"]) or 0 if not self.errors else 0
 
 
 def calculate(model: Model, query: Mapping[str, str]) -> Calculation:
@@ -76,5 +77,4 @@ def _most(name: str) -> int:
 
 
 def _whole(text: str) -> int | None:
-    digits = text.replace(",", "").replace(" ", "")
-    return int(digits) if digits.isascii() and digits.isdecimal() else None
+    return typed.whole_or_none(text.translate(typed.SEPARATORS))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from flask import current_app
 
+from solrouter.blueprints import typed
 from solrouter.errors import Refused
 from solrouter.money import NotMoney, parse_usd
 from solrouter.services import payments
@@ -101,8 +102,7 @@ def offer_of(form: Mapping[str, str]) -> tuple[str, Offer] | None:
 
 def seen(form: Mapping[str, str]) -> int | None:
     """What a refund's form says was refunded when its page was made; None where it does not."""
-    text = form.get("seen", "")
-    return int(text) if text.isascii() and text.isdecimal() and len(text) < 20 else None
+    return typed.whole_or_none(form.get("seen", ""))
 
 
 def quote(form: Mapping[str, str]) -> Quote:

@@ -28,6 +28,16 @@ SEALED_BRIEFLY = {"sealed": True, "brief": True}
 Json = JSON().with_variant(JSONB, "postgresql")
 
 
+def characters_max(column: Any) -> int:
+    """How long a text may be that this column keeps."""
+    return int(column.type.length)
+
+
+def number_max(column: Any) -> int:
+    """The largest number that this column keeps, on either database."""
+    return 2**63 - 1 if isinstance(column.type, BigInteger) else 2**31 - 1
+
+
 class UtcDateTime(TypeDecorator[datetime]):
     """An aware UTC time; `timestamptz` on PostgreSQL, ISO text on SQLite."""
 

@@ -12,7 +12,7 @@ from sqlalchemy import Insert, ScalarSelect, insert
 
 from solrouter import redaction
 from solrouter.clock import new_id
-from solrouter.models import AuditEvent
+from solrouter.models import AuditEvent, columns
 from solrouter.models.columns import db_now
 
 
@@ -25,6 +25,8 @@ class Origin(NamedTuple):
 
 # Whoever runs a command on the server.
 COMMAND = "operator:cli"
+# The name of a model may be longer.
+SUBJECT_CHARACTERS_MAX = columns.characters_max(AuditEvent.subject)
 NOWHERE = Origin("", "")
 _origin: ContextVar[Origin] = ContextVar("solrouter.audit.origin", default=NOWHERE)
 
@@ -52,7 +54,7 @@ def event(
         account_id=account_id,
         actor=actor,
         action=action,
-        subject=subject,
+        subject=subject[:SUBJECT_CHARACTERS_MAX],
         details=redaction.cleaned(details or {}),
         network=origin.network,
         request_id=origin.request_id,

@@ -2,7 +2,8 @@
 
 Builds statements; verbs of others run them in their transactions. A period passes without a job:
 whoever reads or charges a budget compares `period_start` with the calendar of the database's clock,
-by the one expression that is here.
+by the one expression that is here. A request counts in the period in which it was admitted, with
+all that it grows to: what a later period finds running is none of its own (`is_of_its_period`).
 
     lifetime   for ever          never reset
     day        00:00 UTC         every day
@@ -125,6 +126,24 @@ def period_start() -> ColumnElement[datetime]:
 def spent_now() -> ColumnElement[int]:
     """What is spent of a budget's row in its current period: nothing, if that of the row passed."""
     return case((Budget.period_start < period_start(), 0), else_=Budget.spent_nanos)
+
+
+def is_of_its_period() -> ColumnElement[bool]:
+    """The condition for the budgets whose current period had begun when a request was admitted.
+
+    Whoever charges a running request or gives back asks it, so that no more is given back than was
+    taken. For a prepared statement.
+    """
+    return period_start() <= bindparam("admitted_at", type_=UtcDateTime())
+
+
+def charging(amount: ColumnElement[int]) -> dict[str, ColumnElement[Any]]:
+    """The columns of a budget's row that is charged this much in its current period."""
+    start = period_start()
+    return {
+        "spent_nanos": spent_now() + amount,
+        "period_start": case((Budget.period_start < start, start), else_=Budget.period_start),
+    }
 
 
 def period_end(period: str | None, start: datetime | None) -> datetime | None:
@@ -285,6 +304,10 @@ def begin(connection: Connection, whose: Owner, limit: Limit, before: Past) -> N
 
     For whoever has the account's lock, so that no request is counted half.
     """
+    start = calendar(connection).start(limit.period)
+    if start > before.start:
+        # It has turned since: what was spent of the one before is over.
+        before = Past(start, 0, start)
     recent = connection.execute(charged(whose, since=before.until)).scalar_one()
     running = connection.execute(held(whose, since=before.start)).scalar_one()
     spent = before.charged_nanos + int(recent) + int(running)

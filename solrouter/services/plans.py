@@ -12,9 +12,10 @@ from sqlalchemy import Connection, Select, func, insert, select, update
 
 from solrouter import config, database
 from solrouter.errors import Refused
-from solrouter.models import Account, Hold, Payment
+from solrouter.models import Account, Hold, Payment, columns
 from solrouter.models import Plan as PlanRow
 from solrouter.services import audit
+from solrouter.services.key_rules import TOKENS_PER_MINUTE_MAX
 
 # Payments of these are presents.
 GIFTS = ("code", "grant")
@@ -61,6 +62,9 @@ class Standing:
 COLUMNS = tuple(getattr(PlanRow, name) for name in Plan.__dataclass_fields__)
 LIMITS = tuple(Plan.__dataclass_fields__)[2:-1]
 MIN_PAID = "min_paid_nanos"
+NAME_CHARACTERS_MAX = columns.characters_max(PlanRow.name)
+# What is less than its column can hold: the same as for a key.
+LIMITS_MAX = {"tokens_per_minute": TOKENS_PER_MINUTE_MAX}
 
 
 def list_of() -> list[Plan]:
@@ -91,6 +95,11 @@ def define(
         assert limit in (*LIMITS, MIN_PAID)
         if value is not None and value < 0:
             raise Refused("A limit cannot be negative.", param=limit)
+        most = LIMITS_MAX.get(limit, columns.number_max(getattr(PlanRow, limit)))
+        if value is not None and value > most:
+            raise Refused(f"A limit is at most {most:,}, or none at all.", param=limit)
+    if name is not None and len(name) > NAME_CHARACTERS_MAX:
+        raise Refused(f"A name has at most {NAME_CHARACTERS_MAX} characters.", param="name")
 
     def verb(connection: Connection) -> Plan:
         row = connection.execute(select(*COLUMNS).where(PlanRow.slug == slug)).one_or_none()

@@ -6,9 +6,11 @@ tests/e2e/test_openapi_fuzz.py does the same by the API's own document.
 """
 
 import string
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlencode
+from xml.etree.ElementTree import Element
 
 import orjson
 import pytest
@@ -20,7 +22,9 @@ from solrouter import create_app
 from solrouter.blueprints.mounts import is_api_path
 from solrouter.clock import monotonic_s
 from tests import conftest
+from tests.browser import HTML, Page
 from tests.edge.conftest import visitor_of
+from tests.house.pages import addresses
 from tests.house.permissions import Place, make_place, routes
 
 SECONDS_MAX = 10.0
@@ -32,6 +36,7 @@ FUZZING = settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 WHOLE_ANSWER_CHARACTERS_MAX = 2000
+FIELDS_TRIED_MIN = 1_000
 STATUSES_OF_OURS = frozenset((503,))
 
 # Words that our own parsers look for, so that the garbage gets past the first of them.
@@ -265,6 +270,142 @@ def test_every_form_with_any_fields(
         path, data=fields, headers={"HX-Request": "true"} if is_htmx else {}, buffered=True
     )
     inspect(answer, began_s)
+
+
+# What is beyond a number, a calendar, a column or a parser, one of each kind that we have.
+BEYOND = (
+    "9" * 5000, "9" * 30, "3000000000", "999999999", "9999-12-31T23:59-23:00",
+    "0001-01-01T00:00+23:00", "a" * 101, "a" * 3000, "acme/" + "a" * 150, "a" * 101 + "/a",
+    "https://example.com/" + "a" * 600, "http://[::1",
+)  # fmt: skip
+# With which the rest of a form is filled in, so that it is read to its end.
+FITTING: Mapping[str, str] = {
+    "amount": "5", "base_url": "http://127.0.0.1:9/v1", "consent": "1", "context": "1000",
+    "email": "somebody@example.com", "input": "1", "max_output": "100", "message": "Hi",
+    "model": "demo/echo", "name": "A name", "note": "A note", "output": "1", "reason": "A reason",
+    "slug": "a-slug", "text": "A text", "threshold": "5", "cap": "100", "title": "A title",
+    "upstream": "a-model", "url": "https://example.com/hook", "why": "A reason",
+}  # fmt: skip
+# After these somebody is somebody else, or nobody; behind others are hashes, which take long.
+NOT_TRIED = frozenset(
+    ("admin.appoint_operator", "admin.shut_out_user", "admin.sign_out_user", "admin.start_viewing",
+     "auth.create_account", "auth.sign_in", "pages.set_theme", "pages.show_patterns")
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Form:
+    """A form as a browser would send it, and who would."""
+
+    method: str
+    action: str
+    reader: str
+    fields: tuple[tuple[str, str], ...]
+
+    def with_field(self, name: str, value: str) -> dict[str, list[str]]:
+        """What is sent when this field has another value."""
+        sent: dict[str, list[str]] = {}
+        for each, text in self.fields:
+            sent.setdefault(each, []).append(text)
+        return {**sent, name: [value]}
+
+
+def forms(place: Place) -> list[Form]:
+    """Every form of every page, the fields filled in with what would pass."""
+    urls = place.app.url_map.bind("localhost")
+    found: dict[tuple[str, ...], Form] = {}
+    for address in addresses(place):
+        client, _ = place._client(address.reader, is_fresh=False)
+        page = Page(client.get(address.path, buffered=True))
+        for form in page.all("form"):
+            method, action = form.get("method", "get").upper(), form.get("action") or address.path
+            endpoint = str(urls.match(action.partition("?")[0].partition("#")[0], method)[0])
+            fields = tuple(sent_by(form))
+            if fields and endpoint not in NOT_TRIED:
+                key = (method, endpoint, *sorted({name for name, _ in fields}))
+                found.setdefault(key, Form(method, action, address.reader, fields))
+    return list(found.values())
+
+
+def sent_by(form: Element) -> Iterator[tuple[str, str]]:
+    """The fields of a form: as they are, and as they fit where they are empty."""
+    for field in form.iter():
+        name, tag = field.get("name"), field.tag.removeprefix(HTML)
+        if not name or tag not in ("input", "textarea", "select"):
+            continue
+        if field.get("type") in ("checkbox", "radio") and field.get("checked") is None:
+            if name == "consent":
+                yield name, field.get("value", "on")
+            continue
+        value = field.get("value") or "".join(field.itertext()).strip()
+        if tag == "select":
+            options = list(field.iter(f"{HTML}option"))
+            chosen = [each for each in options if each.get("selected") is not None] or options[-1:]
+            value = next((each.get("value") or "" for each in chosen), "")
+        yield name, value or FITTING.get(name, "")
+
+
+def test_no_field_of_any_form_takes_what_is_beyond_it(place: Place) -> None:
+    """One field after another, beside others that pass."""
+    tried = 0
+    for form in forms(place):
+        for name in sorted({name for name, _ in form.fields}):
+            for value in BEYOND:
+                client, _ = place._client(form.reader, is_fresh=False)
+                fields, began_s = form.with_field(name, value), monotonic_s()
+                where = "data" if form.method == "POST" else "query_string"
+                answer = client.open(
+                    form.action, method=form.method, buffered=True, **{where: fields}
+                )
+                what = (form.method, form.action, name, value[:40])
+                assert answer.status_code < 500 and answer.status_code not in (401, 403), what
+                assert "/login" not in answer.headers.get("Location", ""), what
+                inspect(answer, began_s)
+                tried += 1
+    assert tried > FIELDS_TRIED_MIN, tried
+
+
+# What is wrong with a field stands at it, in the form that comes again; and what else is sent.
+OFFER = {"model": "demo/new", "provider": "demo", "upstream": "new", "input": "1", "output": "1"}
+PROVIDER = {"slug": "a-slug", "kind": "openai/", "base_url": "http://127.0.0.1:9/v1"}
+KEY = {"name": "A name", "with_rules": "1", "scopes": "inference"}
+TOO_MUCH = (
+    ("account.delete_account", "forfeit", "1" * 5000, {}, "Agree to give up the balance"),
+    ("account.create_key", "expires_at", "9999-12-31T23:59-23:00", KEY, "Write a date and a time"),
+    ("account.create_key", "expires_at", "0001-01-01T00:00+23:00", KEY, "Write a date and a time"),
+    ("playground.ask", "max_tokens", "9" * 30, {"message": "Hi"}, "Write max_tokens as a number"),
+    ("admin.define_plan", "requests_per_minute", "3000000000", {"slug": "new"}, "at most 2,147,48"),
+    ("admin.define_plan", "tokens_per_minute", "9" * 30, {"slug": "new"}, "Write a whole number"),
+    ("admin.define_plan", "name", "a" * 200, {"slug": "new"}, "at most 80 characters"),
+    ("admin.make_code", "days", "999999999", {"amount": "5"}, "good for 1 to 36,525 days"),
+    ("admin.add_offer", "context", "3000000000", OFFER, "1 to 1,000,000,000 tokens"),
+    ("admin.add_offer", "max_output", "9" * 5000, {**OFFER, "context": "9"}, "number of tokens"),
+    ("admin.add_offer", "upstream", "a" * 300, {**OFFER, "context": "9"}, "than 200 characters"),
+    ("admin.add_provider", "base_url", "http://[::1", PROVIDER, "A base URL begins with"),
+    ("admin.add_provider", "name", "a" * 200, PROVIDER, "At most 80 characters"),
+    ("admin.announce", "ends", "9999-12-31T23:59-23:00", {"text": "Hi"}, "Write a date and a time"),
+)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "field", "value", "others", "sentence"),
+    TOO_MUCH,
+    ids=[f"{endpoint} {field} {value[:9]}" for endpoint, field, value, *_ in TOO_MUCH],
+)
+def test_what_is_too_much_for_a_field_is_told_at_it(
+    place: Place, endpoint: str, field: str, value: str, others: dict[str, str], sentence: str
+) -> None:
+    path = place.path(routes(place.app)[f"POST {endpoint}"], place.objects)
+    client, _ = place._client("operator" if "/admin" in path else "owner", is_fresh=False)
+    answer = client.post(path, data={**others, field: value}, buffered=True)
+    assert answer.status_code == (400 if endpoint.startswith("playground") else 422)
+    page = Page(answer)
+    told = [
+        "".join(each.itertext())
+        for each in page.root.iter()
+        if each.get("id", "").endswith("-error") or each.get("role") == "alert"
+    ]
+    assert any(sentence in each for each in told), told
 
 
 # Pages that take what they are given into a statement, each with what it needs to get so far.

@@ -188,6 +188,18 @@ LEAN_MUTANTS = (
         "",
     ),
     Mutant(
+        "lean: a hold grows at the cost of a later period",
+        STATEMENTS,
+        "AND start <= (SELECT created_at FROM holds WHERE id = %(id)s)",
+        "",
+    ),
+    Mutant(
+        "lean: a later period gets back what it never gave",
+        STATEMENTS,
+        "AND {START} <= hold.created_at",
+        "",
+    ),
+    Mutant(
         "lean: a limit that is full admits",
         STATEMENTS,
         "SELECT FROM bucket WHERE ahead_us > window_us",

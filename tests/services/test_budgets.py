@@ -176,6 +176,20 @@ def test_a_request_from_before_the_period_gives_nothing_back_to_it(person: Perso
     admission.settle(running, ending(running, 0))
 
 
+def test_a_period_that_turns_while_its_limit_is_set_begins_with_its_own_requests(
+    person: Person,
+) -> None:
+    running = admission.admit(ask(person))
+    whose = budgets.OfKey(person.account_id, running.ask.principal.key_id)
+    yesterday = start_of_day(utcnow()) - timedelta(days=1)
+    counted = budgets.Past(yesterday, 90_000, utcnow())
+    wanted = budgets.Limit(LIMIT, budgets.DAY)
+    database.transact(lambda connection: budgets.begin(connection, whose, wanted, counted))
+    assert the_key(person).spent_nanos == HOLD
+    admission.settle(running, ending(running, 500))
+    assert the_key(person).spent_nanos == 500
+
+
 def test_what_is_spent_is_true_though_the_limit_changes_meanwhile(
     context_on_both: Flask, person: Person
 ) -> None:

@@ -17,7 +17,7 @@ import pytest
 from flask import Flask
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import insert, select, update
+from sqlalchemy import Connection, insert, select, update
 
 from solrouter import database
 from solrouter.chat import Usage
@@ -31,7 +31,7 @@ from solrouter.services.billing import Charge
 from solrouter.services.budgets import OfKey, OfMember, subjects_of
 from tests.factories import fund, make_offer
 
-EXAMPLES = 60
+EXAMPLES = 75
 EXAMPLES_OF_MEMBERS = 25
 PRICED, FREE = "acme/tiny", "acme/free"
 # How often the run must really have done each of these by the one statement.
@@ -125,6 +125,7 @@ acts = st.one_of(
     st.tuples(st.just("settle"), st.tuples(picks, costs)),
     st.tuples(st.just("settle again"), st.tuples(picks, costs)),
     st.tuples(st.just("lower the budget"), st.just(500_000)),
+    st.tuples(st.just("let the periods turn"), st.just(timedelta(days=40))),
 )
 
 
@@ -327,10 +328,28 @@ def act(world: World, verb: str, argument: Any) -> Any:
         if verb == "settle again":
             pick, percent = argument
             return settle(world, world.ended, pick, percent, forget=False)
+        if verb == "let the periods turn":
+            return let_the_periods_turn(world, argument)
         principal = keys.authenticate(world.key_text)
         subjects = subjects_of(principal).values()
         lowered = update(Budget).where(Budget.subject.in_(subjects)).values(limit_nanos=argument)
         return database.transact(lambda connection: connection.execute(lowered).rowcount)
+
+
+def let_the_periods_turn(world: World, ago: timedelta) -> None:
+    """Whatever runs began so long ago, and so did every budget's period."""
+    subjects = subjects_of(keys.authenticate(world.key_text)).values()
+    own = (Hold.account_id == world.account_id, Budget.subject.in_(subjects))
+
+    def verb(connection: Connection) -> None:
+        for moment, key, is_own in zip(
+            (Hold.created_at, Budget.period_start), (Hold.id, Budget.subject), own, strict=True
+        ):
+            for name, began in connection.execute(select(key, moment).where(is_own)).all():
+                aged = update(key.class_).where(key == name)
+                connection.execute(aged.values({moment: began - ago}))
+
+    database.transact(verb)
 
 
 def ask(world: World, *, is_free: bool, **more: Any) -> Ask:

@@ -1,14 +1,19 @@
 """What a member may spend in an account: set by owners, kept by every key that they made there."""
 
+from dataclasses import replace
+from datetime import timedelta
+
 import pytest
 from flask import Flask
-from sqlalchemy import select
+from sqlalchemy import Connection, select, update
 
 from solrouter import database
+from solrouter.clock import first_id_at, utcnow
 from solrouter.errors import Forbidden, KeyLimitReached, MemberLimitReached, NotFound, Refused
-from solrouter.models import Budget
+from solrouter.models import Budget, Hold
 from solrouter.money import parse_usd
 from solrouter.services import accounts, activity, admission, keys, members
+from solrouter.services.admission import releasing
 from tests.factories import Person, fund, make_offer, make_person
 from tests.services.test_admission import ask, ending
 
@@ -110,6 +115,161 @@ def test_an_answer_ends_by_the_budget_when_its_hold_cannot_grow(alice: Person, b
     admission.settle(other, ending(other, 0))
     assert admission.grow(running) is not None
     admission.settle(running, ending(running, 0))
+
+
+# A period that turns while a request runs.
+
+
+def limited(alice: Person, bob: Person, resets: str, nanos: int = 10**9) -> None:
+    """A budget for Bob and a limit for his key, alike."""
+    give(alice, bob, f"{nanos / 10**9:.9f}", resets)
+    [key] = [one for one in keys.list_of(alice.account_id) if one.name == "Bob's"]
+    terms = {"actor": "test", "name": key.name, "limit_nanos": nanos, "resets": resets}
+    keys.change(alice.account_id, key.public_id, **terms)
+
+
+def spent(alice: Person, bob: Person) -> tuple[int, int]:
+    """What is spent of Bob's budget and of his key's limit."""
+    [key] = [one for one in keys.list_of(alice.account_id) if one.name == "Bob's"]
+    return members.find(alice.account_id, public_id(bob)).spent_nanos, key.spent_nanos
+
+
+def let_the_period_turn() -> None:
+    """All that there is happened in a period before; lifetimes last."""
+    long = timedelta(days=40)
+
+    def verb(connection: Connection) -> None:
+        for hold_id, began in connection.execute(select(Hold.id, Hold.created_at)).all():
+            aged = update(Hold).where(Hold.id == hold_id)
+            connection.execute(aged.values(created_at=began - long))
+        for subject, began in connection.execute(select(Budget.subject, Budget.period_start)).all():
+            passed = update(Budget).where(Budget.subject == subject, Budget.period != "lifetime")
+            connection.execute(passed.values(period_start=began - long))
+
+    database.transact(verb)
+
+
+def long_ask(person: Person) -> admission.Ask:
+    """Of a request whose hold grows three times, to 16,384 tokens."""
+    return ask(person, output_limit=50_000, is_named=False)
+
+
+@pytest.mark.parametrize("has_begun", [False, True], ids=["nothing since", "others since"])
+@pytest.mark.parametrize("resets", ["never", "daily", "weekly", "monthly"])
+def test_a_request_counts_in_the_period_in_which_it_was_admitted_with_all_it_grows_to(
+    alice: Person, bob: Person, resets: str, has_begun: bool
+) -> None:
+    limited(alice, bob, resets)
+    running = admission.admit(long_ask(bob))
+    grown = admission.grow(running)
+    assert grown is not None
+    assert spent(alice, bob) == (grown.held_nanos, grown.held_nanos)
+    let_the_period_turn()
+    since = 0
+    if has_begun:
+        spend(bob)
+        since = COST
+    grown = admission.grow(grown)
+    assert grown is not None
+    lasting = grown.held_nanos if resets == "never" else 0
+    assert spent(alice, bob) == (lasting + since, lasting + since)
+    admission.settle(grown, ending(grown, 2 * COST))
+    lasting = 2 * COST if resets == "never" else 0
+    assert spent(alice, bob) == (lasting + since, lasting + since)
+
+
+@pytest.mark.parametrize("end", ["settled beyond its hold", "released", "expired", "undone"])
+def test_what_another_period_began_with_stands_however_an_old_request_ends(
+    alice: Person, bob: Person, end: str
+) -> None:
+    limited(alice, bob, "daily")
+    running = admission.admit(long_ask(bob))
+    let_the_period_turn()
+    spend(bob)
+    running = admission.grow(running) or running
+    if end == "settled beyond its hold":
+        admission.settle(running, ending(running, running.held_nanos + COST))
+    elif end == "released":
+        admission.settle(running, ending(running, 0, admission.FAILED))
+    elif end == "expired":
+        too_late = update(Hold).values(deadline_at=utcnow() - timedelta(seconds=1))
+        database.transact(lambda connection: connection.execute(too_late))
+        assert admission.expire() == 1
+    else:
+        database.transact(lambda c: releasing.forget(c, alice.account_id, running.id))
+    assert spent(alice, bob) == (COST, COST)
+
+
+def test_the_next_period_does_not_refuse_what_an_old_request_grows_to(
+    alice: Person, bob: Person
+) -> None:
+    wanted = long_ask(bob)
+    first = wanted.cost_bound(admission.OUTPUT_TOKENS_ASSUMED)
+    limited(alice, bob, "daily", nanos=2 * first)
+    old = [admission.admit(wanted) for _ in range(2)]
+    assert admission.grow(old[0]) is None
+    let_the_period_turn()
+    new = [admission.admit(wanted) for _ in range(2)]
+    grown = admission.grow(old[0])
+    assert grown is not None, "the new period is spent, but this is none of its requests"
+    assert admission.grow(new[0]) is None
+    assert admission.why_no_more(new[0]) in (admission.KEY_LIMIT, admission.MEMBER_LIMIT)
+    for one in (grown, old[1], *new):
+        admission.settle(one, ending(one, 0))
+    assert spent(alice, bob) == (0, 0)
+
+
+def test_a_dearer_offer_of_an_old_request_counts_for_no_later_period(
+    alice: Person, bob: Person
+) -> None:
+    limited(alice, bob, "daily")
+    running = admission.admit(ask(bob))
+    let_the_period_turn()
+    dearer = admission.cover(replace(running, ask=replace(running.ask, prompt_bound=5_000)))
+    assert dearer is not None
+    assert dearer.held_nanos > running.held_nanos
+    assert spent(alice, bob) == (0, 0)
+    admission.settle(dearer, ending(dearer, COST))
+    assert spent(alice, bob) == (0, 0)
+
+
+def test_an_old_request_is_stopped_by_the_balance_and_not_by_the_next_period(
+    alice: Person, bob: Person
+) -> None:
+    limited(alice, bob, "daily")
+    running = admission.admit(long_ask(bob))
+    let_the_period_turn()
+    give(alice, bob, "0.000001", "daily")
+    assert admission.why_no_more(running) == admission.BALANCE
+    admission.settle(running, ending(running, 0))
+    assert admission.why_no_more(running) == admission.BALANCE
+
+
+def test_what_old_requests_hold_is_no_room_in_the_next_period(alice: Person, bob: Person) -> None:
+    """It frees nothing there when they end: to wait for them is no use."""
+    limited(alice, bob, "daily", nanos=20 * COST)
+    old = admission.admit(long_ask(bob))
+    let_the_period_turn()
+    spend(bob, 20 * COST)
+    with pytest.raises(KeyLimitReached):
+        admission.admit(ask(bob))
+    admission.settle(old, ending(old, 0))
+
+
+@pytest.mark.parametrize(("days_ago", "counted"), [(0, COST), (40, 0)])
+def test_a_settlement_without_its_hold_counts_in_the_period_of_its_request(
+    alice: Person, bob: Person, days_ago: int, counted: int
+) -> None:
+    limited(alice, bob, "daily")
+    lost = admission.admit(ask(bob))
+    database.transact(lambda connection: releasing.forget(connection, alice.account_id, lost.id))
+    if days_ago:
+        lost = replace(lost, id=first_id_at(utcnow() - timedelta(days=days_ago)))
+    else:
+        # The turn of the row was lost with the hold.
+        let_the_period_turn()
+    admission.settle(lost, ending(lost, COST))
+    assert spent(alice, bob) == (counted, counted)
 
 
 def test_a_budget_can_be_taken_away_and_goes_with_its_member(alice: Person, bob: Person) -> None:

@@ -9,7 +9,7 @@ from flask import flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
 
-from solrouter.blueprints import guards, hx, own_keys
+from solrouter.blueprints import guards, hx, own_keys, typed
 from solrouter.blueprints.account import key_forms
 from solrouter.blueprints.account.key_forms import Form
 from solrouter.blueprints.account.keys import actor, form_values, is_owner, keys_page
@@ -17,8 +17,6 @@ from solrouter.blueprints.account.room import account
 from solrouter.errors import Refused
 from solrouter.services import key_orders, key_switches, key_usage, keys, rotations
 from solrouter.services.keys import Key, NewKey
-
-OVERLAP_DIGITS_MAX = 9
 
 
 @account.get("/keys/<public_id>")
@@ -66,12 +64,12 @@ def enable_key(public_id: str) -> ResponseReturnValue:
 def rotate_key(public_id: str) -> ResponseReturnValue:
     text = request.form.get("overlap_s", "")
     own_keys.find(public_id)
-    is_number = text.isascii() and text.isdecimal() and len(text) <= OVERLAP_DIGITS_MAX
+    overlap_s = typed.whole_or_none(text)
     try:
         new_key, _ = key_orders.rotate(
             current_user.account_id,
             public_id,
-            overlap_s=int(text) if is_number else rotations.OVERLAP_S,
+            overlap_s=rotations.OVERLAP_S if overlap_s is None else overlap_s,
             actor=actor(),
             is_owner=is_owner(),
         )

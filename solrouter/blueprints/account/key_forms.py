@@ -11,6 +11,7 @@ from typing import Any
 
 from werkzeug.datastructures import MultiDict
 
+from solrouter.blueprints import typed
 from solrouter.errors import Refused
 from solrouter.money import NotMoney, decimal_usd, parse_usd
 from solrouter.services import key_rules
@@ -39,7 +40,6 @@ OVERLAPS = (
 )
 # As `datetime-local` has it.
 MINUTES, SECONDS = "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"
-DIGITS_MAX = 15
 
 Form = MultiDict[str, str]
 
@@ -126,18 +126,12 @@ def _lines(text: str) -> tuple[str, ...]:
 
 
 def _moment(text: str) -> datetime:
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError:
-        raise Refused("Write a date and a time in UTC, such as 2027-01-31T00:00.") from None
-    return at.replace(tzinfo=UTC) if at.tzinfo is None else at
+    return typed.moment(text, param="expires_at")
 
 
 def _whole(text: str) -> int:
-    digits = text.replace(",", "").replace(" ", "")
-    if not digits.isascii() or not digits.isdecimal() or len(digits) > DIGITS_MAX:
-        raise Refused("Write a whole number, or leave it empty for no limit.")
-    return int(digits)
+    sentence = "Write a whole number, or leave it empty for no limit."
+    return typed.whole(text, param="", sentence=sentence)
 
 
 def usd_of(text: str) -> int:

@@ -7,7 +7,7 @@ from flask.typing import ResponseReturnValue
 from flask_login import current_user
 
 from solrouter.blueprints import hx
-from solrouter.blueprints.admin.room import admin, dollars
+from solrouter.blueprints.admin.room import admin, dollars, whole_or_none
 from solrouter.errors import Refused
 from solrouter.services.payments import codes
 
@@ -23,8 +23,8 @@ def make_code() -> ResponseReturnValue:
     try:
         text = codes.make(
             dollars(form.get("amount", ""), param="amount"),
-            uses_max=_whole(form, "uses") or 1,
-            days=_whole(form, "days"),
+            uses_max=whole_or_none(form, "uses") or 1,
+            days=whole_or_none(form, "days"),
             note=form.get("note", ""),
             actor=f"user:{current_user.user_id}",
         )
@@ -39,15 +39,6 @@ def end_code(public_id: str) -> ResponseReturnValue:
     codes.end(public_id, actor=f"user:{current_user.user_id}")
     flash("The code is ended. What it has given stays.", "success")
     return hx.go_to(url_for("admin.show_codes"))
-
-
-def _whole(form: Mapping[str, str], name: str) -> int | None:
-    text = form.get(name, "").replace(",", "").strip()
-    if not text:
-        return None
-    if not text.isdecimal() or len(text) > 9:
-        raise Refused("Write a whole number.", param=name)
-    return int(text)
 
 
 def _page(

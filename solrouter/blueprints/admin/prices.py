@@ -6,7 +6,7 @@ from typing import Any
 from flask import Response, flash, request, url_for
 from flask.typing import ResponseReturnValue
 
-from solrouter.blueprints import hx
+from solrouter.blueprints import hx, typed
 from solrouter.blueprints.admin.room import actor, admin, dollars, is_on, moment_or_none, percent
 from solrouter.errors import Refused
 from solrouter.services.catalogue import price_history, switches
@@ -74,7 +74,7 @@ def _wanted(form: Mapping[str, str]) -> NewPrice:
 
 def _number(text: str) -> int:
     """An offer's number, 0 for what is none."""
-    return int(text) if text.isdecimal() and len(text) < 19 else 0
+    return typed.whole_or_none(text) or 0
 
 
 def _done(model_id: str, said: str) -> ResponseReturnValue:

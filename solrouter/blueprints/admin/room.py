@@ -1,12 +1,13 @@
 """The operators' blueprint, its tabs, and how its forms read money, numbers and times."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal, InvalidOperation
 
 from flask import Blueprint, url_for
 from flask_login import current_user
 
+from solrouter.blueprints import typed
 from solrouter.errors import Refused
 from solrouter.money import NotMoney, parse_usd
 
@@ -95,20 +96,13 @@ def dollars(text: str, *, param: str) -> int:
 
 def tokens(text: str, *, param: str) -> int:
     """A number of tokens in a form. Raises Refused, naming the field."""
-    try:
-        return int(text.replace(",", "").replace("_", "").strip())
-    except ValueError:
-        raise Refused("Write a whole number of tokens.", param=param) from None
+    return typed.whole(text, param=param, sentence="Write a whole number of tokens.")
 
 
 def whole_or_none(form: Mapping[str, str], name: str) -> int | None:
     """A whole number in a form, None where the field is empty. Raises Refused, naming the field."""
-    text = form.get(name, "").replace(",", "").strip()
-    if not text:
-        return None
-    if not text.isdecimal() or len(text) > 12:
-        raise Refused("Write a whole number.", param=name)
-    return int(text)
+    text = form.get(name, "").strip()
+    return typed.whole(text, param=name) if text else None
 
 
 def percent(text: str, *, param: str) -> Decimal:
@@ -125,13 +119,7 @@ def percent(text: str, *, param: str) -> Decimal:
 def moment_or_none(form: Mapping[str, str], name: str) -> datetime | None:
     """A time in UTC, as a browser's own field writes it; None where it is empty. Raises Refused."""
     text = form.get(name, "").strip()
-    if not text:
-        return None
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        raise Refused("Write a time such as 2026-12-01T09:00, in UTC.", param=name) from None
-    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+    return typed.moment(text, param=name) if text else None
 
 
 def is_on(form: Mapping[str, str]) -> bool:

@@ -210,9 +210,9 @@ def _hold_more(admitted: Admitted) -> Admitted | None:
 def why_no_more(admitted: Admitted) -> str:
     """What kept a hold from growing: the balance, the key's limit or its maker's budget.
 
-    Whichever has the least left. Raises DatabaseUnavailable.
+    Whichever has the least left of those that it counts for. Raises DatabaseUnavailable.
     """
-    found = facts.money(admitted.ask)
+    found = facts.left_to(admitted)
     if found is None:
         return BALANCE
     free = Balance(found.paid_nanos, found.granted_nanos, found.held_nanos).available_nanos

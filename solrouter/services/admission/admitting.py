@@ -4,6 +4,7 @@ wrong.
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
@@ -12,7 +13,6 @@ from sqlalchemy import (
     Executable,
     Integer,
     bindparam,
-    case,
     func,
     insert,
     select,
@@ -81,9 +81,9 @@ def admit(connection: Connection, ask: Ask) -> Admitted:
     if not _take_money(connection, ask.principal.account_id, size.amount_nanos):
         raise _in_use(ask, now)
     if found.key_left_nanos is not None or found.member_left_nanos is not None:
-        _hold_budgets(connection, ask, size.amount_nanos)
+        _hold_budgets(connection, ask, found.now, size.amount_nanos)
     rates = _take_allowances(connection, ask, found, size.tokens(ask))
-    _insert_hold.changes(connection, id=hold_id, **hold_values(ask, size))
+    _insert_hold.changes(connection, id=hold_id, created_at=found.now, **hold_values(ask, size))
     return Admitted(hold_id, ask, size.amount_nanos, output_limit, size.covered_tokens, rates)
 
 
@@ -135,10 +135,11 @@ def grow(connection: Connection, admitted: Admitted, more: int) -> None:
     facts.lock_account(connection, account_id)
     if not _take_money(connection, account_id, more):
         raise _in_use(ask, _balance(connection, account_id))
-    _hold_budgets(connection, ask, more)
-    if _grow_hold.changes(connection, hold_id=admitted.id, more=more) != 1:
+    hold = _grow_hold.first(connection, hold_id=admitted.id, more=more)
+    if hold is None:
         # It has expired meanwhile: nothing may be held for it any more.
         raise _in_use(ask, _balance(connection, account_id))
+    _hold_budgets(connection, ask, hold.created_at, more)
 
 
 def _size(ask: Ask, now: Balance, found: Facts) -> tuple[int, Size]:
@@ -188,47 +189,50 @@ def _hold_money(_dialect: str) -> Executable:
     )
 
 
-def _hold_budgets(connection: Connection, ask: Ask, amount: int) -> None:
-    """Takes the amount from every budget of key and member, from its current period."""
-    names = budgets.subjects_of(ask.principal)
-    taken = _take_budgets.changes(connection, amount=amount, **names)
-    [(all_of_them,)] = _count_budgets.rows(connection, **names)
-    if taken != all_of_them:
+def _hold_budgets(connection: Connection, ask: Ask, admitted_at: datetime, amount: int) -> None:
+    """Takes the amount from every budget of key and member in whose current period the request was
+    admitted.
+    """
+    which = {"admitted_at": admitted_at, **budgets.subjects_of(ask.principal)}
+    taken = _take_budgets.changes(connection, amount=amount, **which)
+    [(all_of_them,)] = _count_budgets.rows(connection, **which)
+    # A period may have turned between the two, after which it counts for fewer.
+    if taken < all_of_them:
         raise _limit_reached(KEY, amount)
 
 
 @prepared
 def _take_budgets(_dialect: str) -> Executable:
     amount = bindparam("amount", type_=BigInteger)
-    carried, start = budgets.spent_now(), budgets.period_start()
     return (
         update(Budget)
-        .where(budgets.is_counted(), carried + amount <= Budget.limit_nanos)
-        .values(
-            spent_nanos=carried + amount,
-            period_start=case((Budget.period_start < start, start), else_=Budget.period_start),
-        )
+        .where(budgets.is_counted(), budgets.is_of_its_period())
+        .where(budgets.spent_now() + amount <= Budget.limit_nanos)
+        .values(budgets.charging(amount))
     )
 
 
 @prepared
 def _count_budgets(_dialect: str) -> Executable:
-    return select(func.count().label("budgets")).select_from(Budget).where(budgets.is_counted())
+    counted = select(func.count().label("budgets")).select_from(Budget)
+    return counted.where(budgets.is_counted(), budgets.is_of_its_period())
 
 
 @prepared
 def _insert_hold(_dialect: str) -> Executable:
     given = ["id", "account_id", "key_id", "user_id", "requested_model", "offer_id"]
     given += ["cost_card_id", "sale_card_id", "amount_nanos", "tokens", "streamed", "worker_id"]
+    given += ["created_at"]
     values: dict[str, Any] = {name: bindparam(name) for name in given}
     lifetime_s = bindparam("lifetime_s", type_=Integer)
-    return insert(Hold).values(**values, deadline_at=db_now(lifetime_s), created_at=db_now())
+    return insert(Hold).values(**values, deadline_at=db_now(lifetime_s))
 
 
 @prepared
 def _grow_hold(_dialect: str) -> Executable:
     grown = Hold.amount_nanos + bindparam("more", type_=BigInteger)
-    return update(Hold).where(Hold.id == bindparam("hold_id")).values(amount_nanos=grown)
+    it = update(Hold).where(Hold.id == bindparam("hold_id")).values(amount_nanos=grown)
+    return it.returning(Hold.created_at)
 
 
 @prepared

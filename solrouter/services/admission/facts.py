@@ -9,6 +9,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Executable,
+    ScalarSelect,
     String,
     bindparam,
     case,
@@ -21,8 +22,9 @@ from solrouter import database
 from solrouter.database import prepared
 from solrouter.errors import Forbidden, KeyInvalid, KeyRevoked
 from solrouter.models import Account, ApiKey, Budget, Hold, Plan, User
+from solrouter.models.columns import db_now
 from solrouter.services import budgets, catalogue, keys, principals
-from solrouter.services.admission.asks import Ask, CatalogueChanged
+from solrouter.services.admission.asks import Admitted, Ask, CatalogueChanged
 from solrouter.services.principals import KeyChanged
 
 # A row of `_facts`.
@@ -40,12 +42,15 @@ def read(connection: Connection, ask: Ask) -> Facts:
 
 def look(ask: Ask) -> Facts:
     """The facts as they are at this moment: enough to refuse by. Raises what `read` raises."""
-    return _checked(ask, money(ask))
+    return _checked(ask, database.look_up(_facts, **_names(ask)))
 
 
-def money(ask: Ask) -> Facts | None:
-    """The facts of a request that runs already, whatever has become of its key and its model."""
-    return database.look_up(_facts, **_names(ask))
+def left_to(admitted: Admitted) -> Any | None:
+    """What the balance and the budgets that it counts for leave to a request that runs; None when
+    it does not any more.
+    """
+    names = budgets.subjects_of(admitted.ask.principal)
+    return database.look_up(_left_to, hold_id=admitted.id, **names)
 
 
 def _names(ask: Ask) -> dict[str, Any]:
@@ -116,6 +121,7 @@ def _facts(_dialect: str) -> Executable:
             _where(ApiKey.concurrency.is_not(None), of_key_too).label("running_of_key"),
             _where(Plan.free_concurrency.is_not(None), of_free).label("running_free"),
             catalogue.version_statement().scalar_subquery().label("version"),
+            db_now().label("now"),
         )
         .join(Account, Account.id == ApiKey.account_id)
         .join(Plan, Plan.slug == Account.plan_slug)
@@ -124,17 +130,38 @@ def _facts(_dialect: str) -> Executable:
     return statement.where(ApiKey.id == bindparam("key_id"))
 
 
+@prepared
+def _left_to(_dialect: str) -> Executable:
+    is_its = budgets.period_start() <= Hold.created_at
+    columns = select(
+        Account.paid_nanos,
+        Account.granted_nanos,
+        Account.held_nanos,
+        _left("key", is_its).label("key_left_nanos"),
+        _left("member", is_its).label("member_left_nanos"),
+    )
+    joined = columns.join(Hold, Hold.account_id == Account.id)
+    return joined.where(Hold.id == bindparam("hold_id"))
+
+
 def _budget(whose: str, is_counted: ColumnElement[bool]) -> tuple[ColumnElement[Any], ...]:
     """What is left of a budget, None where there is none, and what running requests hold of it."""
     of_it = Budget.subject == bindparam(f"{whose}_subject")
-    left = select(func.min(Budget.limit_nanos - budgets.spent_now())).where(of_it)
+    began = select(func.min(budgets.period_start())).where(of_it).scalar_subquery()
     held = select(func.coalesce(func.sum(Hold.amount_nanos), 0, type_=BigInteger))
-    held = held.where(Hold.account_id == Account.id, is_counted)
+    held = held.where(Hold.account_id == Account.id, is_counted, Hold.created_at >= began)
     is_there = select(Budget.subject).where(of_it).exists()
     return (
-        left.scalar_subquery().label(f"{whose}_left_nanos"),
+        _left(whose).label(f"{whose}_left_nanos"),
         _where(is_there, held).label(f"held_by_{whose}_nanos"),
     )
+
+
+def _left(whose: str, *conditions: ColumnElement[bool]) -> ScalarSelect[int]:
+    """What is left of a budget in its current period; None where there is none."""
+    left = select(func.min(Budget.limit_nanos - budgets.spent_now()))
+    of_it = Budget.subject == bindparam(f"{whose}_subject")
+    return left.where(of_it, *conditions).scalar_subquery()
 
 
 def _where(matters: ColumnElement[bool], sum_of_holds: Any) -> ColumnElement[int]:

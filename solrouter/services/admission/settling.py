@@ -20,7 +20,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
-from solrouter.clock import utcnow
+from solrouter.clock import time_of, utcnow
 from solrouter.database import prepared
 from solrouter.models import Account, ApiKey, Budget, Completion, Hold, Plan
 from solrouter.models.columns import db_now
@@ -64,6 +64,7 @@ def settle(
         _charge_budgets.changes(
             connection,
             charged_nanos=charge.total_nanos,
+            admitted_at=time_of(admitted.id),
             **budgets.subjects_of(principal),
         )
     else:
@@ -180,10 +181,12 @@ def _find_charge(_dialect: str) -> Executable:
 
 
 def correct_budget(connection: Connection, hold: Any, charged: int) -> None:
-    """Budgets were charged the whole hold; gives back what was not spent in its period."""
+    """Budgets were charged the whole hold; gives back what was not spent of it, while the period
+    lasts.
+    """
     _give_back_to_budgets.changes(
         connection,
-        held_since=hold.created_at,
+        admitted_at=hold.created_at,
         unspent=hold.amount_nanos - charged,
         **budgets.subjects_of(hold),
     )
@@ -194,8 +197,7 @@ def _give_back_to_budgets(_dialect: str) -> Executable:
     left = Budget.spent_nanos - bindparam("unspent", type_=BigInteger)
     return (
         update(Budget)
-        .where(budgets.is_counted())
-        .where(Budget.period_start <= bindparam("held_since"))
+        .where(budgets.is_counted(), budgets.is_of_its_period())
         .values(spent_nanos=case((left < 0, 0), else_=left))
     )
 
@@ -203,8 +205,9 @@ def _give_back_to_budgets(_dialect: str) -> Executable:
 @prepared
 def _charge_budgets(_dialect: str) -> Executable:
     """For a request whose hold has been given back to its budgets already."""
-    charged = Budget.spent_nanos + bindparam("charged_nanos", type_=BigInteger)
-    return update(Budget).where(budgets.is_counted()).values(spent_nanos=charged)
+    charged = bindparam("charged_nanos", type_=BigInteger)
+    of_it = update(Budget).where(budgets.is_counted(), budgets.is_of_its_period())
+    return of_it.values(budgets.charging(charged))
 
 
 def correct_tokens(connection: Connection, hold: Any, used: int) -> None:

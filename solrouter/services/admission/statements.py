@@ -20,13 +20,18 @@ from solrouter.services.principals import TERMS
 CATALOGUE_VERSION = catalogue.version_statement().compile(compile_kwargs={"literal_binds": True})
 NOW_US = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 
+# One instant for a whole statement, so that a request counts in the period in which it began.
+CLOCK = """
+    SELECT now, (extract(epoch FROM now) * 1000000)::bigint AS now_us FROM clock_timestamp() AS now
+"""
+START = """
+    CASE WHEN period = 'lifetime' THEN period_start ELSE date_trunc(period, now, 'UTC') END
+"""
 # The budgets of key and member in their current period, which begins anew by itself.
-BUDGETS = """
-    SELECT subject, period, now.start, limit_nanos,
-           CASE WHEN period_start < now.start THEN 0 ELSE spent_nanos END AS carried_nanos
-      FROM budgets,
-           LATERAL (SELECT CASE WHEN period = 'lifetime' THEN period_start
-                           ELSE date_trunc(period, clock_timestamp(), 'UTC') END) AS now (start)
+BUDGETS = f"""
+    SELECT subject, period, start, limit_nanos,
+           CASE WHEN period_start < start THEN 0 ELSE spent_nanos END AS carried_nanos
+      FROM clock, budgets, LATERAL (SELECT {START}) AS current_period (start)
      WHERE subject = ANY(%(budget_subjects)s::text[])
 """
 
@@ -42,8 +47,8 @@ TAKE_BUDGETS = """
 # have room for it. The limits in the parameters are those of the key's authentication, so they
 # are compared with what holds now.
 ADMIT = Numbered(f"""
-WITH budget AS MATERIALIZED ({BUDGETS}),
-clock AS MATERIALIZED (SELECT {NOW_US} AS now_us),
+WITH clock AS MATERIALIZED ({CLOCK}),
+budget AS MATERIALIZED ({BUDGETS}),
 purse AS MATERIALIZED (
     SELECT LEAST(paid_nanos + granted_nanos, budgeted.left_nanos) AS all_nanos,
            LEAST(paid_nanos + granted_nanos - held_nanos, budgeted.left_nanos) AS free_nanos
@@ -123,14 +128,19 @@ hold AS (
                        created_at)
     SELECT %(id)s, %(account_id)s, %(key_id)s, %(user_id)s, %(requested_model)s, %(offer_id)s,
            %(cost_card_id)s, %(sale_card_id)s, amount_nanos, tokens, %(streamed)s, %(worker_id)s,
-           clock_timestamp() + make_interval(secs => %(lifetime_s)s), clock_timestamp()
-      FROM admitted
+           now + make_interval(secs => %(lifetime_s)s), now
+      FROM admitted, clock
 )
 SELECT place, ARRAY(SELECT ahead_us FROM bucket ORDER BY bucket.place) FROM admitted
 """)
 
+# A request counts in the period in which it was admitted: what grows after a budget's next period
+# began is none of that budget's.
 GROW = Numbered(f"""
-WITH budget AS MATERIALIZED ({BUDGETS}),
+WITH clock AS MATERIALIZED ({CLOCK}),
+budget AS MATERIALIZED (
+    {BUDGETS} AND start <= (SELECT created_at FROM holds WHERE id = %(id)s)
+),
 admitted AS MATERIALIZED (
     SELECT %(more_nanos)s::bigint AS amount_nanos
       FROM accounts, holds
@@ -200,8 +210,8 @@ moved AS (
 spent AS (
     UPDATE budgets
        SET spent_nanos = GREATEST(spent_nanos - (hold.amount_nanos - %(charge_nanos)s), 0)
-      FROM hold
-     WHERE subject = ANY(%(budget_subjects)s::text[]) AND period_start <= hold.created_at
+      FROM hold, clock_timestamp() AS now
+     WHERE subject = ANY(%(budget_subjects)s::text[]) AND {START} <= hold.created_at
 ),
 counted AS (
     UPDATE buckets

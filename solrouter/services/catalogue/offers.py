@@ -10,10 +10,11 @@ from sqlalchemy import Connection, insert, select, update
 from solrouter import database
 from solrouter.clock import utcnow
 from solrouter.errors import Refused
-from solrouter.models import LanguageModel, Offer, PriceCard, Provider
+from solrouter.models import LanguageModel, Offer, PriceCard, Provider, columns
 from solrouter.models.catalogue import OPERATOR
 from solrouter.services import audit
 from solrouter.services.catalogue import snapshot
+from solrouter.services.catalogue.documents import TOKENS_MAX
 
 MODEL_ID = re.compile(r"[a-z0-9][a-z0-9.-]*/[A-Za-z0-9][A-Za-z0-9._:-]*")
 OWN_PARAMETERS = ("max_tokens", "stop", "temperature", "tool_choice", "tools", "top_p")
@@ -79,13 +80,22 @@ def _check_terms(terms: OfferTerms) -> None:
         raise Refused("A model id is AUTHOR/NAME, such as acme/tiny-1.", param="model")
     if not terms.upstream_model.strip():
         raise Refused("Say what the provider calls the model.", param="upstream")
+    author = terms.model_id.partition("/")[0]
+    for text, column, param in (
+        (author, LanguageModel.author, "model"),
+        (terms.model_id, LanguageModel.slug, "model"),
+        (terms.upstream_model, Offer.upstream_model, "upstream"),
+    ):
+        most = columns.characters_max(column)
+        if len(text) > most:
+            raise Refused(f"“{text[:20]}…” is longer than {most} characters.", param=param)
     costs = (terms.cost_input_nanos or 0, terms.cost_output_nanos or 0)
     if min(terms.input_nanos, terms.output_nanos, *costs) < 0:
         raise Refused("A price cannot be negative.", param="input")
-    if terms.context_tokens <= 0:
-        raise Refused("A context length is a number of tokens.", param="context")
-    if terms.output_tokens_max is not None and terms.output_tokens_max <= 0:
-        raise Refused("A maximum output is a number of tokens.", param="max_output")
+    if not 0 < terms.context_tokens <= TOKENS_MAX:
+        raise Refused(f"A context length is 1 to {TOKENS_MAX:,} tokens.", param="context")
+    if terms.output_tokens_max is not None and not 0 < terms.output_tokens_max <= TOKENS_MAX:
+        raise Refused(f"A maximum output is 1 to {TOKENS_MAX:,} tokens.", param="max_output")
 
 
 def _ensure_model(connection: Connection, terms: OfferTerms, now: datetime) -> int:

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Row, func, insert, select, update
 from solrouter import database
 from solrouter.clock import utcnow
 from solrouter.errors import NotFound, Refused
-from solrouter.models import Offer, Provider
+from solrouter.models import Offer, Provider, columns
 from solrouter.providers.openai_compatible import servers
 from solrouter.services import audit
 from solrouter.services.catalogue import provider_keys, reading, snapshot
@@ -113,6 +113,10 @@ def add_provider(
     """
     base_url = base_url.strip().rstrip("/")
     _check_provider(slug=slug, kind=kind, base_url=base_url)
+    for text, column in ((name or slug, Provider.name), (base_url, Provider.base_url)):
+        most = columns.characters_max(column)
+        if len(text) > most:
+            raise Refused(f"At most {most} characters, please.", param=column.key)
     values: dict[str, Any] = {
         "slug": slug,
         "name": name or slug,
@@ -217,6 +221,14 @@ def _check_provider(*, slug: str, kind: str, base_url: str) -> None:
         raise Refused("A slug is lower-case letters, digits and dashes, at most 40.", param="slug")
     if kind not in KINDS:
         raise Refused(f"A kind is one of {', '.join(KINDS)}.", param="kind")
-    parts = urlsplit(base_url)
-    if kind != "demo" and (parts.scheme not in ("http", "https") or not parts.netloc):
+    if kind != "demo" and not _is_address(base_url):
         raise Refused("A base URL begins with http:// or https://.", param="base_url")
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+    # Half an IPv6 address, say.
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.netloc)

@@ -23,6 +23,8 @@ ALPHABET = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
 CHARACTERS, GROUP = 16, 4
 PREFIX = "SR"
 USES_MAX = 1_000_000
+# A hundred years.
+DAYS_MAX = 36_525
 LISTED_MAX = 200
 TRIES_AT_ONCE_MAX = 10
 TRIES_PER_S = 1 / 60
@@ -58,8 +60,8 @@ def make(
     gifts.require_sane(amount_nanos)
     if not 1 <= uses_max <= USES_MAX:
         raise Refused(f"A code can be used between 1 and {USES_MAX:,} times.", param="uses")
-    if days is not None and days < 1:
-        raise Refused("A code must be good for a day at least.", param="days")
+    if days is not None and not 1 <= days <= DAYS_MAX:
+        raise Refused(f"A code is good for 1 to {DAYS_MAX:,} days.", param="days")
     text = _new_text()
     public_id = f"code_{secrets.token_hex(people.PUBLIC_ID_BYTES)}"
     new = insert(RedeemCode).values(

@@ -8,14 +8,13 @@ from typing import Any
 from flask import Response, flash, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from solrouter.blueprints import hx, sessions
+from solrouter.blueprints import hx, sessions, typed
 from solrouter.blueprints.account.room import account
 from solrouter.blueprints.account.settings import page
 from solrouter.errors import Refused
 from solrouter.services import contents
 
 SECTION = "content"
-DAYS_DIGITS_MAX = 6
 
 
 def facts() -> dict[str, Any]:
@@ -60,6 +59,4 @@ def delete_content() -> ResponseReturnValue:
 
 
 def _days(text: str) -> int:
-    tidy = text.strip()
-    is_number = tidy.isascii() and tidy.isdecimal() and len(tidy) <= DAYS_DIGITS_MAX
-    return int(tidy) if is_number else 0
+    return typed.whole_or_none(text.strip()) or 0

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from flask import Response, flash, request, url_for
 from flask.typing import ResponseReturnValue
 
-from solrouter.blueprints import confirm, hx, sessions
+from solrouter.blueprints import confirm, hx, sessions, typed
 from solrouter.blueprints.account.room import account
 from solrouter.errors import Refused
 from solrouter.services import departures
@@ -36,9 +36,10 @@ def _agreed_nanos(form: Mapping[str, str], user_id: int) -> int:
     """What the person has agreed to give up. Raises Refused if there is more, and they have not."""
     has_something = any(closing.posted_nanos for closing in departures.closings(user_id))
     agreed = form.get("forfeit", "" if has_something else "0")
-    if not agreed.removeprefix("-").isdecimal():
+    nanos = typed.whole_or_none(agreed.removeprefix("-"))
+    if nanos is None:
         raise Refused("Agree to give up the balance, or use it first.", param="forfeit")
-    return int(agreed)
+    return -nanos if agreed.startswith("-") else nanos
 
 
 def _page(errors: Mapping[str, str] | None = None) -> Response:
