@@ -200,11 +200,25 @@ def test_what_the_image_copies_is_enough_to_serve(tmp_path: Path) -> None:
         "SECRET_KEY": SECRET_KEY,
         "SOLROUTER_ENV": "production",
     }
+    (image / ".env").write_text("SECRETKEY=canary-of-a-slip\nPOSTGRES_PASSWORD=of-the-database\n")
     for command in (shlex.split(PROCFILE["release"]), ["flask", "doctor"]):
         result = subprocess.run(
             [sys.executable, "-m", *command],
             cwd=image, env=environ, check=False, capture_output=True, text=True,
         )  # fmt: skip
         assert result.returncode == 0, result.stdout + result.stderr
+    assert "SECRETKEY in .env is no setting" in result.stdout
+    assert "Did you mean SECRET_KEY?" in result.stdout
+    assert "canary" not in result.stdout and "POSTGRES_PASSWORD" not in result.stdout
     checked = [sys.executable, "-m", "gunicorn", "--check-config", "wsgi:app"]
     assert subprocess.run(checked, cwd=image, env=environ, check=False).returncode == 0
+    (image / ".env").write_bytes(b"SOLROUTER_SELLER=Caf\xe9\n")
+    words = f"{image}/.env is not in UTF-8. Save it anew in that encoding.\n"
+    [told] = re.findall(r"^OURSELVES := (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    environ |= dict(word.split("=") for word in told.split())
+    for line in (checked, [sys.executable, "-m", "flask", "db", "upgrade"]):
+        refused = subprocess.run(
+            line, cwd=image, env=environ, check=False, capture_output=True, text=True
+        )
+        assert refused.returncode != 0
+        assert refused.stderr == words
