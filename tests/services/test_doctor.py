@@ -97,7 +97,7 @@ def test_others_who_refuse_us_are_named(make_app: Make, smtp: FakeSmtp, stripe: 
         provide(app, upstream)
         result = doctor(app)
     assert result.exit_code == 1
-    assert line(result, "providers", "acme does not accept its key") == "BROKEN"
+    assert line(result, "providers", "acme does not accept its key, which is stored in") == "BROKEN"
     assert line(result, "mail", "does not take our mail") == "BROKEN"
     assert line(result, "payments", "Stripe does not answer us") == "BROKEN"
     for canary in (MAIL_PASSWORD, PROVIDER_KEY, "sk_test_of_somebody_else"):
