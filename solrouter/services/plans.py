@@ -15,6 +15,7 @@ from solrouter.errors import Refused
 from solrouter.models import Account, Hold, Payment
 from solrouter.models import Plan as PlanRow
 from solrouter.services import audit
+from solrouter.services.key_rules import CONCURRENCY_MAX, RATES_MAX
 
 # Payments of these are presents.
 GIFTS = ("code", "grant")
@@ -61,6 +62,11 @@ class Standing:
 COLUMNS = tuple(getattr(PlanRow, name) for name in Plan.__dataclass_fields__)
 LIMITS = tuple(Plan.__dataclass_fields__)[2:-1]
 MIN_PAID = "min_paid_nanos"
+LIMITS_MAX = {
+    **RATES_MAX,
+    "free_requests_per_day": 1_000_000_000,
+    "free_concurrency": CONCURRENCY_MAX,
+}
 
 
 def list_of() -> list[Plan]:
@@ -91,6 +97,9 @@ def define(
         assert limit in (*LIMITS, MIN_PAID)
         if value is not None and value < 0:
             raise Refused("A limit cannot be negative.", param=limit)
+        if value is not None and value > LIMITS_MAX.get(limit, value):
+            most = LIMITS_MAX[limit]
+            raise Refused(f"Write a whole number between 0 and {most:,}.", param=limit)
 
     def verb(connection: Connection) -> Plan:
         row = connection.execute(select(*COLUMNS).where(PlanRow.slug == slug)).one_or_none()
