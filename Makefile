@@ -5,6 +5,8 @@ BIN := .venv/bin
 PIP_OPTIONS := --quiet --disable-pip-version-check --require-hashes --only-binary :all:
 PIP_INSTALL := $(BIN)/python -m pip install $(PIP_OPTIONS)
 DEVELOPMENT := SOLROUTER_ENV=$${SOLROUTER_ENV:-development}
+# The app reads .env itself, and says what is wrong with it; Flask would break.
+OURSELVES := FLASK_APP=app.py FLASK_SKIP_DOTENV=1
 T ?= tests
 
 .DEFAULT_GOAL := help
@@ -18,7 +20,7 @@ help: ## List the tasks
 setup: .venv/installed ## Install what the server needs into .venv
 
 run: setup ## Migrate, seed and serve on PORT (default 8000)
-	@export $(DEVELOPMENT); \
+	@export $(DEVELOPMENT) $(OURSELVES); \
 	$(BIN)/python -m flask db upgrade && \
 	SOLROUTER_WELCOME="$$($(BIN)/python -m flask demo --before-start)" && export SOLROUTER_WELCOME && \
 	exec $(BIN)/python -m gunicorn wsgi:app

@@ -13,13 +13,20 @@ from pathlib import Path
 
 from dotenv import dotenv_values
 
-settings = {**dotenv_values(Path(__file__).parent / ".env"), **os.environ}
+env_file = Path(__file__).parent / ".env"
+try:
+    settings = {**dotenv_values(env_file), **os.environ}
+except UnicodeDecodeError:
+    sys.exit(f"{env_file} is not in UTF-8. Save it anew in that encoding.")
 is_sqlite = (settings.get("DATABASE_URL") or "sqlite:").startswith("sqlite:")
 # What is not a number is told by the app's own check of its settings.
 asked = settings.get("WEB_CONCURRENCY") or "1"
 asked_workers = int(asked) if asked.isdecimal() else 1
+asked_port = settings.get("PORT") or "8000"
+# Any that is free, until that check has said what is wrong.
+port = asked_port if asked_port.isdecimal() and int(asked_port) < 65_536 else "0"
 
-bind = f"{settings.get('SOLROUTER_BIND') or '0.0.0.0'}:{settings.get('PORT') or '8000'}"
+bind = f"{settings.get('SOLROUTER_BIND') or '0.0.0.0'}:{port}"
 # SQLite has one writer, and before 3.51.3 two processes that checkpoint can corrupt the file.
 workers = 1 if is_sqlite else max(asked_workers, 1)
 worker_class = "gevent"

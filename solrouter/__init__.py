@@ -57,8 +57,7 @@ def create_app(environ: Mapping[str, str] | None = None, *, is_server: bool = Fa
     when the settings are unusable.
     """
     environ = config.read_environment(ROOT) if environ is None else environ
-    instance_path = Path(environ.get("SOLROUTER_INSTANCE_PATH") or ROOT / "instance")
-    instance_path.mkdir(parents=True, exist_ok=True)
+    instance_path = _instance_path(environ)
     app = _App("solrouter", root_path=str(ROOT / "solrouter"), instance_path=str(instance_path))
     app.config.update(config.load(environ, instance_path=instance_path))
 
@@ -73,6 +72,19 @@ def create_app(environ: Mapping[str, str] | None = None, *, is_server: bool = Fa
     else:
         _add_commands(app)
     return app
+
+
+def _instance_path(environ: Mapping[str, str]) -> Path:
+    """The folder of the instance, made where it is not there. Raises UnsafeConfiguration."""
+    path = Path(environ.get("SOLROUTER_INSTANCE_PATH") or ROOT / "instance")
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise config.UnsafeConfiguration(
+            f"The folder {path} cannot be made ({error.strerror}). Set SOLROUTER_INSTANCE_PATH to "
+            "one that this server may write to."
+        ) from None
+    return path
 
 
 def _add_commands(app: Flask) -> None:

@@ -17,7 +17,6 @@ from flask.cli import AppGroup, with_appcontext
 from flask_migrate import Migrate
 from flask_migrate.cli import db as migration_commands
 
-from solrouter import money
 from solrouter.commands import backups as backup_commands
 from solrouter.commands import catalogue as catalogue_commands
 from solrouter.commands import clock as clock_commands
@@ -173,17 +172,26 @@ def list_plans() -> None:
 @click.option("--concurrency", type=Limit())
 @click.option("--free-requests-per-day", type=Limit())
 @click.option("--free-concurrency", type=Limit())
-@click.option("--min-paid", help="US dollars paid in all that bring it, or none.")
+@click.option(
+    "--min-paid",
+    plans.MIN_PAID,
+    type=key_commands.DollarsOrNone(),
+    help="US dollars paid in all that bring it, or none.",
+)
 @told
-def set_plan(slug: str, name: str | None, min_paid: str | None, **limits: int | None) -> None:
+def set_plan(slug: str, name: str | None, **limits: int | None) -> None:
     """Makes a plan, or changes what is given of one; it holds from the next request on."""
     given = {
-        key: None if value == -1 else value for key, value in limits.items() if value is not None
+        key: None if value == NO_LIMIT else value
+        for key, value in limits.items()
+        if value is not None
     }
-    if min_paid is not None:
-        given[plans.MIN_PAID] = None if min_paid == "none" else money.parse_usd(min_paid)
+    is_new = slug not in [plan.slug for plan in plans.list_of()]
     plan = plans.define(slug, given, name=name)
-    say(f"The plan {plan.slug} is set.")
+    if is_new:
+        say(f"Made the plan {plan.slug}. What was not given has no limit.")
+    else:
+        say(f"The plan {plan.slug} is set.")
 
 
 @ledger.command("audit")
@@ -207,12 +215,12 @@ def make_demo(before_start: bool) -> None:
     """Development only: makes the demo account and prints how to use it."""
     if current_app.config["SOLROUTER_ENV"] == "production":
         raise click.ClickException("The demo account is for development: production makes none.")
+    if before_start:
+        _require_free_port()
     url = f"http://localhost:{current_app.config['PORT']}"
     if accounts.find_user(DEMO_EMAIL) is not None:
         click.echo(DEMO_AGAIN.format(url=url, email=DEMO_EMAIL))
         return
-    if before_start:
-        _require_free_port()
     password = secrets.token_urlsafe(PASSWORD_BYTES)
     accounts.ensure_user(DEMO_EMAIL, password, operator=True)
     row = user_row(DEMO_EMAIL)
@@ -225,7 +233,7 @@ def make_demo(before_start: bool) -> None:
 
 
 def _require_free_port() -> None:
-    """Before a key is made that would be shown by a server which cannot start."""
+    """Before anything is printed of a server that cannot start."""
     address = (current_app.config["SOLROUTER_BIND"], current_app.config["PORT"])
     try:
         socket.create_server(address).close()

@@ -12,16 +12,16 @@ ROOT = Path(__file__).resolve().parent.parent
 INTRODUCTION = """# Configuration
 
 Every setting is an environment variable, or a line of a `.env` file beside `wsgi.py`; the
-environment
-wins. Nothing needs to be set for `make run`. A server in production needs `SECRET_KEY`, and a
-`DATABASE_URL` wherever the disk does not last.
+environment wins. Nothing needs to be set for `make run`. A server in production needs `SECRET_KEY`,
+and a `DATABASE_URL` wherever the disk does not last.
 
-A setting that cannot be read stops the server at its start, with a sentence that names it.
+A setting that cannot be read stops the server at its start, with a sentence that names it. A name
+that is no setting is ignored, and `flask doctor` tells of it.
 
 This page is written from `solrouter/config` by `python -m tools.settings_docs`.
 """
-EXAMPLE_INTRODUCTION = """# Every setting with its default. Copy this file to .env and change what
-you need.
+EXAMPLE_INTRODUCTION = """# Every setting with its default. Copy this file to .env and change
+# what you need.
 # What each one means: docs/configuration.md. Written by: python -m tools.settings_docs
 """
 

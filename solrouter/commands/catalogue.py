@@ -12,6 +12,7 @@ from solrouter.services.catalogue import Difference, OfferTerms, PriceChange, sy
 
 # A first sync shows thousands of rows; nobody reads more than these.
 ROWS_SHOWN_MAX = 200
+TOKENS = click.IntRange(1, 10**9)
 DATA_WORDS = {"keeps": True, "keeps-not": False, "unknown": None}
 DATA_OF = {True: "yes", False: "no", None: "not known"}
 
@@ -47,7 +48,7 @@ def list_providers() -> None:
     for row in catalogue.providers():
         state = "ready" if row.is_ready else "not ready"
         data = f"keeps data: {DATA_OF[row.collects_data]}"
-        fields = (row.slug, row.kind, state, f"key: {row.key_source}", row.base_url, data)
+        fields = (row.slug, row.kind, state, f"key: {row.key_source}", row.shown_url, data)
         click.echo("\t".join(fields))
 
 
@@ -72,8 +73,8 @@ def set_data_collection(slug: str, word: str) -> None:
 @click.option("--output", "output_nanos", required=True, type=USD, help="Of 1M output tokens.")
 @click.option("--cost-input", type=USD, help="What the provider charges us. Default: the same.")
 @click.option("--cost-output", type=USD, help="What the provider charges us. Default: the same.")
-@click.option("--context", required=True, type=click.IntRange(1), help="Context length, in tokens.")
-@click.option("--max-output", type=click.IntRange(1), help="Longest answer, in tokens.")
+@click.option("--context", required=True, type=TOKENS, help="Context length, in tokens.")
+@click.option("--max-output", type=TOKENS, help="Longest answer, in tokens.")
 @told
 def add_model(
     model_id: str,
@@ -135,6 +136,7 @@ def sync_catalogue(source: str | None, accept: bool, dry_run: bool, yes: bool) -
     _show(found)
     if found.jumps and not accept:
         if dry_run:
+            say("Nothing was changed: this was a dry run. A sync would ask for --accept.")
             sys.exit(1)
         raise click.ClickException(
             "Nothing was changed: this is hard to believe. Say --accept if all of it is true."

@@ -54,9 +54,9 @@ class Moment(click.ParamType[str]):
             return value
         try:
             at = datetime.fromisoformat(value)
-        except ValueError:
+            return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+        except (ValueError, OverflowError):
             self.fail(f"{value!r} is no time, such as 2027-01-31T00:00", param, ctx)
-        return at.replace(tzinfo=UTC) if at.tzinfo is None else at
 
 
 def with_rules(command: Callable[..., Any]) -> Callable[..., Any]:

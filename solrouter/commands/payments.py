@@ -13,7 +13,13 @@ GROUPS = (payments,)
 
 
 @payments.command("reconcile")
-@click.option("--hours", default=72, show_default=True, help="How far back to look.")
+@click.option(
+    "--hours",
+    type=click.IntRange(1, 8_760),
+    default=72,
+    show_default=True,
+    help="How far back to look.",
+)
 @told
 def reconcile(hours: int) -> None:
     """Asks the payment providers what became of recent payments, and puts right what differs."""
@@ -26,7 +32,9 @@ def reconcile(hours: int) -> None:
 @payments.command("make-code")
 @click.argument("amount", type=USD)
 @click.option("--uses", default=1, show_default=True, help="By how many accounts.")
-@click.option("--days", type=int, help="Good for so many days; without it, for ever.")
+@click.option(
+    "--days", type=click.IntRange(1, 36_500), help="Good for so many days; without it, for ever."
+)
 @click.option("--note", default="", help="For your list.")
 @told
 def make_code(amount: int, uses: int, days: int | None, note: str) -> None:

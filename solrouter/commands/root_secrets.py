@@ -6,6 +6,7 @@ from flask.cli import AppGroup
 
 from solrouter.commands.basics import OPERATOR, say, told
 from solrouter.services import root_secrets
+from solrouter.services.root_secrets import Rotation
 
 secrets_ = AppGroup("secrets", help="The root secret and what depends on it.")
 GROUPS = (secrets_,)
@@ -27,7 +28,7 @@ def rotate_secrets() -> None:
     code 1 when some field can be read under none of them.
     """
     done = root_secrets.rotate(actor=OPERATOR)
-    say(f"{done.rewritten} of {done.fields} encrypted fields were written anew.")
+    say(_what_was_written(done))
     for column, count in done.lost.items():
         advice = ADVICE.get(column, "set the secret that they were written under")
         say(f"{count} of {column} can be read under no secret that is set here: {advice}.")
@@ -39,3 +40,11 @@ def rotate_secrets() -> None:
         say("Nothing needs SECRET_KEY_FALLBACKS any more.")
     if done.lost:
         sys.exit(1)
+
+
+def _what_was_written(done: Rotation) -> str:
+    if not done.fields:
+        return "No field is encrypted yet."
+    if not done.rewritten and not done.lost:
+        return f"Every encrypted field is under SECRET_KEY already: all {done.fields} of them."
+    return f"{done.rewritten} of {done.fields} encrypted fields were written anew."

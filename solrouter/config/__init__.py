@@ -7,7 +7,8 @@ one file each; `values` reads their texts, and `fitting` knows what they ask of 
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ from solrouter.config.fitting import (
     refuse_half_a_stripe,
     refuse_impossible_top_ups,
     refuse_mail_without_links,
+    refuse_short_fallbacks,
+    refuse_thin_lanes,
 )
 from solrouter.config.observing import OBSERVING
 from solrouter.config.payments import MONEY, PAYMENTS, SOLANA
@@ -49,7 +52,10 @@ __all__ = [
     "current",
     "given",
     "load",
+    "meant",
     "read_environment",
+    "read_file",
+    "unknown",
 ]
 
 # Heroku's router gives up after 30 s without a byte.
@@ -68,13 +74,29 @@ SETTINGS: tuple[Setting, ...] = (
     *MAIL,
     *PLATFORM,
 )
+NAMES = frozenset(setting.name for setting in SETTINGS)
+OURS = "SOLROUTER_"
+# What `make run` says to the server, and what our documentation gives a client's key as.
+NO_SETTINGS = frozenset(("SOLROUTER_WELCOME", "SOLROUTER_API_KEY", "SOLROUTER_MANAGEMENT_KEY"))
+LIKENESS_MIN = 0.8
 
 
 def read_environment(root: Path) -> dict[str, str]:
-    """The process environment over the `.env` file of `root`, as text."""
-    values = {k: v for k, v in dotenv_values(root / ".env").items() if v is not None}
-    values.update(os.environ)
-    return values
+    """The process environment over the `.env` file of `root`. Raises UnsafeConfiguration."""
+    return {**read_file(root), **os.environ}
+
+
+def read_file(root: Path) -> dict[str, str]:
+    """What the `.env` file of `root` sets, if there is one. Raises UnsafeConfiguration."""
+    path = root / ".env"
+    try:
+        return {name: value for name, value in dotenv_values(path).items() if value is not None}
+    except UnicodeDecodeError:
+        raise UnsafeConfiguration(
+            f"{path} is not in UTF-8. Save it anew in that encoding."
+        ) from None
+    except OSError as error:
+        raise UnsafeConfiguration(f"{path} cannot be read: {error.strerror}.") from None
 
 
 def load(environ: Mapping[str, str], *, instance_path: Path) -> dict[str, Any]:
@@ -87,6 +109,8 @@ def load(environ: Mapping[str, str], *, instance_path: Path) -> dict[str, Any]:
     config["SECRET_KEY"] = secret_key(config, instance_path=instance_path)
     config["SOLROUTER_BASE_URL"] = config["SOLROUTER_BASE_URL"] or guessed_base_url(environ)
     config["PUBLIC_URL"] = public_url(config)
+    refuse_short_fallbacks(config)
+    refuse_thin_lanes(config)
     refuse_mail_without_links(config)
     complete_solana(config)
     refuse_half_a_stripe(config)
@@ -98,7 +122,20 @@ def load(environ: Mapping[str, str], *, instance_path: Path) -> dict[str, Any]:
     config["SQLALCHEMY_DATABASE_URI"] = config["DATABASE_URL"]
     config["MAX_CONTENT_LENGTH"] = config["SOLROUTER_BODY_BYTES_MAX"]
     config["SETTINGS_GIVEN"] = given(environ)
+    config["SETTINGS_UNKNOWN"] = unknown(environ)
     return config
+
+
+def unknown(names: Iterable[str]) -> list[str]:
+    """Those that look like settings of ours and are none: mostly a slip of the pen."""
+    return sorted(
+        name for name in names if name.startswith(OURS) and name not in NAMES | NO_SETTINGS
+    )
+
+
+def meant(name: str) -> str:
+    """The setting whose name is close to this one; empty where none is."""
+    return next(iter(get_close_matches(name.upper(), NAMES, n=1, cutoff=LIKENESS_MIN)), "")
 
 
 def given(environ: Mapping[str, str]) -> dict[str, Given]:

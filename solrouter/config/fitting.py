@@ -7,6 +7,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from solrouter.config.setting import UnsafeConfiguration
+from solrouter.config.surroundings import SECRET_KEY_BYTES_MIN
+from solrouter.config.values import LANE_KIB_MIN
 from solrouter.money import AT_ONCE_NANOS_MAX, display_usd
 from solrouter.rpc_endpoint import RpcEndpoint
 from solrouter.solana_clusters import Cluster
@@ -28,6 +30,25 @@ def refuse_forgetful_disk(config: Mapping[str, Any]) -> None:
             f"DATABASE_URL is not set, and {config['PLATFORM']} forgets files with each deploy, "
             "the ledger too. Add a PostgreSQL database and set DATABASE_URL to it; or mount a "
             "volume and set SOLROUTER_INSTANCE_PATH to where it is."
+        )
+
+
+def refuse_short_fallbacks(config: Mapping[str, Any]) -> None:
+    if any(
+        len(former.encode()) < SECRET_KEY_BYTES_MIN for former in config["SECRET_KEY_FALLBACKS"]
+    ):
+        raise UnsafeConfiguration(
+            f"One of SECRET_KEY_FALLBACKS is shorter than {SECRET_KEY_BYTES_MIN} bytes, so it "
+            "never was a SECRET_KEY. Write the former ones whole, separated by commas."
+        )
+
+
+def refuse_thin_lanes(config: Mapping[str, Any]) -> None:
+    lanes = config["SOLROUTER_ARGON2_LANES"]
+    if config["SOLROUTER_ARGON2_MEMORY_KIB"] < LANE_KIB_MIN * lanes:
+        raise UnsafeConfiguration(
+            f"SOLROUTER_ARGON2_MEMORY_KIB must be {LANE_KIB_MIN * lanes} or more with "
+            f"SOLROUTER_ARGON2_LANES={lanes}: each lane needs {LANE_KIB_MIN} KiB."
         )
 
 

@@ -1,7 +1,16 @@
 """Settings of what operators see: logs, metrics, traces, alerts, jobs."""
 
 from solrouter.config.setting import Setting
-from solrouter.config.values import base_url, log_format, networks, percent, positive, share, text
+from solrouter.config.values import (
+    base_url,
+    log_format,
+    networks,
+    percent,
+    positive,
+    sentry_dsn,
+    share,
+    text,
+)
 
 OBSERVING: tuple[Setting, ...] = (
     Setting(
@@ -22,7 +31,7 @@ OBSERVING: tuple[Setting, ...] = (
     Setting(
         "SENTRY_DSN",
         "",
-        text,
+        sentry_dsn,
         "Where Sentry takes error reports: what failed where in the code, without messages, "
         "bodies, headers and values. Unset: no reports.",
         "Observing",

@@ -7,6 +7,7 @@ from solrouter.config.values import (
     dollars,
     dollars_or_none,
     flag,
+    margin_percent,
     names,
     percent,
     positive,
@@ -23,7 +24,7 @@ MONEY: tuple[Setting, ...] = (
     Setting(
         "SOLROUTER_MARGIN_PERCENT",
         "0",
-        text,
+        margin_percent,
         "What is added to a provider's price when the packaged catalogue sets ours, in percent.",
         "Money",
     ),

@@ -4,7 +4,11 @@ from solrouter.config.setting import Setting
 from solrouter.config.values import (
     base_url,
     environment,
+    hosts,
+    lease,
     names,
+    port,
+    positive,
     seconds,
     seconds_or_none,
     text,
@@ -22,7 +26,7 @@ SERVER: tuple[Setting, ...] = (
         "a made-up secret. `test` is for the test suite.",
         "Server",
     ),
-    Setting("PORT", "8000", whole, "The port that the server listens on.", "Server"),
+    Setting("PORT", "8000", port, "The port that the server listens on.", "Server"),
     Setting("SOLROUTER_BIND", "0.0.0.0", text, "The address that the server listens on.", "Server"),
     Setting(
         "WEB_CONCURRENCY",
@@ -69,7 +73,7 @@ SERVER: tuple[Setting, ...] = (
     Setting(
         "SOLROUTER_ALLOWED_HOSTS",
         "",
-        names,
+        hosts,
         "Hosts that are served, separated by commas; every other is refused. Unset: any host. "
         "Without `SOLROUTER_BASE_URL` links lead to the first one that is not this machine's own "
         "name.",
@@ -109,9 +113,9 @@ SERVER: tuple[Setting, ...] = (
     Setting(
         "SOLROUTER_LEASE_S",
         "30",
-        whole,
+        lease,
         "The requests of a server process that has been silent for so long are ended, uncharged, "
-        "and what they held is released. Each process reports three times as often.",
+        "and what they held is released. Each process reports three times as often. 3 or more.",
         "Server",
     ),
     Setting(
@@ -145,7 +149,7 @@ DATABASE: tuple[Setting, ...] = (
     Setting(
         "SOLROUTER_DB_POOL_SIZE",
         "10",
-        whole,
+        positive,
         "Connections to PostgreSQL for each worker.",
         "Database",
     ),
@@ -162,19 +166,23 @@ LIMITS: tuple[Setting, ...] = (
     Setting(
         "SOLROUTER_BODY_BYTES_MAX",
         "33554432",
-        whole,
+        positive,
         "The largest request body, in bytes.",
         "Limits",
     ),
     Setting(
         "SOLROUTER_FORM_BYTES_MAX",
         "1048576",
-        whole,
+        positive,
         "The largest form that a page takes, in bytes. No page takes files.",
         "Limits",
     ),
     Setting(
-        "SOLROUTER_MESSAGES_MAX", "4096", whole, "The most messages in one chat request.", "Limits"
+        "SOLROUTER_MESSAGES_MAX",
+        "4096",
+        positive,
+        "The most messages in one chat request.",
+        "Limits",
     ),
     Setting(
         "SOLROUTER_BODY_DEADLINE_S",

@@ -1,7 +1,7 @@
 """Settings of providers: how long they may take, and their keys."""
 
 from solrouter.config.setting import Setting
-from solrouter.config.values import flag, seconds, text, whole
+from solrouter.config.values import flag, positive, seconds, text
 
 UPSTREAMS: tuple[Setting, ...] = (
     Setting(
@@ -33,7 +33,11 @@ UPSTREAMS: tuple[Setting, ...] = (
     ),
     Setting("SOLROUTER_TOTAL_S", "900", seconds, "Deadline for a whole answer.", "Upstreams"),
     Setting(
-        "SOLROUTER_ATTEMPTS_MAX", "4", whole, "The most offers tried for one request.", "Upstreams"
+        "SOLROUTER_ATTEMPTS_MAX",
+        "4",
+        positive,
+        "The most offers tried for one request.",
+        "Upstreams",
     ),
     Setting(
         "SOLROUTER_FAILOVER_S",

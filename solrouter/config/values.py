@@ -3,7 +3,7 @@
 from decimal import Decimal, InvalidOperation
 from email.utils import parseaddr
 from ipaddress import IPv4Network, IPv6Network, ip_network
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from solrouter import base58
 from solrouter.base58 import NotBase58
@@ -15,6 +15,12 @@ TOKEN_CHARACTERS_MIN = 16
 PASSWORD_CHARACTERS_MIN = 8
 ENVIRONMENTS = ("production", "development", "test")
 SIGNUPS = ("open", "invite", "closed")
+PORT_MAX = 65_535
+# A process reports three times in a lease, by whole seconds.
+LEASE_S_MIN = 3
+# Argon2's own least, for each lane.
+LANE_KIB_MIN = 8
+MARGIN_PERCENT_MAX = 1_000
 
 
 def text(value: str) -> str:
@@ -31,16 +37,20 @@ def flag(value: str) -> bool:
 
 
 def whole(value: str) -> int:
-    number = int(value.strip())
+    try:
+        number = int(value.strip())
+    except ValueError:
+        raise ValueError("must be a whole number") from None
     if number < 0:
         raise ValueError("must not be negative")
     return number
 
 
 def seconds(value: str) -> float:
-    number = float(value.strip())
+    wanted = "must be a number of seconds, without a unit"
+    number = _number(value, wanted)
     if not 0 <= number < 10**7:
-        raise ValueError("must be a number of seconds")
+        raise ValueError(wanted)
     return number
 
 
@@ -74,10 +84,30 @@ def percent(value: str) -> Decimal:
 
 
 def share(value: str) -> float:
-    number = float(value.strip())
+    wanted = "must be a number between 0 and 1"
+    number = _number(value, wanted)
     if not 0 <= number <= 1:
-        raise ValueError("must be between 0 and 1")
+        raise ValueError(wanted)
     return number
+
+
+def _number(value: str, wanted: str) -> float:
+    try:
+        return float(value.strip())
+    except ValueError:
+        raise ValueError(wanted) from None
+
+
+def margin_percent(value: str) -> str:
+    """The text itself, which is read exactly where prices are made of it."""
+    trimmed = value.strip()
+    try:
+        number = Decimal(trimmed)
+    except InvalidOperation:
+        raise ValueError("must be a number, such as 5.5") from None
+    if not number.is_finite() or not -100 < number <= MARGIN_PERCENT_MAX:
+        raise ValueError(f"must be more than -100, and {MARGIN_PERCENT_MAX} at most")
+    return trimmed
 
 
 def webhook_secrets(value: str) -> tuple[str, ...]:
@@ -120,7 +150,22 @@ def log_format(value: str) -> str:
 
 
 def networks(value: str) -> tuple[IPv4Network | IPv6Network, ...]:
-    return tuple(ip_network(name) for name in names(value))
+    return tuple(_network(name) for name in names(value))
+
+
+def _network(name: str) -> IPv4Network | IPv6Network:
+    try:
+        return ip_network(name)
+    except ValueError:
+        raise ValueError(f"{name} {_what_is_wrong_with(name)}") from None
+
+
+def _what_is_wrong_with(name: str) -> str:
+    try:
+        network = ip_network(name, strict=False)
+    except ValueError:
+        return "is no network, such as 10.0.0.0/8"
+    return f"is an address within a network; the network is {network}"
 
 
 def signup(value: str) -> str:
@@ -173,8 +218,25 @@ def rpc_endpoints(value: str) -> tuple[RpcEndpoint, ...]:
 
 
 def argon2_memory(value: str) -> int:
-    # Eight KiB for each lane is argon2's own least.
     return at_least(value, 64)
+
+
+def lease(value: str) -> int:
+    return at_least(value, LEASE_S_MIN)
+
+
+def port(value: str) -> int:
+    number = whole(value)
+    if number > PORT_MAX:
+        raise ValueError(f"must be {PORT_MAX} at most")
+    return number
+
+
+def hosts(value: str) -> tuple[str, ...]:
+    found = names(value)
+    if any("/" in host or "*" in host or " " in host for host in found):
+        raise ValueError("write a host name without https://, such as llm.example.com")
+    return found
 
 
 def positive(value: str) -> int:
@@ -195,6 +257,31 @@ def months_kept(value: str) -> int:
 
 def base_url(value: str) -> str:
     trimmed = value.strip().rstrip("/")
-    if trimmed and urlsplit(trimmed).scheme not in ("http", "https"):
-        raise ValueError("must begin with http:// or https://")
+    if not trimmed:
+        return ""
+    parts = _web_address(trimmed, "must begin with http:// or https:// and a host")
+    if parts.query or parts.fragment:
+        raise ValueError("must end before ? and #")
     return trimmed
+
+
+def sentry_dsn(value: str) -> str:
+    trimmed = value.strip()
+    if not trimmed:
+        return ""
+    wanted = "must look like https://KEY@HOST/NUMBER, as Sentry shows it"
+    parts = _web_address(trimmed, wanted)
+    if not parts.username or not parts.path.rpartition("/")[2].isdecimal():
+        raise ValueError(wanted)
+    return trimmed
+
+
+def _web_address(value: str, wanted: str) -> SplitResult:
+    try:
+        parts = urlsplit(value)
+        is_one = bool(parts.scheme in ("http", "https") and parts.hostname) and parts.port != 0
+    except ValueError:
+        is_one = False
+    if not is_one:
+        raise ValueError(wanted)
+    return parts

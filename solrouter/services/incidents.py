@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Insert, Row, insert, or_, select, update
 from solrouter import database
 from solrouter.clock import utcnow
 from solrouter.errors import NotFound, Refused
-from solrouter.models import Incident, IncidentNote
+from solrouter.models import Incident, IncidentNote, LanguageModel, Provider
 from solrouter.models.columns import db_now
 from solrouter.services import audit
 
@@ -102,6 +102,7 @@ def open_one(
     public_id = f"inc_{secrets.token_hex(8)}"
 
     def verb(connection: Connection) -> None:
+        _require_known(connection, names)
         new = insert(Incident).values(
             public_id=public_id,
             title=title,
@@ -145,6 +146,17 @@ def _checked(text: str, param: str, characters_max: int) -> str:
     if len(text) > characters_max:
         raise Refused(f"The {param} has at most {characters_max} characters.", param=param)
     return text
+
+
+def _require_known(connection: Connection, names: Sequence[str]) -> None:
+    known = {
+        slug
+        for column in (LanguageModel.slug, Provider.slug)
+        for slug in connection.execute(select(column).where(column.in_(names))).scalars()
+    }
+    for name in names:
+        if name not in known:
+            raise Refused(f"“{name}” is no model's id and no provider's slug.", param="affects")
 
 
 def _add_note(connection: Connection, incident_id: int, text: str) -> None:

@@ -15,7 +15,7 @@ from solrouter.errors import Refused
 from solrouter.models import Account, Hold, Payment, columns
 from solrouter.models import Plan as PlanRow
 from solrouter.services import audit
-from solrouter.services.key_rules import TOKENS_PER_MINUTE_MAX
+from solrouter.services.key_rules import CONCURRENCY_MAX, RATES_MAX
 
 # Payments of these are presents.
 GIFTS = ("code", "grant")
@@ -63,8 +63,11 @@ COLUMNS = tuple(getattr(PlanRow, name) for name in Plan.__dataclass_fields__)
 LIMITS = tuple(Plan.__dataclass_fields__)[2:-1]
 MIN_PAID = "min_paid_nanos"
 NAME_CHARACTERS_MAX = columns.characters_max(PlanRow.name)
-# What is less than its column can hold: the same as for a key.
-LIMITS_MAX = {"tokens_per_minute": TOKENS_PER_MINUTE_MAX}
+LIMITS_MAX = {
+    **RATES_MAX,
+    "free_requests_per_day": 1_000_000_000,
+    "free_concurrency": CONCURRENCY_MAX,
+}
 
 
 def list_of() -> list[Plan]:
@@ -97,7 +100,7 @@ def define(
             raise Refused("A limit cannot be negative.", param=limit)
         most = LIMITS_MAX.get(limit, columns.number_max(getattr(PlanRow, limit)))
         if value is not None and value > most:
-            raise Refused(f"A limit is at most {most:,}, or none at all.", param=limit)
+            raise Refused(f"Write a whole number between 0 and {most:,}.", param=limit)
     if name is not None and len(name) > NAME_CHARACTERS_MAX:
         raise Refused(f"A name has at most {NAME_CHARACTERS_MAX} characters.", param="name")
 

@@ -269,7 +269,7 @@ def refusal(**named: str) -> str:
         capture_output=True,
         text=True,
         cwd=ROOT,
-        env=environment(PORT=str(free_port()), SOLROUTER_BIND="127.0.0.1", **named),
+        env=environment(**{"PORT": str(free_port()), "SOLROUTER_BIND": "127.0.0.1", **named}),
         timeout=REFUSED_WITHIN_S,
     )
     assert result.returncode not in (0, None)
@@ -285,6 +285,7 @@ def refusal(**named: str) -> str:
         ({"SECRET_KEY": ""}, "SECRET_KEY is not set. In production it signs sessions"),
         ({"SECRET_KEY": "too-short"}, "SECRET_KEY is shorter than 32 bytes"),
         ({"DATABASE_URL": "mysql://localhost/solrouter"}, "DATABASE_URL must begin with"),
+        ({"PORT": "99999"}, "PORT: must be 65535 at most"),
         ({}, "Check DATABASE_URL, then run: flask db upgrade"),
     ],
     ids=[
@@ -293,6 +294,7 @@ def refusal(**named: str) -> str:
         "no secret",
         "short secret",
         "foreign database",
+        "no such port",
         "no tables",
     ],
 )

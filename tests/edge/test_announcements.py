@@ -107,10 +107,10 @@ def test_where_nobody_keeps_house_a_page_looks_by_itself(make_app: Callable[...,
 
 
 def test_an_incident_is_told_of_more_told_and_ended(app: Flask, desk: Browser) -> None:
-    desk.post("/admin/incidents", {**INCIDENT, "affects": "acme/tiny, acme"})
+    desk.post("/admin/incidents", {**INCIDENT, "affects": "demo/echo, openai"})
     with app.app_context():
         [told] = incidents.recent()
-    assert told.affects == ("acme/tiny", "acme")
+    assert told.affects == ("demo/echo", "openai")
     desk.post(f"/admin/incidents/{told.public_id}/tell", {"text": "We have found it."})
     desk.post(f"/admin/incidents/{told.public_id}/tell", {"text": "Mended.", "closes": "1"})
     with app.app_context():

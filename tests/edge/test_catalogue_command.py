@@ -90,7 +90,9 @@ def test_a_jump_is_named_and_needs_to_be_accepted(
     refused = runner.invoke(args=args)
     assert refused.exit_code == 1
     assert "the cost of input would go from $0.15 to $150.00" in refused.output
-    assert runner.invoke(args=[*args, "--dry-run"]).exit_code == 1
+    rehearsed = runner.invoke(args=[*args, "--dry-run"])
+    assert rehearsed.exit_code == 1
+    assert rehearsed.stderr.endswith("this was a dry run. A sync would ask for --accept.\n")
     assert input_price(app) == 150_000_000
     assert runner.invoke(args=[*args, "--accept"]).exit_code == 0
     assert input_price(app) == 150_000_000_000
@@ -265,3 +267,55 @@ def test_a_person_is_asked(
         os.close(ours)
         os.close(theirs)
     assert input_price(app) == becomes
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("https://[bad/x", "The source is no URL that can be read"),
+        ("ftp://x/y", "A source is a file, or a URL that begins with http:// or https://."),
+        ("/nowhere/catalogue.json", "The source cannot be read: No such file or directory"),
+    ],
+)
+def test_a_source_that_is_none_is_told(runner: FlaskCliRunner, source: str, words: str) -> None:
+    result = runner.invoke(args=["catalogue", "sync", "--source", source])
+    assert result.exit_code == 1
+    assert words in result.stderr
+
+
+def test_a_model_has_a_length_that_can_be_kept(runner: FlaskCliRunner) -> None:
+    offer = ["models", "add", "acme/tiny", "--provider", "openai", "--upstream", "tiny"]
+    offer += ["--input", "1", "--output", "1"]
+    huge = "99999999999999999999"
+    for lengths in (["--context", huge], ["--context", "1000", "--max-output", huge]):
+        result = runner.invoke(args=[*offer, *lengths])
+        assert result.exit_code == 2, result.output
+        assert "1<=x<=1000000000" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("url", "key", "words"),
+    [
+        ("http://h:abc/v1", "k" * 20, "a port is a number"),
+        ("http://[h/v1", "k" * 20, "begins with http:// or https:// and a host"),
+        ("http://localhost:9/v1", "two\nlines", "A key is one line"),
+    ],
+)
+def test_a_provider_that_cannot_be_asked_is_refused(
+    runner: FlaskCliRunner, url: str, key: str, words: str
+) -> None:
+    adding = ["providers", "add", "acme", "--kind", "openai", "--base-url", url]
+    result = runner.invoke(args=[*adding, "--api-key", key])
+    assert result.exit_code == 1, result.output
+    assert words in result.stderr
+
+
+def test_the_password_of_an_address_is_not_shown(runner: FlaskCliRunner) -> None:
+    adding = ["providers", "add", "acme", "--kind", "openai", "--base-url"]
+    url = "http://mallory:canary-word@localhost:9/v1"
+    assert runner.invoke(args=[*adding, url]).exit_code == 0
+    other = runner.invoke(args=[*adding, "http://localhost:8/v1"])
+    assert other.exit_code == 1 and "@localhost:9/v1" in other.stderr
+    listed = runner.invoke(args=["providers", "list"])
+    assert "@localhost:9/v1" in listed.stdout
+    assert "canary-word" not in listed.stdout + other.stderr

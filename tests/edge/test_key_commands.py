@@ -66,6 +66,8 @@ def test_what_is_not_given_stays_and_none_takes_away(
         (["--network", "office"], 1, "no address"),
         (["--expires", "2020-01-31"], 1, "later time"),
         (["--expires", "soon"], 2, "no time"),
+        (["--expires", "9999-12-31T23:59-10:00"], 2, "no time"),
+        (["--requests-per-minute", "99999999999999999999"], 1, "between 0 and 1,000,000"),
         (["--concurrency", "many"], 2, "neither a number"),
         (["--scope", "root"], 2, "root"),
     ],

@@ -2,6 +2,7 @@
 second.
 """
 
+import socket
 from collections.abc import Callable
 
 import pytest
@@ -280,3 +281,16 @@ def test_the_demo_account_is_not_asked_at_the_door(app: Flask) -> None:
     form = {"email": "demo@example.com", "password": password}
     assert visitor.post("/login", data=form).location == "/account"
     assert "Set up a second factor" in visitor.get("/admin").text
+
+
+def test_a_taken_port_is_told_at_each_start(make_app: Callable[..., Flask]) -> None:
+    """Not at the first alone, before the demo account is made."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        runner = make_app(PORT=port, SOLROUTER_BIND="127.0.0.1").test_cli_runner()
+        for before in ([], ["demo"]):
+            assert not before or runner.invoke(args=before).exit_code == 0
+            result = runner.invoke(args=["demo", "--before-start"])
+            assert result.exit_code == 1
+            assert f"Port {port} cannot be used" in result.stderr
+            assert "PORT=8001 make run" in result.stderr

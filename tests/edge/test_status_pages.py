@@ -142,8 +142,9 @@ def test_old_incidents_are_left_out_unless_they_last(app: Flask, browser: Browse
         {"title": "x" * 201},
         {"kind": "party"},
         {"affects": [str(n) for n in range(51)]},
+        {"affects": ["openai", "nope"]},
     ],
-    ids=["no title", "long title", "unknown kind", "too many names"],
+    ids=["no title", "long title", "unknown kind", "too many names", "nothing of ours"],
 )
 def test_what_cannot_be_told_is_refused(app: Flask, wrong: dict[str, object]) -> None:
     with pytest.raises(Refused):
@@ -156,13 +157,16 @@ def test_the_operators_commands(app: Flask, runner: FlaskCliRunner, browser: Bro
         assert result.exit_code == 0, result.output
         return result.stdout.strip()
 
-    public_id = run("open", "Slow answers", "We look.", "--kind", "degraded", "--affects", "acme")
+    public_id = run("open", "Slow answers", "We look.", "--kind", "degraded", "--affects", "openai")
     run("note", public_id, "Their network.")
     assert run("list") == f"{public_id}  open  degraded  Slow answers"
     run("close", public_id, "Well again.")
     assert run("list").split()[1] == "over"
     assert "Their network." in browser.get("/status").text
     assert runner.invoke(args=["incidents", "close", "inc_no", "x"]).exit_code == 1
+    unknown = runner.invoke(args=["incidents", "open", "Slow", "We look.", "--affects", "nope"])
+    assert unknown.exit_code == 1
+    assert "“nope” is no model's id and no provider's slug" in unknown.stderr
 
 
 def test_the_document_may_be_kept_briefly(app: Flask, browser: Browser, alice: Person) -> None:

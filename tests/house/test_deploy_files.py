@@ -28,6 +28,41 @@ PROCFILE = dict(line.split(": ", 1) for line in (ROOT / "Procfile").read_text().
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 NAMES = {setting.name for setting in SETTINGS} | {"PYTHON_VERSION", "PORT"}
 DRAIN_AND_MORE_S = 25
+# What systemd makes of such a file: systemd.exec(5), EnvironmentFile=.
+SETTINGS_FILE = r"""# SOLROUTER_SELLER=Nobody
+; OTHER=1
+  #COMMENT=1
+
+SOLROUTER_SELLER=ACME|Berlin
+PARENTHESIS=a (b) < c > d
+BACKTICKS=`touch ran`$(touch ran)${PATH}
+SIGNS=a&touch ran; b # no comment
+QUOTED="  a blank; and 'more' "
+SINGLE='a "b" $c \d'
+ESCAPED="a \"b\" \$c \d"
+BARE=a\ b\\c
+  SPACED =  a value
+EMPTY=
+WITH_SIGN=a=b==
+not a name=1
+1ST=1
+a line without a sign
+SOLROUTER_INSTANCE_PATH=/elsewhere
+LAST=without a line's end"""
+SETTINGS_READ = {
+    "SOLROUTER_SELLER": "ACME|Berlin",
+    "PARENTHESIS": "a (b) < c > d",
+    "BACKTICKS": "`touch ran`$(touch ran)${PATH}",
+    "SIGNS": "a&touch ran; b # no comment",
+    "QUOTED": "  a blank; and 'more' ",
+    "SINGLE": 'a "b" $c \\d',
+    "ESCAPED": 'a "b" $c \\d',
+    "BARE": "a b\\c",
+    "SPACED": "a value",
+    "EMPTY": "",
+    "WITH_SIGN": "a=b==",
+    "LAST": "without a line's end",
+}
 
 
 def read(name: str) -> dict[str, Any]:
@@ -144,14 +179,45 @@ def test_the_operators_commands_have_the_units_settings() -> None:
     unit = (ROOT / "deploy" / "solrouter.service").read_text()
     script = (ROOT / "deploy" / "solrouter").read_text()
     said = dict(re.findall(r"^(\w+)=(\S+)$", unit, re.MULTILINE))
-    assert f". {said['EnvironmentFile']}\n" in script
+    assert f"done < {said['EnvironmentFile']}\n" in script
     assert f"cd {said['WorkingDirectory']}\n" in script
     assert f"runuser -u {said['User']} -- " in script
     assert f"umask {said['UMask']}\n" in script
-    [path] = re.findall(r"^SOLROUTER_INSTANCE_PATH=(\S+)$", script, re.MULTILINE)
+    [path] = re.findall(r"^export SOLROUTER_INSTANCE_PATH=(\S+)$", script, re.MULTILINE)
     assert f"Environment=SOLROUTER_INSTANCE_PATH={path}\n" in unit
     assert f"StateDirectory={Path(path).name}\n" in unit
     assert subprocess.run(["sh", "-n", ROOT / "deploy" / "solrouter"], check=False).returncode == 0
+
+
+def test_the_operators_commands_read_settings_as_systemd_does(tmp_path: Path) -> None:
+    """With programs of the same names: `flask` prints what it was given."""
+    programs, place = tmp_path / "bin", tmp_path / "place"
+    for folder in (programs, place / ".venv" / "bin"):
+        folder.mkdir(parents=True)
+    show = f"#!{sys.executable}\nimport json, os, sys\n"
+    show += "print(json.dumps([sys.argv[1:], dict(os.environ)]))\n"
+    for path, text in (
+        (programs / "runuser", '#!/bin/sh\nshift 3\nexec "$@"\n'),
+        (place / ".venv" / "bin" / "flask", show),
+    ):
+        path.write_text(text)
+        path.chmod(0o755)
+    (tmp_path / "settings").write_text(SETTINGS_FILE)
+    script = (ROOT / "deploy" / "solrouter").read_text()
+    script = script.replace("/etc/solrouter.env", str(tmp_path / "settings"))
+    (tmp_path / "solrouter").write_text(script.replace("cd /opt/solrouter", f"cd {place}"))
+    result = subprocess.run(
+        ["sh", tmp_path / "solrouter", "credits", "grant", "a b"],
+        env={"PATH": f"{programs}:/usr/bin:/bin"}, cwd=tmp_path,
+        check=False, capture_output=True, text=True,
+    )  # fmt: skip
+    assert (result.returncode, result.stderr) == (0, "")
+    arguments, environ = json.loads(result.stdout)
+    assert arguments == ["credits", "grant", "a b"]
+    assert SETTINGS_READ.items() <= environ.items()
+    assert environ["SOLROUTER_INSTANCE_PATH"] == "/var/lib/solrouter"
+    assert not {"COMMENT", "OTHER", "not a name", "1ST"} & environ.keys()
+    assert not (tmp_path / "ran").exists() and not (place / "ran").exists()
 
 
 def test_systemd_takes_the_unit(tmp_path: Path) -> None:
@@ -200,11 +266,25 @@ def test_what_the_image_copies_is_enough_to_serve(tmp_path: Path) -> None:
         "SECRET_KEY": SECRET_KEY,
         "SOLROUTER_ENV": "production",
     }
+    (image / ".env").write_text("SECRETKEY=canary-of-a-slip\nPOSTGRES_PASSWORD=of-the-database\n")
     for command in (shlex.split(PROCFILE["release"]), ["flask", "doctor"]):
         result = subprocess.run(
             [sys.executable, "-m", *command],
             cwd=image, env=environ, check=False, capture_output=True, text=True,
         )  # fmt: skip
         assert result.returncode == 0, result.stdout + result.stderr
+    assert "SECRETKEY in .env is no setting" in result.stdout
+    assert "Did you mean SECRET_KEY?" in result.stdout
+    assert "canary" not in result.stdout and "POSTGRES_PASSWORD" not in result.stdout
     checked = [sys.executable, "-m", "gunicorn", "--check-config", "wsgi:app"]
     assert subprocess.run(checked, cwd=image, env=environ, check=False).returncode == 0
+    (image / ".env").write_bytes(b"SOLROUTER_SELLER=Caf\xe9\n")
+    words = f"{image}/.env is not in UTF-8. Save it anew in that encoding.\n"
+    [told] = re.findall(r"^OURSELVES := (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    environ |= dict(word.split("=") for word in told.split())
+    for line in (checked, [sys.executable, "-m", "flask", "db", "upgrade"]):
+        refused = subprocess.run(
+            line, cwd=image, env=environ, check=False, capture_output=True, text=True
+        )
+        assert refused.returncode != 0
+        assert refused.stderr == words

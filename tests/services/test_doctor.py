@@ -97,7 +97,7 @@ def test_others_who_refuse_us_are_named(make_app: Make, smtp: FakeSmtp, stripe: 
         provide(app, upstream)
         result = doctor(app)
     assert result.exit_code == 1
-    assert line(result, "providers", "acme does not accept its key") == "BROKEN"
+    assert line(result, "providers", "acme does not accept its key, which is stored in") == "BROKEN"
     assert line(result, "mail", "does not take our mail") == "BROKEN"
     assert line(result, "payments", "Stripe does not answer us") == "BROKEN"
     for canary in (MAIL_PASSWORD, PROVIDER_KEY, "sk_test_of_somebody_else"):
@@ -261,3 +261,49 @@ def test_what_may_not_be_meant_is_a_warning(
     assert result.exit_code == 0, result.output
     assert line(result, area, words) == "WARNING"
     assert "canary of it" not in result.output
+
+
+def test_a_name_that_is_no_setting_is_a_warning(make_app: Make) -> None:
+    result = doctor(make_app(SOLROUTER_SINGUP="closed", SOLROUTER_FROBNICATE="1"))
+    assert (
+        line(result, "settings", "SOLROUTER_SINGUP in the environment is no setting") == "WARNING"
+    )
+    assert "Did you mean SOLROUTER_SIGNUP?" in result.stdout
+    assert line(result, "settings", "SOLROUTER_FROBNICATE in the environment") == "WARNING"
+
+
+def test_what_settings_name_and_is_not_there_is_broken(make_app: Make, tmp_path: Path) -> None:
+    result = doctor(
+        make_app(
+            SOLROUTER_DEFAULT_PLAN="nope",
+            SOLROUTER_CATALOGUE_URL="/nonexist",
+            SOLROUTER_POLICIES_PATH=str(tmp_path / "nonexist"),
+            SOLROUTER_TOP_UP_PRESETS="10,5000",
+            GITHUB_CLIENT_ID="Iv1.0123",
+            GOOGLE_CLIENT_SECRET="canary-of-google",
+        )
+    )
+    assert result.exit_code == 1
+    assert line(result, "settings", "there is no plan nope") == "BROKEN"
+    assert "Set it to one of free, pay-as-you-go" in result.stdout
+    assert line(result, "settings", "SOLROUTER_CATALOGUE_URL names /nonexist") == "BROKEN"
+    assert line(result, "settings", "SOLROUTER_POLICIES_PATH names") == "BROKEN"
+    assert line(result, "settings", "$5,000.00 of SOLROUTER_TOP_UP_PRESETS") == "WARNING"
+    assert line(result, "settings", "so nobody can sign in with GitHub") == "WARNING"
+    assert line(result, "settings", "GOOGLE_CLIENT_ID is not") == "WARNING"
+    assert "canary-of-google" not in result.output
+
+
+def test_what_settings_name_and_is_there_is_well(make_app: Make, tmp_path: Path) -> None:
+    (tmp_path / "catalogue.json").write_text("{}")
+    result = doctor(
+        make_app(
+            # The presets that nobody has written are offered as far as they fit.
+            SOLROUTER_TOP_UP_MAX="20",
+            SOLROUTER_CATALOGUE_URL=str(tmp_path / "catalogue.json"),
+            SOLROUTER_POLICIES_PATH=str(tmp_path),
+        )
+    )
+    assert line(result, "settings", "new accounts get the plan pay-as-you-go") == "ok"
+    for word in ("PRESETS", "CATALOGUE_URL", "POLICIES_PATH", "is no setting"):
+        assert word not in result.stdout

@@ -133,6 +133,11 @@ def test_the_commands(shop: Flask, stripe: FakeStripe, pat: Person) -> None:
     assert "SR-" in told.output
     told = runner.invoke(args=["payments", "make-code", "0"])
     assert told.exit_code == 1
+    for wrong in (["reconcile", "--hours", "99999999999"], ["reconcile", "--hours", "-5"]):
+        told = runner.invoke(args=["payments", *wrong])
+        assert told.exit_code == 2 and "1<=x<=8760" in told.stderr
+    told = runner.invoke(args=["payments", "make-code", "7", "--days", "99999999999"])
+    assert told.exit_code == 2
     stripe.is_down = True
     told = runner.invoke(args=["payments", "reconcile"])
     assert told.exit_code == 1 and "Stripe did not answer" in told.output

@@ -58,7 +58,7 @@ def test_after_a_rotation_the_former_secret_is_not_needed(
     assert run(both) == (
         0,
         (
-            "0 of 2 encrypted fields were written anew.\n"
+            "Every encrypted field is under SECRET_KEY already: all 2 of them.\n"
             "Nothing needs SECRET_KEY_FALLBACKS any more.\n"
         ),
     )

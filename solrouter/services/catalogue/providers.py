@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from sqlalchemy import Connection, Row, func, insert, select, update
 
-from solrouter import database
+from solrouter import database, redaction
 from solrouter.clock import utcnow
 from solrouter.errors import NotFound, Refused
 from solrouter.models import Offer, Provider, columns
@@ -34,6 +34,11 @@ class ProviderRow:
     models: int
     disabled: bool
     collects_data: bool | None = None
+
+    @property
+    def shown_url(self) -> str:
+        """The base URL without a password."""
+        return redaction.redacted(self.base_url)
 
 
 def providers() -> list[ProviderRow]:
@@ -71,8 +76,7 @@ def set_key(slug: str, api_key: str | None, *, actor: str) -> None:
     """Stores another key for a provider; None takes the stored one away, so that the environment's
     counts again. Raises Refused (`api_key`) and NotFound.
     """
-    if api_key is not None and (not api_key.isprintable() or not api_key.strip()):
-        raise Refused("A key is one line without blanks.", param="api_key")
+    _check_key(api_key)
     encrypted = provider_keys.seal(slug, api_key) if api_key else None
 
     def verb(connection: Connection) -> None:
@@ -117,6 +121,7 @@ def add_provider(
         most = columns.characters_max(column)
         if len(text) > most:
             raise Refused(f"At most {most} characters, please.", param=column.key)
+    _check_key(api_key)
     values: dict[str, Any] = {
         "slug": slug,
         "name": name or slug,
@@ -144,9 +149,11 @@ def add_provider(
                     event = audit.event(actor=actor, action="provider.key", subject=slug)
                     connection.execute(event)
                 return is_new_key
-            raise Refused(f"There is another provider “{slug}” at {found.base_url}.", param="slug")
+            where = redaction.redacted(found.base_url)
+            raise Refused(f"There is another provider “{slug}” at {where}.", param="slug")
         connection.execute(insert(Provider).values(**values))
-        details = {"kind": kind, "base_url": base_url, "has_key": api_key is not None}
+        where = redaction.redacted(base_url)
+        details = {"kind": kind, "base_url": where, "has_key": api_key is not None}
         event = audit.event(actor=actor, action="provider.added", subject=slug, details=details)
         connection.execute(event)
         snapshot.bump_version(connection)
@@ -221,14 +228,21 @@ def _check_provider(*, slug: str, kind: str, base_url: str) -> None:
         raise Refused("A slug is lower-case letters, digits and dashes, at most 40.", param="slug")
     if kind not in KINDS:
         raise Refused(f"A kind is one of {', '.join(KINDS)}.", param="kind")
-    if kind != "demo" and not _is_address(base_url):
-        raise Refused("A base URL begins with http:// or https://.", param="base_url")
+    if kind != "demo" and not _is_web_address(base_url):
+        raise Refused(
+            "A base URL begins with http:// or https:// and a host, and a port is a number.",
+            param="base_url",
+        )
 
 
-def _is_address(url: str) -> bool:
+def _is_web_address(url: str) -> bool:
     try:
         parts = urlsplit(url)
-    # Half an IPv6 address, say.
+        return bool(parts.scheme in ("http", "https") and parts.hostname) and parts.port != 0
     except ValueError:
         return False
-    return parts.scheme in ("http", "https") and bool(parts.netloc)
+
+
+def _check_key(api_key: str | None) -> None:
+    if api_key is not None and (not api_key.isprintable() or not api_key.strip()):
+        raise Refused("A key is one line without blanks.", param="api_key")

@@ -126,7 +126,13 @@ def _ids(connection: Connection, table: Any) -> dict[str, int]:
 
 
 def _bytes_of(source: str) -> bytes:
-    if urlsplit(source).scheme in ("http", "https"):
+    try:
+        scheme, marked = urlsplit(source).scheme, "://" in source
+    except ValueError as error:
+        raise Refused(f"The source is no URL that can be read: {error}.") from error
+    if marked and scheme not in ("http", "https"):
+        raise Refused("A source is a file, or a URL that begins with http:// or https://.")
+    if marked:
         try:
             return fetch.fetch(source, bytes_max=DOCUMENT_BYTES_MAX)
         except TransportError as error:

@@ -18,11 +18,14 @@ Look = Callable[[], Iterator[Finding]]
 # In this order, each of them only where all before it is not broken.
 FIRST: tuple[tuple[str, Look], ...] = (
     ("settings", settings.look),
+    ("settings", settings.look_at_names),
     ("proxies", settings.look_at_proxies),
     ("database", tables.look),
     ("migrations", tables.look_at_migrations),
 )
 THEN: tuple[tuple[str, Look], ...] = (
+    ("settings", settings.look_at_what_they_name),
+    ("settings", settings.look_at_plan),
     ("secrets", tables.look_at_secrets),
     ("clock", upkeep.look_at_clock),
     ("months", upkeep.look_at_months),

@@ -16,6 +16,13 @@ from solrouter.transport.fetch import status_of
 REFUSED = (401, 403)
 # Where each kind lists its models, which costs nothing.
 LISTS = {"openai": "/models", "anthropic": "/v1/models", "google": "/v1beta/models"}
+# What a refusal means, by where the key comes from.
+REFUSALS = {
+    "stored": "does not accept its key, which is stored in the database",
+    "environment": "does not accept its key, which comes from the environment",
+    "none needed": "asks for a key, and it has none",
+    "missing": "asks for a key, and it has none",
+}
 ANTHROPIC_VERSION = "2023-06-01"
 
 
@@ -47,7 +54,7 @@ def _look_at_provider(row: ProviderRow) -> Iterator[Finding]:
         return
     if status in REFUSED:
         yield broken(
-            f"{row.slug} does not accept its key, which comes from {row.key_source}",
+            f"{row.slug} {REFUSALS[row.key_source]}",
             "Set a key that it accepts; until then its offers fail over to others.",
         )
     elif status >= 500:
