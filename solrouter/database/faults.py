@@ -33,6 +33,10 @@ MEANS_ABSENT = (
 FOREIGN = (DBAPIError, PoolTimeout, psycopg.Error, sqlite3.Error)
 
 
+# SQLite's code of a statement that is wrong: it names a table that is not there, or is misspelt.
+WRONG_STATEMENT = sqlite3.SQLITE_ERROR
+
+
 def as_ours(error: Exception) -> Exception:
     """DatabaseUnavailable if the database does not answer; else the error itself."""
     if not _means_absent(error) or is_transient(error):
@@ -60,7 +64,16 @@ def translated() -> Iterator[None]:
         raise ours from error
 
 
+def reason(error: Exception) -> str:
+    """The driver's first line. Whoever shows it takes out what is secret in it."""
+    cause = (error.__cause__ if isinstance(error, DatabaseUnavailable) else None) or error
+    cause = getattr(cause, "orig", None) or cause
+    return (str(cause).splitlines() or [type(cause).__name__])[0]
+
+
 def _means_absent(error: Exception) -> bool:
+    if _sqlite_code(error) == WRONG_STATEMENT:
+        return False
     if isinstance(error, MEANS_ABSENT):
         return True
     if isinstance(error, DBAPIError) and error.connection_invalidated:
@@ -71,3 +84,8 @@ def _means_absent(error: Exception) -> bool:
 def sqlstate(error: BaseException) -> str:
     """The code of an error that the server has told; empty for one of the client's own."""
     return getattr(getattr(error, "orig", error), "sqlstate", None) or ""
+
+
+def _sqlite_code(error: BaseException) -> int:
+    """SQLite's own code of an error; 0 for one of anybody else's."""
+    return getattr(getattr(error, "orig", error), "sqlite_errorcode", None) or 0

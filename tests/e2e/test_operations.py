@@ -285,7 +285,7 @@ def refusal(**named: str) -> str:
         ({"SECRET_KEY": ""}, "SECRET_KEY is not set. In production it signs sessions"),
         ({"SECRET_KEY": "too-short"}, "SECRET_KEY is shorter than 32 bytes"),
         ({"DATABASE_URL": "mysql://localhost/solrouter"}, "DATABASE_URL must begin with"),
-        ({}, "Check DATABASE_URL, then run: flask db upgrade"),
+        ({}, "The database has no tables yet. Run: flask db upgrade"),
     ],
     ids=[
         "dyno without database",
