@@ -33,6 +33,8 @@ MEANS_ABSENT = (
 FOREIGN = (DBAPIError, PoolTimeout, psycopg.Error, sqlite3.Error)
 
 
+# PostgreSQL: insufficient_privilege.
+FORBIDDEN_SQLSTATE = "42501"
 # SQLite's code of a statement that is wrong: it names a table that is not there, or is misspelt.
 WRONG_STATEMENT = sqlite3.SQLITE_ERROR
 
@@ -50,6 +52,11 @@ def as_ours(error: Exception) -> Exception:
 def is_transient(error: Exception) -> bool:
     """Whether the same may be tried again at once."""
     return sqlstate(error) in TRANSIENT_SQLSTATES
+
+
+def is_forbidden(error: Exception) -> bool:
+    """Whether PostgreSQL's role lacks the right."""
+    return sqlstate(error) == FORBIDDEN_SQLSTATE
 
 
 @contextmanager

@@ -128,10 +128,26 @@ def test_a_role_without_rights_hears_what_the_database_says(
         assert "flask doctor says more" in result.stderr
         assert ROLE_PASSWORD not in result.output
     assert "permission denied for table" in refusal(app)
+    migrated = run(app, "db", "upgrade")
+    assert migrated.exit_code == 1
+    assert "The database refuses (permission denied for table" in migrated.stderr
     looked = run(app, "doctor")
     assert looked.exit_code == 1
     assert "permission denied for table" in looked.stdout
     assert "→ Give the role of DATABASE_URL rights on the tables" in looked.stdout
+
+
+@pytest.mark.postgresql
+def test_a_role_that_may_make_no_tables_is_told_so(
+    bare_app: Make, powerless_url: str, tmp_path: Path
+) -> None:
+    with Databases(tmp_path) as databases:
+        empty = make_url(databases.empty())
+        url = make_url(powerless_url).set(database=empty.database)
+        result = run(bare_app(url.render_as_string(hide_password=False)), "db", "upgrade")
+    assert result.exit_code == 1
+    assert "may not change the tables (permission denied for schema public)" in result.stderr
+    assert ROLE_PASSWORD not in result.output
 
 
 def test_a_server_that_is_away_is_told_with_its_reason(bare_app: Make) -> None:

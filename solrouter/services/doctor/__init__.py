@@ -9,14 +9,11 @@ import logging
 from collections.abc import Callable, Iterator
 
 from solrouter import redaction
-from solrouter.database.faults import sqlstate
+from solrouter.database.faults import is_forbidden
 from solrouter.services.doctor import outside, settings, tables, upkeep
 from solrouter.services.doctor.findings import BROKEN, Finding, broken
 
 log = logging.getLogger(__name__)
-
-# PostgreSQL's code.
-INSUFFICIENT_PRIVILEGE = "42501"
 
 Look = Callable[[], Iterator[Finding]]
 # In this order, each of them only where all before it is not broken.
@@ -61,6 +58,6 @@ def _made(area: str, look: Look) -> Iterator[Finding]:
 
 
 def _advice(error: Exception) -> str:
-    if sqlstate(error) == INSUFFICIENT_PRIVILEGE:
+    if is_forbidden(error):
         return "Give the role of DATABASE_URL rights on the tables, or make it their owner."
     return "Put right what it names; if that is nothing of yours, report it with this line."
