@@ -285,6 +285,7 @@ def refusal(**named: str) -> str:
         ({"SECRET_KEY": ""}, "SECRET_KEY is not set. In production it signs sessions"),
         ({"SECRET_KEY": "too-short"}, "SECRET_KEY is shorter than 32 bytes"),
         ({"DATABASE_URL": "mysql://localhost/solrouter"}, "DATABASE_URL must begin with"),
+        ({"DATABASE_URL": "postgresql://u:ca/na@ry@h/db"}, "Percent-encode / @ : # ? in the"),
         ({}, "The database has no tables yet. Run: flask db upgrade"),
     ],
     ids=[
@@ -293,6 +294,7 @@ def refusal(**named: str) -> str:
         "no secret",
         "short secret",
         "foreign database",
+        "password with a slash",
         "no tables",
     ],
 )
