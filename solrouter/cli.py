@@ -16,6 +16,7 @@ from flask import Flask, current_app
 from flask.cli import AppGroup, with_appcontext
 from flask_migrate import Migrate
 from flask_migrate.cli import db as migration_commands
+from sqlalchemy.exc import ProgrammingError
 
 from solrouter.commands import backups as backup_commands
 from solrouter.commands import catalogue as catalogue_commands
@@ -29,9 +30,21 @@ from solrouter.commands import people as people_commands
 from solrouter.commands import root_secrets as root_secrets_commands
 from solrouter.commands import solana as solana_commands
 from solrouter.commands.basics import OPERATOR, USD, say, told, user_row
+from solrouter.database import faults
+from solrouter.errors import DatabaseUnavailable
 from solrouter.extensions import db
 from solrouter.money import display_usd
-from solrouter.services import accounts, billing, catalogue, keys, payments, plans, second_factors
+from solrouter.services import (
+    accounts,
+    billing,
+    catalogue,
+    keys,
+    payments,
+    plans,
+    schema,
+    second_factors,
+)
+from solrouter.services.schema import Fit
 
 PASSWORD_BYTES = 12
 DEMO_EMAIL = "demo@example.com"
@@ -54,6 +67,11 @@ DEMO_AGAIN = """SolRouter runs at {url}
 
 The demo account {email} exists; its password and key were printed at the first start.
 `make reset` begins anew."""
+
+MAY_NOT = (
+    "The role of DATABASE_URL may not change the tables ({reason}). Nothing was changed. Let it "
+    "own the database, or migrate as a role that does."
+)
 
 users = AppGroup("users", help="People and their accounts.")
 credits_ = AppGroup("credits", help="Credit of accounts.")
@@ -253,11 +271,41 @@ def _extend_upgrade() -> None:
 
     @wraps(migrate)
     def migrate_and_bring_in(*args: Any, **kwargs: Any) -> None:
-        migrate(*args, **kwargs)
+        if _are_newer():
+            return
+        try:
+            migrate(*args, **kwargs)
+        except ProgrammingError as error:
+            if not faults.is_forbidden(error):
+                raise
+            raise click.ClickException(MAY_NOT.format(reason=faults.reason(error))) from error
         if kwargs.get("sql") or kwargs.get("revision") not in ("head", "heads"):
             return
-        added = catalogue.bring_in_packaged()
-        say(f"The catalogue is up to date{f', {added} rows added' if added else ''}.")
+        _bring_in_catalogue()
 
     upgrade.callback = migrate_and_bring_in
     upgrade.brings_catalogue = True
+
+
+@told
+def _bring_in_catalogue() -> None:
+    added = catalogue.bring_in_packaged()
+    say(f"The catalogue is up to date{f', {added} rows added' if added else ''}.")
+
+
+@told
+def _are_newer() -> bool:
+    """Whether the tables are newer and fit, as after a roll-back: then they stay as they are.
+
+    Raises ClickException where they do not fit.
+    """
+    try:
+        standing = schema.standing()
+    except DatabaseUnavailable:
+        # The migration waits longer, and says why it could not be made.
+        return False
+    if standing.fit is Fit.TOO_NEW:
+        raise click.ClickException(standing.advice)
+    if standing.fit is Fit.EXPANDED:
+        say(standing.advice)
+    return standing.fit is Fit.EXPANDED

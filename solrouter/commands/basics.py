@@ -6,9 +6,10 @@ from typing import Any, TypeVar, cast
 
 import click
 
-from solrouter.errors import SolRouterError
+from solrouter.database.faults import FOREIGN
+from solrouter.errors import DatabaseUnavailable, SolRouterError
 from solrouter.money import NotMoney, parse_usd
-from solrouter.services import accounts
+from solrouter.services import accounts, schema
 from solrouter.services.accounts import UserRow
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -31,12 +32,14 @@ USD = Dollars()
 
 
 def told(command: Command) -> Command:
-    """Turns our errors into one sentence on standard error and exit code 1."""
+    """Turns our errors, and the database's, into one sentence on standard error and exit code 1."""
 
     @wraps(command)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         try:
             return command(*args, **kwargs)
+        except (DatabaseUnavailable, *FOREIGN) as error:
+            raise click.ClickException(schema.explained(error)) from error
         except SolRouterError as error:
             raise click.ClickException(error.message) from error
 

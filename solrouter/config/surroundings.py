@@ -6,10 +6,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import psycopg
+from psycopg.conninfo import make_conninfo
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
+
 from solrouter.config.setting import UnsafeConfiguration
 from solrouter.config.values import base_url
 
 SECRET_KEY_BYTES_MIN = 32
+SQLITE_START = "sqlite:///"
+UNREADABLE = (
+    "DATABASE_URL cannot be read: it is postgresql://USER:PASSWORD@HOST:PORT/NAME. Percent-encode "
+    "/ @ : # ? in the password: %2F %40 %3A %23 %3F"
+)
 # What the platforms themselves say of the address they serve us at, in the order we believe them.
 PLATFORM_URL_VARIABLES = ("RENDER_EXTERNAL_URL",)
 PLATFORM_HOST_VARIABLES = (
@@ -27,17 +37,52 @@ PLATFORMS = {
 
 
 def database_url(value: str, *, instance_path: Path) -> str:
-    """The URL in SQLAlchemy's spelling; an SQLite file in `instance_path` when none is given."""
+    """The URL in SQLAlchemy's spelling; an SQLite file in `instance_path` when none is given.
+
+    Raises UnsafeConfiguration, which says nothing of the value: there is a password in it.
+    """
     if not value:
-        return f"sqlite:///{instance_path / 'solrouter.sqlite3'}"
+        return f"{SQLITE_START}{instance_path / 'solrouter.sqlite3'}"
     if value.startswith("sqlite:"):
-        return value
+        return _file_url(value)
     scheme, separator, rest = value.partition("://")
     if not separator or scheme not in ("postgres", "postgresql", "postgresql+psycopg"):
         raise UnsafeConfiguration(
             "DATABASE_URL must begin with postgresql://, postgres:// or sqlite:///"
         )
-    return f"postgresql+psycopg://{rest}"
+    return _server_url(f"postgresql+psycopg://{rest}")
+
+
+def _file_url(value: str) -> str:
+    path = value.removeprefix(SQLITE_START)
+    if path in ("", value) or "?" in path:
+        raise UnsafeConfiguration(
+            "DATABASE_URL cannot be read: of SQLite it is sqlite:/// and the path of a file, so "
+            "sqlite:////srv/solrouter.sqlite3 from the root; it takes no options."
+        )
+    if path == ":memory:":
+        raise UnsafeConfiguration(
+            "DATABASE_URL is a database in memory, which is forgotten with each process. Give a "
+            f"file: {SQLITE_START}path"
+        )
+    return value
+
+
+def _server_url(value: str) -> str:
+    try:
+        url = make_url(value)
+        _, arguments = url.get_dialect()().create_connect_args(url)
+    except (ArgumentError, ValueError):
+        raise UnsafeConfiguration(UNREADABLE) from None
+    # What follows the first would be taken for a host's name, and told when it is not found.
+    if value.count("@") > 1:
+        raise UnsafeConfiguration(UNREADABLE)
+    try:
+        make_conninfo(**arguments)
+    except psycopg.Error as error:
+        raise UnsafeConfiguration(f"DATABASE_URL cannot be used: {error}") from None
+    # With all of the password percent-encoded, so that whoever looks for it finds it.
+    return url.render_as_string(hide_password=False)
 
 
 def secret_key(config: Mapping[str, Any], *, instance_path: Path) -> str:

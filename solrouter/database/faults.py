@@ -33,6 +33,12 @@ MEANS_ABSENT = (
 FOREIGN = (DBAPIError, PoolTimeout, psycopg.Error, sqlite3.Error)
 
 
+# PostgreSQL: insufficient_privilege.
+FORBIDDEN_SQLSTATE = "42501"
+# SQLite's code of a statement that is wrong: it names a table that is not there, or is misspelt.
+WRONG_STATEMENT = sqlite3.SQLITE_ERROR
+
+
 def as_ours(error: Exception) -> Exception:
     """DatabaseUnavailable if the database does not answer; else the error itself."""
     if not _means_absent(error) or is_transient(error):
@@ -48,6 +54,11 @@ def is_transient(error: Exception) -> bool:
     return sqlstate(error) in TRANSIENT_SQLSTATES
 
 
+def is_forbidden(error: Exception) -> bool:
+    """Whether PostgreSQL's role lacks the right."""
+    return sqlstate(error) == FORBIDDEN_SQLSTATE
+
+
 @contextmanager
 def translated() -> Iterator[None]:
     """Turns what means that the database does not answer into DatabaseUnavailable."""
@@ -60,7 +71,16 @@ def translated() -> Iterator[None]:
         raise ours from error
 
 
+def reason(error: Exception) -> str:
+    """The driver's first line. Whoever shows it takes out what is secret in it."""
+    cause = (error.__cause__ if isinstance(error, DatabaseUnavailable) else None) or error
+    cause = getattr(cause, "orig", None) or cause
+    return (str(cause).splitlines() or [type(cause).__name__])[0]
+
+
 def _means_absent(error: Exception) -> bool:
+    if _sqlite_code(error) == WRONG_STATEMENT:
+        return False
     if isinstance(error, MEANS_ABSENT):
         return True
     if isinstance(error, DBAPIError) and error.connection_invalidated:
@@ -71,3 +91,8 @@ def _means_absent(error: Exception) -> bool:
 def sqlstate(error: BaseException) -> str:
     """The code of an error that the server has told; empty for one of the client's own."""
     return getattr(getattr(error, "orig", error), "sqlstate", None) or ""
+
+
+def _sqlite_code(error: BaseException) -> int:
+    """SQLite's own code of an error; 0 for one of anybody else's."""
+    return getattr(getattr(error, "orig", error), "sqlite_errorcode", None) or 0

@@ -14,6 +14,7 @@ Which migrations expand they say themselves (`expands`), and each run of them no
 the oldest code that may run on what it leaves: code that is older cannot know them.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from functools import cache
@@ -21,12 +22,16 @@ from pathlib import Path
 
 from sqlalchemy import Connection, delete, insert, inspect, select, text
 
-from solrouter import database
+from solrouter import database, redaction
+from solrouter.database import faults
+from solrouter.errors import DatabaseUnavailable
 from solrouter.models import Version
 
 MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
 OLDEST_CODE = "oldest code"
-LAST_MIGRATION = text("SELECT version_num FROM alembic_version")
+MIGRATIONS_TABLE = "alembic_version"
+LAST_MIGRATION = text(f"SELECT version_num FROM {MIGRATIONS_TABLE}")
+NO_TABLES = "The database has no tables yet. Run: flask db upgrade"
 ENCODING = "UTF8"
 IN_UTF8 = "Make it anew: createdb --encoding UTF8 --template template0 NAME"
 
@@ -56,9 +61,11 @@ class Standing:
     @property
     def advice(self) -> str:
         """What is wrong and what to do; empty for a fit that is as it should be."""
+        if not self.found:
+            return NO_TABLES
         if self.fit is Fit.BEHIND:
             return (
-                f"The database is at migration {self.found or 'none'} and this version needs "
+                f"The database is at migration {self.found} and this version needs "
                 f"{self.wanted}. Run: flask db upgrade"
             )
         if self.fit is Fit.TOO_NEW:
@@ -84,13 +91,27 @@ def encoding_problem(connection: Connection) -> str | None:
 
 
 def standing() -> Standing:
-    """How the database stands. Raises ProgrammingError or DatabaseUnavailable without tables."""
+    """How the database stands: without tables, at no migration. Raises DatabaseUnavailable."""
     with database.read() as connection:
-        found = connection.execute(LAST_MIGRATION).scalar() or ""
-        oldest = connection.execute(
-            select(Version.number).where(Version.name == OLDEST_CODE)
-        ).scalar()
+        found, oldest = _last_migration(connection), _noted_code(connection)
     return Standing(found, revisions()[-1], _fit(found, oldest))
+
+
+def explained(error: Exception) -> str:
+    """What an operator is told of a database's error: what to run, or what its driver says."""
+    is_absent = isinstance(error, DatabaseUnavailable)
+    # A server that does not answer would not say more if it were asked again.
+    if database.current().is_sqlite or not is_absent:
+        with suppress(DatabaseUnavailable, *faults.FOREIGN):
+            found = standing()
+            if not found.fit.allows_serving:
+                return found.advice
+    reason = redaction.redacted(faults.reason(error))
+    if is_absent:
+        return (
+            f"The database does not answer ({reason}). Check DATABASE_URL; flask doctor says more."
+        )
+    return f"The database refuses ({reason}). flask doctor says more."
 
 
 @cache
@@ -107,6 +128,21 @@ def note_oldest_code(connection: Connection) -> None:
     oldest = _oldest_code(str(connection.execute(LAST_MIGRATION).scalar()))
     connection.execute(delete(Version).where(Version.name == OLDEST_CODE))
     connection.execute(insert(Version).values(name=OLDEST_CODE, number=int(oldest)))
+
+
+def _last_migration(connection: Connection) -> str:
+    """The last migration that the database has had; empty where there has been none."""
+    if not inspect(connection).has_table(MIGRATIONS_TABLE):
+        return ""
+    return connection.execute(LAST_MIGRATION).scalar() or ""
+
+
+def _noted_code(connection: Connection) -> int | None:
+    """The oldest code that may run on the tables, if it has been noted."""
+    if not inspect(connection).has_table(Version.__tablename__):
+        return None
+    query = select(Version.number).where(Version.name == OLDEST_CODE)
+    return connection.execute(query).scalar()
 
 
 def _oldest_code(found: str) -> str:

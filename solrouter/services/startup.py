@@ -10,7 +10,7 @@ import time
 
 from sqlalchemy import Connection, select
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import ProgrammingError
+from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from solrouter import database, process, secrets
 from solrouter.clock import monotonic_s, utcnow
@@ -22,7 +22,6 @@ from solrouter.services import admission, announcements, catalogue, first_operat
 log = logging.getLogger(__name__)
 
 WAIT_S_MAX = 40.0
-NO_TABLES = "The database has no tables yet. Run: flask db upgrade"
 
 
 def begin() -> None:
@@ -34,14 +33,11 @@ def begin() -> None:
     while True:
         try:
             return _prove()
-        except ProgrammingError as error:
-            raise UnsafeConfiguration(NO_TABLES) from error
+        except (OperationalError, ProgrammingError) as error:
+            raise UnsafeConfiguration(schema.explained(error)) from error
         except DatabaseUnavailable as error:
             if database.current().is_sqlite:
-                raise UnsafeConfiguration(
-                    "The SQLite file cannot be used, or has no tables yet. Check DATABASE_URL, "
-                    "then run: flask db upgrade"
-                ) from error
+                raise UnsafeConfiguration(schema.explained(error)) from error
             if monotonic_s() > until_s:
                 raise
             log.warning("waiting for the database")

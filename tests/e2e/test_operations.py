@@ -286,7 +286,8 @@ def refusal(**named: str) -> str:
         ({"SECRET_KEY": "too-short"}, "SECRET_KEY is shorter than 32 bytes"),
         ({"DATABASE_URL": "mysql://localhost/solrouter"}, "DATABASE_URL must begin with"),
         ({"PORT": "99999"}, "PORT: must be 65535 at most"),
-        ({}, "Check DATABASE_URL, then run: flask db upgrade"),
+        ({"DATABASE_URL": "postgresql://u:ca/na@ry@h/db"}, "Percent-encode / @ : # ? in the"),
+        ({}, "The database has no tables yet. Run: flask db upgrade"),
     ],
     ids=[
         "dyno without database",
@@ -295,6 +296,7 @@ def refusal(**named: str) -> str:
         "short secret",
         "foreign database",
         "no such port",
+        "password with a slash",
         "no tables",
     ],
 )

@@ -186,6 +186,26 @@ def test_newer_tables_that_only_grew_are_served(serve: ServerStarter, sqlite_url
     assert served.stop() == 0
 
 
+def test_a_roll_back_passes_the_release_line(database_url: str, tmp_path: Path) -> None:
+    """The former version's `flask db upgrade` leaves newer tables as they are."""
+    stamp(database_url, "9998", oldest_code=schema.revisions()[-1])
+    said = run(database_url, tmp_path, "db", "upgrade")
+    assert "The database is at migration 9998, newer than this version's" in said
+    assert "The catalogue is up to date" not in said
+    assert Books(database_url).rows("SELECT version_num FROM alembic_version") == [("9998",)]
+
+
+def test_the_release_line_refuses_newer_tables_that_lack_something(
+    database_url: str, tmp_path: Path
+) -> None:
+    stamp(database_url, "9998", oldest_code="9997")
+    upgrade = command(database_url, tmp_path, "db", "upgrade")
+    said = upgrade.communicate(timeout=MIGRATED_WITHIN_S)[0]
+    assert upgrade.returncode == 1
+    assert f"flask db downgrade {schema.revisions()[-1]}" in said
+    assert "Traceback" not in said
+
+
 def test_older_tables_are_refused(database_url: str, tmp_path: Path) -> None:
     run(database_url, tmp_path, "db", "downgrade", "--", "-1")
     said = refusal(database_url, tmp_path)

@@ -9,8 +9,9 @@ import logging
 from collections.abc import Callable, Iterator
 
 from solrouter import redaction
+from solrouter.database.faults import is_forbidden
 from solrouter.services.doctor import outside, settings, tables, upkeep
-from solrouter.services.doctor.findings import BROKEN, Finding
+from solrouter.services.doctor.findings import BROKEN, Finding, broken
 
 log = logging.getLogger(__name__)
 
@@ -56,4 +57,10 @@ def _made(area: str, look: Look) -> Iterator[Finding]:
         # Whatever it is, the operator wants to hear of the other areas too.
         log.debug("a look of the doctor failed", exc_info=True)
         said = f"could not be looked at ({type(error).__name__}: {error})"
-        yield Finding(BROKEN, said.splitlines()[0]).of(area, redaction.redacted)
+        yield broken(said.splitlines()[0], _advice(error)).of(area, redaction.redacted)
+
+
+def _advice(error: Exception) -> str:
+    if is_forbidden(error):
+        return "Give the role of DATABASE_URL rights on the tables, or make it their owner."
+    return "Put right what it names; if that is nothing of yours, report it with this line."

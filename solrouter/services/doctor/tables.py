@@ -5,11 +5,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from sqlalchemy import Connection, select, text
-from sqlalchemy.exc import ProgrammingError
 
 from solrouter import config, database, secrets
 from solrouter.clock import monotonic_s
-from solrouter.database import copies
+from solrouter.database import copies, faults
 from solrouter.errors import DatabaseUnavailable
 from solrouter.models import Provider, SecretFingerprint
 from solrouter.secrets import Undecipherable
@@ -43,24 +42,22 @@ def look() -> Iterator[Finding]:
                 yield from _look_at_server(connection)
     except DatabaseUnavailable as error:
         yield broken(
-            f"it does not answer ({_reason(error)})",
+            f"it does not answer ({faults.reason(error)})",
             "Check DATABASE_URL, and that the database runs and lets this machine in.",
         )
 
 
 def look_at_migrations() -> Iterator[Finding]:
     """Whether the tables are those of this version."""
-    try:
-        standing = schema.standing()
-    except (ProgrammingError, DatabaseUnavailable):
-        yield broken("there are no tables", "Run: flask db upgrade")
-        return
-    if standing.fit is Fit.CURRENT:
+    standing = schema.standing()
+    if not standing.found:
+        yield broken("there are no tables", standing.advice)
+    elif standing.fit is Fit.CURRENT:
         yield fine(f"the tables are those of this version ({standing.found})")
     elif standing.fit is Fit.EXPANDED:
         yield warning(f"migration {standing.found} is newer than this version", standing.advice)
     else:
-        yield broken(f"migration {standing.found or 'none'} does not fit", standing.advice)
+        yield broken(f"migration {standing.found} does not fit", standing.advice)
 
 
 def look_at_secrets() -> Iterator[Finding]:
@@ -156,9 +153,3 @@ def _is_readable(ciphertext: Any) -> bool:
     except Undecipherable:
         return False
     return True
-
-
-def _reason(error: DatabaseUnavailable) -> str:
-    """The driver's first line; the net of the doctor takes out what is secret in it."""
-    cause = getattr(error.__cause__, "orig", None) or error.__cause__ or error
-    return (str(cause).splitlines() or [type(cause).__name__])[0]
