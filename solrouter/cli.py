@@ -16,7 +16,6 @@ from flask import Flask, current_app
 from flask.cli import AppGroup, with_appcontext
 from flask_migrate import Migrate
 from flask_migrate.cli import db as migration_commands
-from sqlalchemy.exc import ProgrammingError
 
 from solrouter.commands import backups as backup_commands
 from solrouter.commands import catalogue as catalogue_commands
@@ -275,7 +274,9 @@ def _extend_upgrade() -> None:
             return
         try:
             migrate(*args, **kwargs)
-        except ProgrammingError as error:
+        except faults.FOREIGN as error:
+            if faults.is_damaged(error):
+                raise click.ClickException(schema.DAMAGED) from error
             if not faults.is_forbidden(error):
                 raise
             raise click.ClickException(MAY_NOT.format(reason=faults.reason(error))) from error
@@ -301,7 +302,9 @@ def _are_newer() -> bool:
     """
     try:
         standing = schema.standing()
-    except DatabaseUnavailable:
+    except DatabaseUnavailable as error:
+        if faults.is_damaged(error):
+            raise
         # The migration waits longer, and says why it could not be made.
         return False
     if standing.fit is Fit.TOO_NEW:

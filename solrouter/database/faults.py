@@ -38,6 +38,9 @@ FORBIDDEN_SQLSTATE = "42501"
 # SQLite's code of a statement that is wrong: it names a table that is not there, or is misspelt.
 WRONG_STATEMENT = sqlite3.SQLITE_ERROR
 
+# SQLite: the file's pages contradict one another, or its first one is none of SQLite's.
+DAMAGED_CODES = frozenset((sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB))
+
 
 def as_ours(error: Exception) -> Exception:
     """DatabaseUnavailable if the database does not answer; else the error itself."""
@@ -52,6 +55,12 @@ def as_ours(error: Exception) -> Exception:
 def is_transient(error: Exception) -> bool:
     """Whether the same may be tried again at once."""
     return sqlstate(error) in TRANSIENT_SQLSTATES
+
+
+def is_damaged(error: Exception) -> bool:
+    """Whether SQLite says that its file is damaged; of our error too, by what it comes from."""
+    # The lower byte tells the kind, the rest more of it.
+    return _sqlite_code(_cause(error)) & 0xFF in DAMAGED_CODES
 
 
 def is_forbidden(error: Exception) -> bool:
@@ -73,15 +82,20 @@ def translated() -> Iterator[None]:
 
 def reason(error: Exception) -> str:
     """The driver's first line. Whoever shows it takes out what is secret in it."""
-    cause = (error.__cause__ if isinstance(error, DatabaseUnavailable) else None) or error
+    cause = _cause(error)
     cause = getattr(cause, "orig", None) or cause
     return (str(cause).splitlines() or [type(cause).__name__])[0]
+
+
+def _cause(error: Exception) -> BaseException:
+    """The foreign error that ours comes from; a foreign one itself."""
+    return (error.__cause__ if isinstance(error, DatabaseUnavailable) else None) or error
 
 
 def _means_absent(error: Exception) -> bool:
     if _sqlite_code(error) == WRONG_STATEMENT:
         return False
-    if isinstance(error, MEANS_ABSENT):
+    if isinstance(error, MEANS_ABSENT) or is_damaged(error):
         return True
     if isinstance(error, DBAPIError) and error.connection_invalidated:
         return True

@@ -31,6 +31,7 @@ MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
 OLDEST_CODE = "oldest code"
 MIGRATIONS_TABLE = "alembic_version"
 LAST_MIGRATION = text(f"SELECT version_num FROM {MIGRATIONS_TABLE}")
+DAMAGED = "The database file is damaged: restore a backup (docs/backups.md)."
 NO_TABLES = "The database has no tables yet. Run: flask db upgrade"
 ENCODING = "UTF8"
 IN_UTF8 = "Make it anew: createdb --encoding UTF8 --template template0 NAME"
@@ -99,6 +100,8 @@ def standing() -> Standing:
 
 def explained(error: Exception) -> str:
     """What an operator is told of a database's error: what to run, or what its driver says."""
+    if faults.is_damaged(error):
+        return DAMAGED
     is_absent = isinstance(error, DatabaseUnavailable)
     # A server that does not answer would not say more if it were asked again.
     if database.current().is_sqlite or not is_absent:

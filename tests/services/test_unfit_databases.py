@@ -30,6 +30,7 @@ COMMANDS = (
     ["plans", "list"],
     ["keys", "list", "alice@example.com"],
 )
+DAMAGED = "The database file is damaged: restore a backup (docs/backups.md)."
 ROLE_PASSWORD = "canary-of-the-role"
 
 
@@ -156,3 +157,53 @@ def test_a_server_that_is_away_is_told_with_its_reason(bare_app: Make) -> None:
     assert "The database does not answer (connection failed" in result.stderr
     assert "Check DATABASE_URL" in result.stderr
     assert "canary-word" not in result.output
+
+
+def without_header(data: bytearray) -> None:
+    data[:100] = b"\xff" * 100
+
+
+def without_pages(data: bytearray) -> None:
+    """All but the first one."""
+    data[4096:] = b"\xff" * (len(data) - 4096)
+
+
+@pytest.fixture(params=[without_header, without_pages])
+def damaged_url(request: pytest.FixtureRequest, sqlite_url: str) -> str:
+    """A database whose file something has written over."""
+    path = Path(sqlite_url.removeprefix("sqlite:///"))
+    data = bytearray(path.read_bytes())
+    request.param(data)
+    path.write_bytes(data)
+    return sqlite_url
+
+
+@pytest.mark.parametrize("arguments", [*COMMANDS, ["db", "upgrade"]], ids=" ".join)
+def test_a_damaged_file_is_called_so(
+    bare_app: Make, damaged_url: str, arguments: list[str]
+) -> None:
+    result = run(bare_app(damaged_url), *arguments)
+    assert result.exit_code == 1
+    assert DAMAGED in result.stderr
+
+
+def test_no_server_starts_on_a_damaged_file(bare_app: Make, damaged_url: str) -> None:
+    assert refusal(bare_app(damaged_url)) == DAMAGED
+
+
+def test_the_doctor_calls_a_damaged_file_broken(bare_app: Make, damaged_url: str) -> None:
+    looked = run(bare_app(damaged_url), "doctor")
+    assert looked.exit_code == 1
+    assert "BROKEN  database   the file is damaged (" in looked.stdout
+    assert DAMAGED in looked.stdout
+
+
+def test_the_doctor_finds_damage_that_nobody_has_met(bare_app: Make, sqlite_url: str) -> None:
+    path = Path(sqlite_url.removeprefix("sqlite:///"))
+    data = bytearray(path.read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 20_000] = b"\xff" * 20_000
+    path.write_bytes(data)
+    looked = run(bare_app(sqlite_url), "doctor")
+    assert looked.exit_code == 1
+    assert "BROKEN  database   the file is damaged (" in looked.stdout

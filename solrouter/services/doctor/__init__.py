@@ -9,7 +9,8 @@ import logging
 from collections.abc import Callable, Iterator
 
 from solrouter import redaction
-from solrouter.database.faults import is_forbidden
+from solrouter.database.faults import is_damaged, is_forbidden
+from solrouter.services import schema
 from solrouter.services.doctor import outside, settings, tables, upkeep
 from solrouter.services.doctor.findings import BROKEN, Finding, broken
 
@@ -61,6 +62,8 @@ def _made(area: str, look: Look) -> Iterator[Finding]:
 
 
 def _advice(error: Exception) -> str:
+    if is_damaged(error):
+        return schema.DAMAGED
     if is_forbidden(error):
         return "Give the role of DATABASE_URL rights on the tables, or make it their owner."
     return "Put right what it names; if that is nothing of yours, report it with this line."

@@ -41,6 +41,9 @@ def look() -> Iterator[Finding]:
             else:
                 yield from _look_at_server(connection)
     except DatabaseUnavailable as error:
+        if faults.is_damaged(error):
+            yield broken(f"the file is damaged ({faults.reason(error)})", schema.DAMAGED)
+            return
         yield broken(
             f"it does not answer ({faults.reason(error)})",
             "Check DATABASE_URL, and that the database runs and lets this machine in.",
@@ -89,6 +92,10 @@ def look_at_secrets() -> Iterator[Finding]:
 
 
 def _look_at_file(connection: Connection) -> Iterator[Finding]:
+    found = connection.execute(text("PRAGMA quick_check(1)")).scalar()
+    if found != "ok":
+        yield broken(f"the file is damaged ({str(found).splitlines()[-1]})", schema.DAMAGED)
+        return
     version = connection.execute(text("SELECT sqlite_version()")).scalar()
     yield fine(f"SQLite {version} answers")
     path = copies.file_of(database.current().url).resolve()
