@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from typing import Literal
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, sync_playwright
 
 from tests.conftest import IS_WHOLE, require
 
 EXECUTABLE = shutil.which("chromium")
 # Quiet, and for root in a container too.
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+# How long a hand keeps a button down: longer than a search takes here.
+HAND_MS = 400
 PATIENCE_MS = 15_000
 HEIGHT_PX = 900
 Scheme = Literal["light", "dark"]
@@ -96,6 +98,13 @@ class Window:
         within.get_by_role("button", name=name, exact=True).or_(
             within.get_by_role("link", name=name, exact=True)
         ).first.click()
+
+    def press_slowly(self, what: Locator) -> None:
+        """As a hand does: nothing may take its place before the button is let go."""
+        what.hover()
+        self.page.mouse.down()
+        self.page.wait_for_timeout(HAND_MS)
+        self.page.mouse.up()
 
     def wait_for_heading(self, text: str) -> None:
         """Until the page says so in its `h1`."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pytest
 from flask import Flask
-from playwright.sync_api import Locator, Page
+from playwright.sync_api import Page
 
 from solrouter.services import second_factors
 from tests import axe
@@ -14,9 +14,6 @@ from tests.chromium import VIEWS, View, Window, chromium
 from tests.edge.signed_in import ask
 from tests.factories import MODEL, PASSWORD, Person, make_offer, make_person
 from tests.fakes.upstream import FakeUpstream
-
-# How long a hand keeps a button down: longer than a search takes here.
-HAND_MS = 400
 
 
 @dataclass(frozen=True)
@@ -49,14 +46,6 @@ def signed_in(window: Window, email: str = "olivia@example.com") -> Page:
     window.press("Sign in")
     window.page.wait_for_url("**/account")
     return window.page
-
-
-def press_slowly(page: Page, link: Locator) -> None:
-    """Presses a link as a hand does: nothing may take its place before the button is let go."""
-    link.hover()
-    page.mouse.down()
-    page.wait_for_timeout(HAND_MS)
-    page.mouse.up()
 
 
 @pytest.mark.chromium
@@ -94,7 +83,7 @@ def test_an_account_is_suspended_and_told_so(desk: Desk, view: View) -> None:
         if not view.with_script:
             window.press("Search")
         page.locator("#users").get_by_text("olivia@example.com").wait_for(state="detached")
-        press_slowly(page, page.get_by_role("link", name="alice@example.com"))
+        window.press_slowly(page.get_by_role("link", name="alice@example.com"))
         page.click("summary:has-text('Suspend')")
         window.fill(suspend_reason="Stolen cards")
         window.press("Suspend account")

@@ -6,17 +6,15 @@ from urllib.parse import urlsplit
 
 import pytest
 from flask import Flask
-from playwright.sync_api import Locator, Page, Route
+from playwright.sync_api import Page, Route
 
 from solrouter.services import keys, second_factors
 from tests import served as serving
-from tests.chromium import Window, chromium
+from tests.chromium import HAND_MS, Window, chromium
 from tests.edge.signed_in import ask
 from tests.factories import MODEL, PASSWORD, Person, make_offer, make_person
 from tests.fakes.upstream import FakeUpstream
 
-# How long a hand keeps a button down: longer than a search takes here.
-HAND_MS = 400
 # What a network takes that is far away.
 FAR_MS = 600
 
@@ -54,14 +52,6 @@ def window(desk: Desk) -> Iterator[Window]:
         window.page.wait_for_url("**/account")
         yield window
         assert window.violations == []
-
-
-def press_slowly(page: Page, what: Locator) -> None:
-    """As a hand does: nothing may take its place before the button is let go."""
-    what.hover()
-    page.mouse.down()
-    page.wait_for_timeout(HAND_MS)
-    page.mouse.up()
 
 
 def far_away(page: Page) -> None:
@@ -147,7 +137,7 @@ def test_what_a_filter_has_found_is_pressed_at_once(
     with page.expect_response(lambda answer: "hx-request" in answer.request.headers):
         page.locator(field).press_sequentially(typed)
     page.wait_for_timeout(HAND_MS)
-    press_slowly(page, page.locator(link).first)
+    window.press_slowly(page.locator(link).first)
     page.wait_for_url(lambda url: urlsplit(url).path != path)
 
 
