@@ -89,6 +89,47 @@ def test_what_another_database_has_left_is_in_the_way(
     assert not (tmp_path / "gone.sqlite3").exists()
 
 
+def test_a_database_without_tables_is_nothing_to_back_up(tmp_path: Path) -> None:
+    (tmp_path / "empty.sqlite3").touch()
+    app = create_app(settings(f"sqlite:///{tmp_path / 'empty.sqlite3'}", tmp_path))
+    result = app.test_cli_runner().invoke(args=["backup", str(tmp_path / "b")])
+    close(app)
+    assert result.exit_code == 1
+    assert "has no tables: there is nothing to back up" in result.stderr
+    assert not (tmp_path / "b").exists()
+
+
+def touched(path: Path) -> None:
+    path.touch()
+
+
+def opened(path: Path) -> None:
+    """As a version that made it would have left it."""
+    with closing(sqlite3.connect(path)) as file:
+        file.execute("PRAGMA journal_mode = WAL")
+
+
+@pytest.mark.parametrize("make", [touched, opened])
+def test_a_file_without_tables_is_not_in_the_way(
+    backup: Path, restore: Invoke, tmp_path: Path, make: Callable[[Path], None]
+) -> None:
+    make(tmp_path / "empty.sqlite3")
+    result = restore(backup, tmp_path / "empty.sqlite3")
+    assert result.exit_code == 0, result.output
+
+
+@pytest.mark.parametrize("make", [touched, opened])
+def test_a_log_beside_an_empty_file_may_be_all_there_is(
+    backup: Path, restore: Invoke, tmp_path: Path, make: Callable[[Path], None]
+) -> None:
+    make(tmp_path / "empty.sqlite3")
+    (tmp_path / "empty.sqlite3-wal").write_bytes(b"what has not been written back")
+    result = restore(backup, tmp_path / "empty.sqlite3")
+    assert result.exit_code == 1
+    assert (tmp_path / "empty.sqlite3").exists()
+    assert (tmp_path / "empty.sqlite3-wal").read_bytes() == b"what has not been written back"
+
+
 def damaged(backup: Path) -> Path:
     data = bytearray(backup.read_bytes())
     middle = len(data) // 2
