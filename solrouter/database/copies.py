@@ -52,6 +52,12 @@ def copy(source: Path, target: Path) -> int:
     return target.stat().st_size
 
 
+def keep_log(path: Path) -> None:
+    """Sets the journal that a server uses: a copy, being one file, has another."""
+    with closing(sqlite3.connect(path)) as file:
+        file.execute("PRAGMA journal_mode = WAL")
+
+
 def remove_empty(path: Path) -> None:
     """Removes a database in which there is nothing at all; leaves any other file as it is."""
     logs = [path.with_name(path.name + end) for end in ("-wal", "-journal")]

@@ -53,11 +53,13 @@ def restore(source: Path) -> Restored:
     path.parent.mkdir(parents=True, exist_ok=True)
     copies.copy(source, path)
     try:
-        return _look(path)
+        restored = _look(path)
     except (DBAPIError, DatabaseUnavailable) as error:
         database.current().close()
         path.unlink()
         raise Refused(f"{source} is no database of SolRouter's.") from error
+    copies.keep_log(path)
+    return restored
 
 
 def _look(path: Path) -> Restored:

@@ -66,6 +66,18 @@ def test_what_is_restored_is_what_was_backed_up(
         assert file.execute(query).fetchall() == [(5_000_000_000,)]
 
 
+def test_the_doctor_has_nothing_to_say_of_what_was_restored(
+    backup: Path, restore: Invoke, tmp_path: Path
+) -> None:
+    assert restore(backup, tmp_path / "again.sqlite3").exit_code == 0
+    with closing(sqlite3.connect(tmp_path / "again.sqlite3")) as file:
+        assert file.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    app = create_app(settings(f"sqlite:///{tmp_path / 'again.sqlite3'}", tmp_path))
+    looked = app.test_cli_runner().invoke(args=["doctor"])
+    close(app)
+    assert "the journal is" not in looked.stdout
+
+
 def test_nothing_is_written_over(app: Flask, backup: Path, restore: Invoke, tmp_path: Path) -> None:
     before = backup.read_bytes()
     result = app.test_cli_runner().invoke(args=["backup", str(backup)])
