@@ -17,6 +17,7 @@ from flask.cli import AppGroup, with_appcontext
 from flask_migrate import Migrate
 from flask_migrate.cli import db as migration_commands
 
+from solrouter import database
 from solrouter.commands import backups as backup_commands
 from solrouter.commands import catalogue as catalogue_commands
 from solrouter.commands import clock as clock_commands
@@ -272,6 +273,7 @@ def _extend_upgrade() -> None:
     def migrate_and_bring_in(*args: Any, **kwargs: Any) -> None:
         if _are_newer():
             return
+        database.current().make_file()
         try:
             migrate(*args, **kwargs)
         except faults.FOREIGN as error:

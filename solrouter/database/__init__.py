@@ -22,9 +22,11 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from solrouter import apps, native_threads
 from solrouter.clock import monotonic_s
+from solrouter.database import copies
 from solrouter.database.compiled import Numbered, Prepared, array, prepared
 from solrouter.database.engines import (
     lane_engine,
+    make_file,
     migration_engine,
     postgresql_engine,
     sqlite_engine,
@@ -78,6 +80,16 @@ class Database:
                 durable: Lane(lane_engine(url, timeout_s=timeout_s, durable=durable))
                 for durable in (False, True)
             }
+
+    @property
+    def has_no_file(self) -> bool:
+        """Whether it is SQLite and nobody has made its file yet."""
+        return self.is_sqlite and not copies.file_of(self.url).exists()
+
+    def make_file(self) -> None:
+        """Makes the file of SQLite if there is none. Nothing else does: who reads only looks."""
+        if self.is_sqlite:
+            make_file(self.url)
 
     def transact(
         self, verb: Callable[[Connection], T], *, durable: bool = True, ahead: bool = False

@@ -52,6 +52,27 @@ def copy(source: Path, target: Path) -> int:
     return target.stat().st_size
 
 
+def keep_log(path: Path) -> None:
+    """Sets the journal that a server uses: a copy, being one file, has another."""
+    with closing(sqlite3.connect(path)) as file:
+        file.execute("PRAGMA journal_mode = WAL")
+
+
+def remove_empty(path: Path) -> None:
+    """Removes a database in which there is nothing at all; leaves any other file as it is."""
+    logs = [path.with_name(path.name + end) for end in ("-wal", "-journal")]
+    # What is in a log may be all that there is.
+    if not path.is_file() or any(log.exists() and log.stat().st_size for log in logs):
+        return
+    try:
+        with closing(sqlite3.connect(path)) as file:
+            count = file.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    except sqlite3.Error:
+        return
+    if not count:
+        path.unlink()
+
+
 def _require_absent(target: Path) -> None:
     for path in (target, *(target.with_name(target.name + end) for end in COMPANIONS)):
         if path.exists():

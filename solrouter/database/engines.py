@@ -3,11 +3,12 @@
 import os
 import sqlite3
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from psycopg import Connection as PostgresqlConnection
 from psycopg.types.numeric import Int8Dumper
-from sqlalchemy import Connection, Engine, NullPool, StaticPool, create_engine, event
+from sqlalchemy import Connection, Engine, NullPool, StaticPool, create_engine, event, make_url
 
 SQLITE_BUSY_S = 5.0
 # So long a machine's migrations wait for another's.
@@ -31,7 +32,7 @@ WITHOUT_HELPERS = "-c max_parallel_workers_per_gather=0"
 def sqlite_engine(
     url: str, *, writes: bool, is_command: bool, wait_s: float = SQLITE_BUSY_S
 ) -> Engine:
-    """Opens the file: to read in any greenlet, or to write in one thread."""
+    """Opens the file, which must be there: to read in any greenlet, or to write in one thread."""
     arguments: dict[str, Any] = {"check_same_thread": False, "timeout": wait_s}
     if writes:
         engine = create_engine(
@@ -48,10 +49,9 @@ def sqlite_engine(
 
     @event.listens_for(engine, "do_connect")
     def before_connect(*_: Any) -> None:
-        # A file that SQLite makes is everybody's to read, and its companions are like it. Where it
-        # cannot be made, SQLite says why.
-        with suppress(OSError):
-            os.close(os.open(str(engine.url.database), os.O_CREAT | os.O_EXCL, 0o600))
+        # SQLite would make it, empty and everybody's to read, for whoever only wants to look.
+        if not Path(str(engine.url.database)).exists():
+            raise sqlite3.OperationalError(f"there is no file at {engine.url.database}")
 
     @event.listens_for(engine, "connect")
     def on_connect(connection: sqlite3.Connection, _record: Any) -> None:
@@ -72,6 +72,15 @@ def sqlite_engine(
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return engine
+
+
+def make_file(url: str) -> None:
+    """Makes an SQLite file for its owner alone, and its companions are like it; if there is none.
+
+    Where it cannot be made, whoever opens it hears why.
+    """
+    with suppress(OSError):
+        os.close(os.open(str(make_url(url).database), os.O_CREAT | os.O_EXCL, 0o600))
 
 
 def postgresql_engine(url: str, *, pool_size: int, timeout_s: float) -> Engine:

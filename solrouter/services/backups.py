@@ -36,23 +36,30 @@ def take(target: Path) -> int:
 
     Raises Refused.
     """
-    return copies.copy(_file(), target)
+    path = _file()
+    if path.exists() and not schema.standing().found:
+        raise Refused(f"The database at {path} has no tables: there is nothing to back up.")
+    return copies.copy(path, target)
 
 
 def restore(source: Path) -> Restored:
     """Puts a backup where the database belongs, and looks at it. Raises Refused.
 
-    There must be no database yet. One that is none of ours is not left behind.
+    There must be no database yet, but for one without a table. One that is none of ours is not left
+    behind.
     """
     path = _file()
+    copies.remove_empty(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     copies.copy(source, path)
     try:
-        return _look(path)
+        restored = _look(path)
     except (DBAPIError, DatabaseUnavailable) as error:
         database.current().close()
         path.unlink()
         raise Refused(f"{source} is no database of SolRouter's.") from error
+    copies.keep_log(path)
+    return restored
 
 
 def _look(path: Path) -> Restored:

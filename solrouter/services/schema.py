@@ -93,6 +93,8 @@ def encoding_problem(connection: Connection) -> str | None:
 
 def standing() -> Standing:
     """How the database stands: without tables, at no migration. Raises DatabaseUnavailable."""
+    if database.current().has_no_file:
+        return Standing("", revisions()[-1], Fit.BEHIND)
     with database.read() as connection:
         found, oldest = _last_migration(connection), _noted_code(connection)
     return Standing(found, revisions()[-1], _fit(found, oldest))

@@ -66,6 +66,18 @@ def test_what_is_restored_is_what_was_backed_up(
         assert file.execute(query).fetchall() == [(5_000_000_000,)]
 
 
+def test_the_doctor_has_nothing_to_say_of_what_was_restored(
+    backup: Path, restore: Invoke, tmp_path: Path
+) -> None:
+    assert restore(backup, tmp_path / "again.sqlite3").exit_code == 0
+    with closing(sqlite3.connect(tmp_path / "again.sqlite3")) as file:
+        assert file.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    app = create_app(settings(f"sqlite:///{tmp_path / 'again.sqlite3'}", tmp_path))
+    looked = app.test_cli_runner().invoke(args=["doctor"])
+    close(app)
+    assert "the journal is" not in looked.stdout
+
+
 def test_nothing_is_written_over(app: Flask, backup: Path, restore: Invoke, tmp_path: Path) -> None:
     before = backup.read_bytes()
     result = app.test_cli_runner().invoke(args=["backup", str(backup)])
@@ -87,6 +99,47 @@ def test_what_another_database_has_left_is_in_the_way(
     assert result.exit_code == 1
     assert "gone.sqlite3-wal exists" in result.stderr
     assert not (tmp_path / "gone.sqlite3").exists()
+
+
+def test_a_database_without_tables_is_nothing_to_back_up(tmp_path: Path) -> None:
+    (tmp_path / "empty.sqlite3").touch()
+    app = create_app(settings(f"sqlite:///{tmp_path / 'empty.sqlite3'}", tmp_path))
+    result = app.test_cli_runner().invoke(args=["backup", str(tmp_path / "b")])
+    close(app)
+    assert result.exit_code == 1
+    assert "has no tables: there is nothing to back up" in result.stderr
+    assert not (tmp_path / "b").exists()
+
+
+def touched(path: Path) -> None:
+    path.touch()
+
+
+def opened(path: Path) -> None:
+    """As a version that made it would have left it."""
+    with closing(sqlite3.connect(path)) as file:
+        file.execute("PRAGMA journal_mode = WAL")
+
+
+@pytest.mark.parametrize("make", [touched, opened])
+def test_a_file_without_tables_is_not_in_the_way(
+    backup: Path, restore: Invoke, tmp_path: Path, make: Callable[[Path], None]
+) -> None:
+    make(tmp_path / "empty.sqlite3")
+    result = restore(backup, tmp_path / "empty.sqlite3")
+    assert result.exit_code == 0, result.output
+
+
+@pytest.mark.parametrize("make", [touched, opened])
+def test_a_log_beside_an_empty_file_may_be_all_there_is(
+    backup: Path, restore: Invoke, tmp_path: Path, make: Callable[[Path], None]
+) -> None:
+    make(tmp_path / "empty.sqlite3")
+    (tmp_path / "empty.sqlite3-wal").write_bytes(b"what has not been written back")
+    result = restore(backup, tmp_path / "empty.sqlite3")
+    assert result.exit_code == 1
+    assert (tmp_path / "empty.sqlite3").exists()
+    assert (tmp_path / "empty.sqlite3-wal").read_bytes() == b"what has not been written back"
 
 
 def damaged(backup: Path) -> Path:

@@ -207,3 +207,27 @@ def test_the_doctor_finds_damage_that_nobody_has_met(bare_app: Make, sqlite_url:
     looked = run(bare_app(sqlite_url), "doctor")
     assert looked.exit_code == 1
     assert "BROKEN  database   the file is damaged (" in looked.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments", [*COMMANDS, ["db", "current"], ["backup", "copy.sqlite3"]], ids=" ".join
+)
+def test_who_only_looks_makes_no_file(bare_app: Make, tmp_path: Path, arguments: list[str]) -> None:
+    result = run(bare_app(f"sqlite:///{tmp_path / 'none.sqlite3'}"), *arguments)
+    assert result.exit_code == 1
+    assert not list(tmp_path.glob("none.sqlite3*"))
+
+
+def test_a_server_that_cannot_start_makes_no_file(bare_app: Make, tmp_path: Path) -> None:
+    app = bare_app(f"sqlite:///{tmp_path / 'none.sqlite3'}")
+    assert refusal(app) == "The database has no tables yet. Run: flask db upgrade"
+    assert not list(tmp_path.glob("none.sqlite3*"))
+
+
+def test_the_first_migration_makes_the_file_and_says_nothing_of_its_absence(
+    bare_app: Make, tmp_path: Path
+) -> None:
+    result = run(bare_app(f"sqlite:///{tmp_path / 'new.sqlite3'}"), "db", "upgrade")
+    assert result.exit_code == 0
+    assert "does not answer" not in result.output
+    assert (tmp_path / "new.sqlite3").exists()

@@ -26,8 +26,7 @@ CONNECTIONS_BESIDE = 5
 
 def look() -> Iterator[Finding]:
     """Whether it answers, how fast, and whether it keeps what it is told."""
-    # To look for it would make it.
-    if database.current().is_sqlite and not copies.file_of(database.current().url).exists():
+    if database.current().has_no_file:
         yield broken(
             f"there is no file at {copies.file_of(database.current().url)}",
             "Run flask db upgrade, which makes it; or flask restore, to bring back a backup.",
