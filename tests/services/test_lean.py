@@ -204,6 +204,24 @@ def test_what_others_hold_is_not_charged_by_the_one_statement(worlds: list[World
 
 
 @pytest.mark.postgresql
+def test_what_a_period_finds_running_is_none_of_its_own_either_way(worlds: list[World]) -> None:
+    wanted = ("admit", {"is_free": False, **NAMED})
+    turn = ("let the periods turn", timedelta(days=40))
+    life: list[tuple[str, Any]] = [wanted, turn, wanted, ("settle", (0, 0)), ("settle", (0, 100))]
+    for world in worlds:
+        settle_in(world, replace(PLAIN, granted=9 * PRICE, budget=(10**9, 0, "day", False)))
+    spent = []
+    for verb, argument in life:
+        answers = [act(world, verb, argument) for world in worlds]
+        assert answers[0] == answers[1] == answers[2], (verb, argument)
+        [[(_, _, nanos)], _] = books(worlds[2])["budgets"]
+        spent.append(nanos)
+        assert_alike([books(world) for world in worlds])
+    # That of the row: after the turn it is the former period's, until the next request.
+    assert spent == [PRICE, PRICE, PRICE, PRICE, PRICE]
+
+
+@pytest.mark.postgresql
 def test_the_lean_way_and_the_careful_way_do_the_same(worlds: list[World]) -> None:
     profile = settings(
         max_examples=EXAMPLES,
