@@ -60,6 +60,14 @@ require_live = key_rows.require_live
 RESETS = tuple(budgets.PERIODS)
 
 
+class _Uncounted(Exception):
+    """A limit is wished for a period of which nobody has counted what was spent."""
+
+    def __init__(self, period: str) -> None:
+        super().__init__(period)
+        self.period = period
+
+
 def create(
     account_id: int,
     *,
@@ -188,11 +196,7 @@ def change(
     another period it is what the key's requests of that period were charged and hold.
     Raises Refused, Forbidden and NotFound.
     """
-    seen = key_rows.find(account_id, public_id)
-    whose, pasts = OfKey(account_id, seen.id), dict[str | None, Past]()
-    limit = _limit(seen, wishes)
-    if limit is not None and limit.period != seen.period:
-        pasts[limit.period] = budgets.past(whose, limit.period)
+    whose, pasts = OfKey(account_id, key_rows.find(account_id, public_id).id), dict[str, Past]()
 
     def verb(connection: Connection) -> None:
         # Admissions and settlements of the account wait here, so that none is counted half.
@@ -213,7 +217,7 @@ def change(
             flag = wishes["is_disabled"]
             key_rows.switch(connection, account_id, row, flag, actor=actor, is_owner=is_owner)
 
-    database.transact(verb)
+    _transact_counted(verb, whose, pasts)
     return find(account_id, public_id)
 
 
@@ -463,12 +467,26 @@ def _write(
         raise Refused(key_rows.IS_REVOKED, param="name")
 
 
+def _transact_counted(
+    verb: Callable[[Connection], None], whose: OfKey, pasts: dict[str, Past]
+) -> None:
+    """Runs the verb, and anew whenever a period's past is missing, which is counted outside of it.
+
+    That is once for each of the five periods, even if others change it meanwhile.
+    """
+    while True:
+        try:
+            return database.transact(verb)
+        except _Uncounted as error:
+            pasts[error.period] = budgets.past(whose, error.period)
+
+
 def _write_limit(
     connection: Connection,
     whose: OfKey,
     row: Row[*tuple[Any, ...]],
     limit: Limit | None,
-    pasts: Mapping[str | None, Past],
+    pasts: Mapping[str, Past],
 ) -> None:
     """Writes the limit; for another period with what was spent of that, counted beforehand."""
     if limit is None:
@@ -478,7 +496,7 @@ def _write_limit(
     elif limit.period in pasts:
         budgets.begin(connection, whose, limit, pasts[limit.period])
     else:
-        raise Refused("The limit was changed meanwhile. Please try again.", param="limit")
+        raise _Uncounted(limit.period)
 
 
 def _changes(

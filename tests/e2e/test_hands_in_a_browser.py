@@ -176,7 +176,8 @@ def test_a_webhooks_messages_stay_open_for_reading(house: House, page: Page) -> 
 @pytest.mark.chromium
 def test_the_system_page_keeps_the_place_while_a_job_runs(house: House, page: Page) -> None:
     with house.app.app_context():
-        until(lambda: all(row.state and row.state.succeeded_at for row in jobs.overview()))
+        overview = jobs.overview
+        until(lambda: all(row.state and row.state.succeeded_at for row in overview()), within_s=60)
     # As one that takes long, of a process that has just died.
     house.write(update(Job).where(Job.name == "ledger").values(ended_at=None))
     page.goto("/admin/system")

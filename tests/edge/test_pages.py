@@ -152,7 +152,7 @@ def test_files_that_every_page_asks_for_are_there(browser: Browser) -> None:
     page = browser.get("/")
     links = [e for e in page.all("link") if e.get("rel") != "canonical"]
     files = [e.get("src") for e in page.all("script")] + [e.get("href") for e in links]
-    assert len(files) == 4
+    assert len(files) == 5
     for file in files:
         with browser.client.get(str(file)) as answer:
             assert answer.status_code == 200

@@ -309,7 +309,9 @@ def test_of_two_processes_one_makes_the_months(
     with ThreadPoolExecutor(3) as pool:
         made = sum(pool.map(keep_up, others))
     made += partitions.keep_up()
-    assert made == sum(len(names(table)) - 1 for table in partitions.TABLES)
+    # One that ran into another may have made some before, and told nobody.
+    assert 0 < made <= sum(len(names(table)) - 1 for table in partitions.TABLES)
+    assert partitions.keep_up() == 0
     assert partitions.problem() is None
 
 
