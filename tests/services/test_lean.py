@@ -31,7 +31,7 @@ from solrouter.services.billing import Charge
 from solrouter.services.budgets import OfKey, OfMember, subjects_of
 from tests.factories import fund, make_offer
 
-EXAMPLES = 75
+EXAMPLES = 60
 EXAMPLES_OF_MEMBERS = 25
 PRICED, FREE = "acme/tiny", "acme/free"
 # How often the run must really have done each of these by the one statement.
@@ -125,7 +125,6 @@ acts = st.one_of(
     st.tuples(st.just("settle"), st.tuples(picks, costs)),
     st.tuples(st.just("settle again"), st.tuples(picks, costs)),
     st.tuples(st.just("lower the budget"), st.just(500_000)),
-    st.tuples(st.just("let the periods turn"), st.just(timedelta(days=40))),
 )
 
 
@@ -219,6 +218,29 @@ def test_what_a_period_finds_running_is_none_of_its_own_either_way(worlds: list[
         assert_alike([books(world) for world in worlds])
     # That of the row: after the turn it is the former period's, until the next request.
     assert spent == [PRICE, PRICE, PRICE, PRICE, PRICE]
+
+
+@pytest.mark.postgresql
+def test_what_grows_into_a_period_is_none_of_its_own_either_way(worlds: list[World]) -> None:
+    unnamed = {"prompt_bound": 0, "output_limit": 20_000, "is_named": False, "choices": 1}
+    turn = ("let the periods turn", timedelta(days=40))
+    life: list[tuple[str, Any]] = [
+        ("admit", {"is_free": False, **unnamed}),
+        turn,
+        ("admit", {"is_free": False, **NAMED}),
+        ("grow", 0),
+        ("settle", (0, 100)),
+        ("settle", (0, 100)),
+    ]
+    for world in worlds:
+        settle_in(world, replace(PLAIN, granted=100_000_000, budget=(10**9, 0, "day", False)))
+    for verb, argument in life:
+        answers = [act(world, verb, argument) for world in worlds]
+        assert answers[0] == answers[1] == answers[2], (verb, argument)
+        assert_alike([books(world) for world in worlds])
+    assert worlds[2].seen["lean: grown"] == 1
+    [[(_, _, spent)], _] = books(worlds[2])["budgets"]
+    assert spent == PRICE
 
 
 @pytest.mark.postgresql
