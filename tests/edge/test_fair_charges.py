@@ -4,10 +4,10 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from flask import Flask
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from solrouter import database, tokens
-from solrouter.models import Completion
+from solrouter.models import Completion, Plan
 from solrouter.services import admission, catalogue
 from tests.edge.test_chat import balance, chunks, newest, post, text_of
 from tests.factories import make_offer, make_person
@@ -100,6 +100,23 @@ def test_a_file_holds_what_its_pages_may_be(make_app: Callable[..., Flask]) -> N
         assert first.requests == 1
     assert write_off(app) == 0
     assert balance(app, bob).posted_nanos == 1_000_000_000 - 180_000 * 3_000 - 10 * 2_000
+
+
+def test_a_file_takes_its_usual_part_of_the_token_limits(make_app: Callable[..., Flask]) -> None:
+    """Its bound is the whole context, which a small plan could never take."""
+    app = make_app()
+    bob = make_person(app, "bob@example.com", credit="5.00")
+    with app.app_context():
+        small = update(Plan).values(tokens_per_minute=50_000)
+        database.transact(lambda connection: connection.execute(small).rowcount)
+    pdf = {"type": "file", "file": {"file_data": "data:application/pdf;base64,JVBERi0="}}
+    asked = {"messages": [{"role": "user", "content": [pdf]}], "max_tokens": 20}
+    with FakeUpstream() as first:
+        offered = make_offer(app, first.url, context=200_000)
+        first.answers(text="Short", usage=(2_000, 10))
+        body = {"model": offered, **asked}
+        answer = app.test_client().post("/v1/chat/completions", json=body, headers=bob.bearer)
+    assert answer.status_code == 200, answer.json
 
 
 def test_max_cost_is_the_most_whatever_the_upstream_says(make_app: Callable[..., Flask]) -> None:

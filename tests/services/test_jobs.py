@@ -12,8 +12,11 @@ from solrouter.errors import NotFound
 from solrouter.models import Job, Session
 from solrouter.models.columns import db_now
 from solrouter.services import housekeeping, job_rows, jobs
+from solrouter.transport import pool
 from tests.edge.conftest import visitor_of
 from tests.factories import make_person
+from tests.fakes.upstream import FakeUpstream
+from tests.providers.test_transport import chat, opened
 
 
 @pytest.fixture
@@ -76,6 +79,17 @@ def test_a_round_of_the_process_leads_and_runs(house: Flask) -> None:
     housekeeping.tick()
     housekeeping.run_jobs()
     assert job_rows.all_of_them()["holds"].succeeded_at is not None
+
+
+def test_a_round_closes_what_a_burst_has_left(house: Flask, upstream: FakeUpstream) -> None:
+    with opened(chat(upstream)) as stream:
+        stream.read_all(100_000)
+    kept = pool.pool_for(pool.Origin("http", "127.0.0.1", int(upstream.origin.rsplit(":", 1)[1])))
+    [(sock, returned_s)] = kept._idle
+    kept._idle[0] = (sock, returned_s - pool.IDLE_S_MAX)
+    housekeeping.tick()
+    assert not kept._idle
+    upstream.wait_for(lambda: upstream.connections.open == 0)
 
 
 def test_a_job_whose_process_died_is_due_again_at_its_time(house: Flask) -> None:
